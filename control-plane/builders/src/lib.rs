@@ -1,0 +1,38 @@
+//! Builders: an `Input` in, the encoded message out.
+//!
+//! A builder's only argument is its Input, which is also the key of the memo above it: what a builder does not
+//! receive, it cannot depend on, so a stale cache cannot be written (I2). This crate knows nothing of worlds, classes
+//! or streams.
+//!
+//! Read first: this file, `cluster.rs`, `route.rs`.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use bytes::Bytes;
+use meltemi_model::{ObjectKey, ResourceType, Str};
+
+pub mod cluster;
+pub mod endpoint;
+pub mod listener;
+pub mod route;
+
+/// What a builder made.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The resource's name.
+    pub name: Str,
+    /// Its canonical bytes.
+    pub body: Bytes,
+    /// The objects that decided it, for `explain`.
+    pub from: Vec<ObjectKey>,
+}
+
+/// Everything that one resource is made from.
+pub trait Input: Debug + Hash + Eq + Send + Sync + 'static {
+    /// The type of the resource.
+    const TYPE: ResourceType;
+
+    /// Builds it. Cannot fail: what could be wrong was found when the objects were lowered (I3).
+    fn build(&self) -> Built;
+}

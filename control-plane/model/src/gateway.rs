@@ -1,0 +1,86 @@
+//! Gateways, lowered.
+
+use crate::object::Meta;
+use crate::port::Protocol;
+use crate::{Hostname, Labels, Str};
+
+/// A Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Gateway {
+    /// Key, labels, annotations, age.
+    pub meta: Meta,
+    /// The proxies it is for; empty: all.
+    pub selector: Labels,
+    /// Its servers.
+    pub servers: Vec<Server>,
+}
+
+/// A server of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// `port.number`, the port of the gateway's Service.
+    pub port: u16,
+    /// `port.protocol`.
+    pub protocol: Protocol,
+    /// `port.name`.
+    pub port_name: Str,
+    /// `bind`, or empty.
+    pub bind: Str,
+    /// Hosts, each with the namespace whose VirtualServices may bind it.
+    pub hosts: Vec<ServerHost>,
+    /// TLS.
+    pub tls: Option<ServerTls>,
+    /// `name`, or empty.
+    pub name: Str,
+}
+
+/// A host of a server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerHost {
+    /// `*` (any) or a namespace; `.` has been replaced by the Gateway's own.
+    pub namespace: Str,
+    /// The host.
+    pub host: Hostname,
+}
+
+/// The TLS mode of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerTlsMode {
+    /// Forward by SNI.
+    Passthrough,
+    /// Terminate.
+    Simple,
+    /// Terminate and require a client certificate.
+    Mutual,
+    /// Forward by SNI to the cluster that it names.
+    AutoPassthrough,
+    /// Terminate with the mesh's certificates.
+    IstioMutual,
+    /// Terminate and accept a client certificate.
+    OptionalMutual,
+}
+
+/// TLS settings of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerTls {
+    /// Redirect plain HTTP to HTTPS.
+    pub https_redirect: bool,
+    /// The mode.
+    pub mode: ServerTlsMode,
+    /// Secret names.
+    pub credential_names: Vec<Str>,
+    /// Secret with the clients' CA.
+    pub ca_cert_credential_name: Str,
+    /// (certificate, key) files.
+    pub certificates: Vec<(Str, Str)>,
+    /// CA file.
+    pub ca_certificates: Str,
+    /// Names that a client's certificate must hold.
+    pub subject_alt_names: Vec<Str>,
+    /// Minimum and maximum version, 10 to 13; 0: default.
+    pub min_version: u8,
+    /// Maximum version.
+    pub max_version: u8,
+    /// Cipher suites.
+    pub cipher_suites: Vec<Str>,
+}

@@ -1,0 +1,179 @@
+//! The mesh configuration, reduced to what shapes output. Defaults are those of Istio 1.31.
+
+use std::time::Duration;
+
+use crate::Str;
+use crate::routing::Retries;
+use crate::service::ExportTo;
+use crate::sidecar::OutboundPolicy;
+use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
+
+/// MeshConfig.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mesh {
+    /// `trustDomain`.
+    pub trust_domain: Str,
+    /// `trustDomainAliases`.
+    pub trust_domain_aliases: Vec<Str>,
+    /// `rootNamespace`.
+    pub root_namespace: Str,
+    /// The DNS suffix of the cluster (`--domain`).
+    pub domain: Str,
+    /// The cluster's name (CLUSTER_ID).
+    pub cluster_id: Str,
+    /// `proxyListenPort`.
+    pub outbound_port: u16,
+    /// `proxyInboundListenPort`.
+    pub inbound_port: u16,
+    /// `proxyHttpPort`; 0: none.
+    pub http_proxy_port: u16,
+    /// `connectTimeout`.
+    pub connect_timeout: Duration,
+    /// `tcpKeepalive`.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// `protocolDetectionTimeout`; 0: no limit.
+    pub protocol_detection_timeout: Duration,
+    /// `outboundTrafficPolicy.mode`.
+    pub outbound_policy: OutboundPolicy,
+    /// `inboundTrafficPolicy.mode: LOCALHOST`.
+    pub inbound_localhost: bool,
+    /// `enableAutoMtls`.
+    pub auto_mtls: bool,
+    /// `defaultServiceExportTo`.
+    pub service_export_to: ExportTo,
+    /// `defaultVirtualServiceExportTo`.
+    pub virtual_service_export_to: ExportTo,
+    /// `defaultDestinationRuleExportTo`.
+    pub destination_rule_export_to: ExportTo,
+    /// `localityLbSetting`.
+    pub locality_lb: LocalityLb,
+    /// `dnsRefreshRate`.
+    pub dns_refresh_rate: Duration,
+    /// `h2UpgradePolicy: UPGRADE`.
+    pub h2_upgrade: bool,
+    /// `inboundClusterStatName`.
+    pub inbound_stat_name: Str,
+    /// `outboundClusterStatName`.
+    pub outbound_stat_name: Str,
+    /// `enableTracing`.
+    pub enable_tracing: bool,
+    /// `accessLogFile`; empty: none.
+    pub access_log_file: Str,
+    /// `accessLogFormat`.
+    pub access_log_format: Str,
+    /// `accessLogEncoding: JSON`.
+    pub access_log_json: bool,
+    /// `disableEnvoyListenerLog`.
+    pub disable_listener_log: bool,
+    /// Prometheus is among the default metrics providers, so the stats filters are sent.
+    pub prometheus_metrics: bool,
+    /// `pathNormalization`.
+    pub path_normalization: PathNormalization,
+    /// `defaultHttpRetryPolicy`.
+    pub default_retries: Option<Retries>,
+    /// `defaultTrafficPolicy.connectionPool`.
+    pub default_connection_pool: Option<ConnectionPool>,
+    /// `defaultTrafficPolicy.outlierDetection`.
+    pub default_outlier_detection: Option<OutlierDetection>,
+    /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
+    pub ingress_service: Str,
+    /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
+    pub default_config: ProxyConfig,
+}
+
+/// `pathNormalization.normalization`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PathNormalization {
+    /// `NONE`.
+    None,
+    /// `BASE`, the default.
+    #[default]
+    Base,
+    /// `MERGE_SLASHES`.
+    MergeSlashes,
+    /// `DECODE_AND_MERGE_SLASHES`.
+    DecodeAndMergeSlashes,
+}
+
+/// The parts of ProxyConfig that shape xDS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ProxyConfig {
+    /// `tracing.sampling`, in parts per million of 100 %; `None`: not said (1 %).
+    pub tracing_sampling: Option<u32>,
+    /// `tracing.maxPathTagLength`.
+    pub tracing_max_path_tag_length: Option<u32>,
+    /// `gatewayTopology.numTrustedProxies`.
+    pub num_trusted_proxies: u32,
+    /// `gatewayTopology.forwardClientCertDetails`; empty: not said.
+    pub forward_client_cert_details: String,
+    /// `gatewayTopology.proxyProtocol`.
+    pub proxy_protocol: bool,
+    /// `interceptionMode`; empty: not said.
+    pub interception_mode: String,
+    /// `proxyHeaders`.
+    pub headers: ProxyHeaders,
+    /// The fields of `proxyHeaders`, `connectionSettings`, `tracing` that are not lowered yet, for Diagnostics.
+    pub not_lowered: Vec<String>,
+}
+
+/// `proxyHeaders`. `None`: not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct ProxyHeaders {
+    /// `server.disabled`.
+    pub server_disabled: bool,
+    /// `server.value`; empty: `istio-envoy`.
+    pub server_value: String,
+    /// `requestId.disabled`.
+    pub request_id_disabled: bool,
+    /// `attemptCount.disabled`.
+    pub attempt_count_disabled: bool,
+    /// `envoyDebugHeaders.disabled`.
+    pub debug_headers_disabled: bool,
+    /// `metadataExchangeHeaders.mode: IN_MESH`.
+    pub metadata_exchange_in_mesh: bool,
+    /// `preserveHttp1HeaderCase`.
+    pub preserve_http1_case: bool,
+    /// `forwardedClientCert`; empty: not said.
+    pub forwarded_client_cert: String,
+}
+
+impl Default for Mesh {
+    fn default() -> Self {
+        Self {
+            trust_domain: "cluster.local".into(),
+            trust_domain_aliases: Vec::new(),
+            root_namespace: "istio-system".into(),
+            domain: "cluster.local".into(),
+            cluster_id: "Kubernetes".into(),
+            outbound_port: 15001,
+            inbound_port: 15006,
+            http_proxy_port: 0,
+            connect_timeout: Duration::from_secs(10),
+            tcp_keepalive: None,
+            protocol_detection_timeout: Duration::ZERO,
+            outbound_policy: OutboundPolicy::AllowAny,
+            inbound_localhost: false,
+            auto_mtls: true,
+            service_export_to: ExportTo::Everybody,
+            virtual_service_export_to: ExportTo::Everybody,
+            destination_rule_export_to: ExportTo::Everybody,
+            locality_lb: LocalityLb::default(),
+            dns_refresh_rate: Duration::from_secs(60),
+            h2_upgrade: false,
+            inbound_stat_name: "".into(),
+            outbound_stat_name: "".into(),
+            enable_tracing: true,
+            access_log_file: "".into(),
+            access_log_format: "".into(),
+            access_log_json: false,
+            disable_listener_log: false,
+            prometheus_metrics: false,
+            path_normalization: PathNormalization::Base,
+            default_retries: None,
+            default_connection_pool: None,
+            default_outlier_detection: None,
+            ingress_service: "istio-ingressgateway".into(),
+            default_config: ProxyConfig::default(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What a source hands in: one lowered object of any kind.
+
+use crate::gateway::Gateway;
+use crate::mesh::Mesh;
+use crate::routing::VirtualService;
+use crate::service::{KubeService, ServiceEntry};
+use crate::sidecar::Sidecar;
+use crate::traffic::DestinationRule;
+use crate::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use crate::{Labels, ObjectKey, Shared};
+
+/// What all objects have in common, reduced to what somebody reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Meta {
+    /// Kind, namespace, name.
+    pub key: ObjectKey,
+    /// Labels.
+    pub labels: Labels,
+    /// The annotations that Meltemi reads; the others are dropped, so that they cause no work.
+    pub annotations: Labels,
+    /// Creation, in seconds since 1970; 0 when not known. Where two objects claim the same thing, the older one wins.
+    pub created: i64,
+}
+
+impl Meta {
+    /// Oldest first; then by name, then namespace. Istio 1.31: `sortConfigByCreationTime`.
+    pub fn age_order(&self) -> (i64, &str, &str) {
+        (self.created, &self.key.name, &self.key.namespace)
+    }
+}
+
+/// One lowered object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// A Namespace.
+    Namespace(Shared<Namespace>),
+    /// A Node.
+    Node(Shared<Node>),
+    /// A Pod.
+    Pod(Shared<Pod>),
+    /// A Kubernetes Service.
+    Service(Shared<KubeService>),
+    /// An EndpointSlice.
+    EndpointSlice(Shared<EndpointSlice>),
+    /// A ServiceAccount.
+    ServiceAccount(Shared<ServiceAccount>),
+    /// The mesh configuration.
+    Mesh(ObjectKey, Shared<Mesh>),
+    /// A ServiceEntry.
+    ServiceEntry(Shared<ServiceEntry>),
+    /// A WorkloadEntry.
+    WorkloadEntry(Shared<WorkloadEntry>),
+    /// A VirtualService.
+    VirtualService(Shared<VirtualService>),
+    /// A DestinationRule.
+    DestinationRule(Shared<DestinationRule>),
+    /// A Gateway.
+    Gateway(Shared<Gateway>),
+    /// A Sidecar.
+    Sidecar(Shared<Sidecar>),
+}
+
+impl Object {
+    /// The object's key.
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Object::Namespace(o) => &o.meta.key,
+            Object::Node(o) => &o.meta.key,
+            Object::Pod(o) => &o.meta.key,
+            Object::Service(o) => &o.meta.key,
+            Object::EndpointSlice(o) => &o.meta.key,
+            Object::ServiceAccount(o) => &o.meta.key,
+            Object::Mesh(key, _) => key,
+            Object::ServiceEntry(o) => &o.meta.key,
+            Object::WorkloadEntry(o) => &o.meta.key,
+            Object::VirtualService(o) => &o.meta.key,
+            Object::DestinationRule(o) => &o.meta.key,
+            Object::Gateway(o) => &o.meta.key,
+            Object::Sidecar(o) => &o.meta.key,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is served: encoded xDS resources, sets of them, and the snapshot of one class of proxies.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{ObjectKey, Str};
+
+/// The resource types that are served, in the order in which one push sends them (make before break: clusters before
+/// the listeners and routes that use them). Istio 1.31: `PushOrder`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    /// Clusters (CDS).
+    Cluster,
+    /// ClusterLoadAssignments (EDS).
+    Endpoint,
+    /// Listeners (LDS).
+    Listener,
+    /// RouteConfigurations (RDS).
+    Route,
+}
+
+impl ResourceType {
+    /// All types, in push order.
+    pub const ALL: [ResourceType; 4] =
+        [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route];
+
+    /// The full type URL on the wire.
+    pub fn type_url(self) -> &'static str {
+        match self {
+            ResourceType::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            ResourceType::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            ResourceType::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
+            ResourceType::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        }
+    }
+
+    /// The type of a type URL, if it is one that is served.
+    pub fn from_type_url(url: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.type_url() == url)
+    }
+
+    /// `CDS`, `EDS`, `LDS` or `RDS`.
+    pub fn short(self) -> &'static str {
+        match self {
+            ResourceType::Cluster => "CDS",
+            ResourceType::Endpoint => "EDS",
+            ResourceType::Listener => "LDS",
+            ResourceType::Route => "RDS",
+        }
+    }
+
+    /// Whether an empty subscription means "everything". Istio 1.31: all types but EDS, RDS, SDS and ECDS.
+    pub fn is_wildcard(self) -> bool {
+        matches!(self, ResourceType::Cluster | ResourceType::Listener)
+    }
+
+    /// Position in [`ResourceType::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The version of a resource: the hash of its canonical bytes, so equal on every replica and after a restart (I4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version([u8; 8]);
+
+impl Version {
+    /// The version of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut short = [0; 8];
+        short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+        Self(short)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One encoded resource. Sessions share it; nobody copies the body.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Its type.
+    pub ty: ResourceType,
+    /// Its name, unique within its type.
+    pub name: Str,
+    /// Hash of `body`.
+    pub version: Version,
+    /// The canonical encoding of the message (the `value` of its Any).
+    pub body: Bytes,
+    /// The objects that decided its content, for `explain`.
+    pub from: Arc<[ObjectKey]>,
+}
+
+impl Resource {
+    /// A resource from canonical bytes; the version is computed here, so it cannot disagree with them.
+    pub fn new(ty: ResourceType, name: Str, body: Bytes, from: Arc<[ObjectKey]>) -> Self {
+        let version = Version::of(&body);
+        Self { ty, name, version, body, from }
+    }
+}
+
+/// All resources of one type that a class of proxies gets.
+#[derive(Debug, Clone)]
+pub struct ResourceSet {
+    /// The type of every member.
+    pub ty: ResourceType,
+    /// By name.
+    pub by_name: BTreeMap<Str, Arc<Resource>>,
+    /// Hash over all names and versions; equal sets have equal versions. SotW's `version_info`.
+    pub version: Version,
+}
+
+impl ResourceSet {
+    /// Collects resources of one type. A later one with the same name replaces the earlier.
+    pub fn new(ty: ResourceType, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
+        let by_name: BTreeMap<Str, Arc<Resource>> = resources.into_iter().map(|r| (r.name.clone(), r)).collect();
+        let mut all = Vec::with_capacity(by_name.len() * 64);
+        for (name, resource) in &by_name {
+            all.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            all.extend_from_slice(name.as_bytes());
+            all.extend_from_slice(&resource.version.0);
+        }
+        Self { ty, by_name, version: Version::of(&all) }
+    }
+
+    /// The set without members.
+    pub fn empty(ty: ResourceType) -> Self {
+        Self::new(ty, [])
+    }
+}
+
+/// Everything that one class of proxies gets at one revision of the world.
+#[derive(Debug, Clone)]
+pub struct ProxySnapshot {
+    /// The world's revision that it was compiled from.
+    pub revision: u64,
+    sets: [Arc<ResourceSet>; 4],
+}
+
+impl ProxySnapshot {
+    /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
+    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 4]) -> Self {
+        debug_assert!(sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t), "sets must be in push order");
+        Self { revision, sets }
+    }
+
+    /// The snapshot that holds nothing.
+    pub fn empty() -> Self {
+        Self::new(0, ResourceType::ALL.map(|t| Arc::new(ResourceSet::empty(t))))
+    }
+
+    /// The set of one type.
+    pub fn set(&self, ty: ResourceType) -> &Arc<ResourceSet> {
+        &self.sets[ty.index()]
+    }
+}

@@ -1,0 +1,129 @@
+//! `Shared<T>`: an `Arc` that compares and hashes by content, at the price of 16 bytes.
+//!
+//! The memo's keys hold whole rows (a service, its rule, its endpoints). Comparing those deeply for every proxy class
+//! would cost as much as building; comparing a fingerprint that was computed once, when the row was made, costs nothing.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// 128 bits of BLAKE3 over the `Hash` of a value. Tenants cannot forge collisions, unlike with a fast hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u128);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The fingerprint of any hashable value.
+pub fn fingerprint<T: Hash + ?Sized>(value: &T) -> Fingerprint {
+    let mut collected = Collect(Vec::with_capacity(256));
+    value.hash(&mut collected);
+    let hash = blake3::hash(&collected.0);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_bytes()[..16]);
+    Fingerprint(u128::from_le_bytes(bytes))
+}
+
+/// Gathers what `Hash` writes, so that the digest runs once over one buffer.
+struct Collect(Vec<u8>);
+
+impl Hasher for Collect {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// A shared immutable row, equal to another when their contents are.
+pub struct Shared<T>(Arc<(Fingerprint, T)>);
+
+impl<T: Hash> Shared<T> {
+    /// Computes the fingerprint once and shares the value from then on.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new((fingerprint(&value), value)))
+    }
+}
+
+impl<T> Shared<T> {
+    /// The content's fingerprint.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.0
+    }
+
+    /// Whether both are the very same allocation, the cheapest proof of equality.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0.1
+    }
+}
+
+impl<T> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.0 == other.0.0
+    }
+}
+
+impl<T> Eq for Shared<T> {}
+
+impl<T> PartialOrd for Shared<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Shared<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.0.cmp(&other.0.0)
+    }
+}
+
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.0.hash(state);
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.1.fmt(f)
+    }
+}
+
+impl<T: Hash + Default> Default for Shared<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_contents_are_equal_and_different_ones_are_not() {
+        let a = Shared::new(vec!["x".to_owned(), "y".to_owned()]);
+        let b = Shared::new(vec!["x".to_owned(), "y".to_owned()]);
+        let c = Shared::new(vec!["xy".to_owned()]);
+        assert_eq!(a, b);
+        assert!(!a.same(&b));
+        assert_ne!(a, c);
+    }
+}

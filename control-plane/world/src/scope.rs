@@ -1,0 +1,68 @@
+//! What the proxies of one class may see, with the choices already made: which services, which rule and which
+//! routes for each. Istio 1.31: `SidecarScope`.
+
+use std::collections::BTreeMap;
+
+use meltemi_model::mesh::Mesh;
+use meltemi_model::routing::VirtualService;
+use meltemi_model::service::Service;
+use meltemi_model::sidecar::{EgressListener, OutboundPolicy, Sidecar};
+use meltemi_model::traffic::MergedRule;
+use meltemi_model::workload::EndpointSet;
+use meltemi_model::{Hostname, Shared, Str};
+
+/// A visible service with everything that was chosen for it. A row plus a facet of the class is enough to build from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ScopedService {
+    /// The service.
+    pub service: Shared<Service>,
+    /// The DestinationRules that apply, merged.
+    pub rule: Option<Shared<MergedRule>>,
+    /// Its endpoints.
+    pub endpoints: Shared<EndpointSet>,
+    /// Per port name, the identities that its endpoints may have, sorted: the SANs of mutual TLS.
+    pub identities: Shared<Vec<(Str, Vec<Str>)>>,
+}
+
+/// One outbound listener of a Sidecar, or the one that stands for "everything" where there is no Sidecar.
+#[derive(Debug, Clone)]
+pub struct EgressScope {
+    /// The Sidecar's egress listener; `None`: the default one.
+    pub listener: Option<EgressListener>,
+    /// The services that it shows, oldest first, then by name; trimmed to the listener's port where it has one.
+    pub services: Vec<ScopedService>,
+    /// The VirtualServices for gateway `mesh` that it shows, in order of precedence (oldest first).
+    pub virtual_services: Vec<Shared<VirtualService>>,
+}
+
+/// What one class of proxies may see.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The mesh configuration.
+    pub mesh: Shared<Mesh>,
+    /// The namespace of the class.
+    pub namespace: Str,
+    /// The Sidecar that applies.
+    pub sidecar: Option<Shared<Sidecar>>,
+    /// What happens to unknown destinations.
+    pub outbound_policy: OutboundPolicy,
+    /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.
+    /// Oldest first, then by host name (Istio 1.31: `sortServicesByCreationTime`).
+    pub services: Vec<ScopedService>,
+    /// Index of each host in `services`; where namespaces claim the same host, the one that was chosen.
+    pub by_host: BTreeMap<Hostname, usize>,
+    /// Its outbound listeners; never empty.
+    pub egress: Vec<EgressScope>,
+}
+
+impl Scope {
+    /// The visible service of a host.
+    pub fn service(&self, host: &Hostname) -> Option<&ScopedService> {
+        self.by_host.get(host).and_then(|i| self.services.get(*i))
+    }
+
+    /// The services of an egress listener.
+    pub fn services_of<'a>(&'a self, egress: &'a EgressScope) -> impl Iterator<Item = &'a ScopedService> {
+        egress.services.iter()
+    }
+}

@@ -1,0 +1,413 @@
+//! The endpoints of every service, and the identities that they may have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use meltemi_model::mesh::Mesh;
+use meltemi_model::service::{KubeService, Resolution, Service, ServiceEntry, ServiceKey};
+use meltemi_model::shared::{Fingerprint, fingerprint};
+use meltemi_model::workload::{
+    Endpoint, EndpointSet, EndpointSlice, Health, Pod, SliceEndpoint, WorkloadEntry, WorkloadEntrySpec, resolve_target,
+};
+use meltemi_model::{Kind, Labels, Locality, ObjectKey, Shared, Str};
+
+use crate::stages::services::Services;
+use crate::stages::workloads::{Workloads, augment, pod_key};
+use crate::store::Table;
+
+/// The endpoints of one service and what they were made from.
+#[derive(Debug, Clone)]
+pub struct Row {
+    inputs: Fingerprint,
+    /// The endpoints.
+    pub set: Shared<EndpointSet>,
+    /// Per port name, the sorted identities of its endpoints and of the service.
+    pub identities: Shared<Vec<(Str, Vec<Str>)>>,
+}
+
+/// Endpoints by service.
+pub type Endpoints = BTreeMap<ServiceKey, Row>;
+
+/// The tables that endpoints are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// The joined services.
+    pub services: &'a Services,
+    /// Kubernetes Services.
+    pub kube: &'a Table<KubeService>,
+    /// ServiceEntries.
+    pub entries: &'a Table<ServiceEntry>,
+    /// EndpointSlices.
+    pub slices: &'a Table<EndpointSlice>,
+    /// Pods.
+    pub pods: &'a Table<Pod>,
+    /// WorkloadEntries.
+    pub workload_entries: &'a Table<WorkloadEntry>,
+    /// Pods by address, nodes.
+    pub workloads: &'a Workloads,
+    /// The mesh configuration.
+    pub mesh: &'a Shared<Mesh>,
+}
+
+/// Makes the endpoints of every service. A service whose slices, pods and nodes are those of `previous` keeps its row,
+/// so one pod costs the services it belongs to and no other.
+pub fn endpoints(tables: Tables<'_>, previous: &Endpoints) -> Endpoints {
+    let slices = slices_by_service(tables.slices);
+    let mut rows = Endpoints::new();
+    for service in &tables.services.sorted {
+        if rows.contains_key(&service.key) || service.resolution == Resolution::Alias {
+            continue;
+        }
+        let sources = sources_of(service, &tables, &slices);
+        let inputs = fingerprint(&(service.fingerprint(), tables.mesh.fingerprint(), &sources));
+        let row = match previous.get(&service.key) {
+            Some(old) if old.inputs == inputs => old.clone(),
+            _ => build(service, &sources, inputs, tables.mesh),
+        };
+        rows.insert(service.key.clone(), row);
+    }
+    rows
+}
+
+/// Everything one service's endpoints are made from; its fingerprint tells whether they can have changed.
+#[derive(Debug, Hash)]
+enum Source {
+    /// A slice, and for each of its endpoints the pod and where it is.
+    Slice(Shared<EndpointSlice>, Vec<Option<PodPlace>>),
+    /// A pod that the selector of a Service without slices selects.
+    Pod(Shared<KubeService>, PodPlace),
+    /// A workload entry, for a Kubernetes Service.
+    KubeEntry(Shared<KubeService>, Shared<WorkloadEntry>),
+    /// Inline endpoints of a ServiceEntry.
+    Inline(Shared<ServiceEntry>),
+    /// A pod that a ServiceEntry selects.
+    EntryPod(Shared<ServiceEntry>, PodPlace),
+    /// A WorkloadEntry that a ServiceEntry selects.
+    EntryWorkload(Shared<ServiceEntry>, Shared<WorkloadEntry>),
+}
+
+#[derive(Debug, Clone, Hash)]
+struct PodPlace {
+    pod: Shared<Pod>,
+    locality: Locality,
+}
+
+type SlicesByService<'a> = BTreeMap<(&'a Str, &'a Str), Vec<&'a Shared<EndpointSlice>>>;
+
+fn slices_by_service(slices: &Table<EndpointSlice>) -> SlicesByService<'_> {
+    let mut by_service = SlicesByService::new();
+    for (key, slice) in slices.iter() {
+        if !slice.fqdn && !slice.service.is_empty() {
+            by_service.entry((&key.namespace, &slice.service)).or_default().push(slice);
+        }
+    }
+    by_service
+}
+
+fn sources_of(service: &Service, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
+    if service.kubernetes {
+        return match tables.kube.get(&service.object) {
+            Some(kube) => kubernetes_sources(kube, tables, slices),
+            None => Vec::new(),
+        };
+    }
+    // Several ServiceEntries may declare the same host in one namespace: their endpoints are joined.
+    let owners = tables.services.sorted.iter().filter(|s| s.key == service.key && !s.kubernetes);
+    owners
+        .filter_map(|s| tables.entries.get(&s.object))
+        .flat_map(|entry| entry_sources(entry, tables))
+        .collect()
+}
+
+fn kubernetes_sources(kube: &Shared<KubeService>, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
+    let key = &kube.meta.key;
+    let place = |pod: &Shared<Pod>| PodPlace { pod: pod.clone(), locality: tables.workloads.locality(pod) };
+    let selected = |labels: &Labels| !kube.selector.is_empty() && labels.satisfies(&kube.selector);
+    let mut sources = Vec::new();
+    match slices.get(&(&key.namespace, &key.name)) {
+        Some(slices) => {
+            for slice in slices {
+                let pods = slice.endpoints.iter().map(|e| pod_of(e, &key.namespace, tables).map(&place)).collect();
+                sources.push(Source::Slice((*slice).clone(), pods));
+            }
+        }
+        None => {
+            let pods = tables.pods.iter().filter(|(k, p)| {
+                k.namespace == key.namespace && selected(&p.meta.labels) && !p.ips.is_empty() && !p.finished
+            });
+            sources.extend(pods.map(|(_, pod)| Source::Pod(kube.clone(), place(pod))));
+        }
+    }
+    let entries = tables.workload_entries.iter().filter(|(k, e)| {
+        k.namespace == key.namespace && selected(&e.spec.labels) && e.spec.address.parse::<IpAddr>().is_ok()
+    });
+    sources.extend(entries.map(|(_, e)| Source::KubeEntry(kube.clone(), e.clone())));
+    sources
+}
+
+/// The pod of a slice's endpoint: by reference, else by address. Istio 1.31: `getPod`.
+fn pod_of<'a>(endpoint: &SliceEndpoint, namespace: &Str, tables: &Tables<'a>) -> Option<&'a Shared<Pod>> {
+    match &endpoint.pod {
+        Some(name) => tables.pods.get(&pod_key(namespace, name)),
+        None => tables.workloads.by_ip.get(&endpoint.addresses.first()?.parse().ok()?),
+    }
+}
+
+fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Source> {
+    let Some(selector) = &entry.workload_selector else {
+        return vec![Source::Inline(entry.clone())];
+    };
+    let namespace = &entry.meta.key.namespace;
+    let dns = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let pods = tables.pods.iter().filter(|(k, p)| {
+        k.namespace == *namespace && p.meta.labels.satisfies(selector) && !p.ips.is_empty() && !p.finished && p.ready
+    });
+    let workloads = tables.workload_entries.iter().filter(|(k, e)| {
+        k.namespace == *namespace
+            && e.spec.labels.satisfies(selector)
+            && (dns || e.spec.address.parse::<IpAddr>().is_ok())
+    });
+    pods.map(|(_, pod)| {
+        let place = PodPlace { pod: pod.clone(), locality: tables.workloads.locality(pod) };
+        Source::EntryPod(entry.clone(), place)
+    })
+    .chain(workloads.map(|(_, e)| Source::EntryWorkload(entry.clone(), e.clone())))
+    .collect()
+}
+
+fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh) -> Row {
+    let mut found: BTreeMap<Str, Vec<Endpoint>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |port: &Str, endpoint: Endpoint| {
+        // The same address may stand in two slices while it moves from one to the other.
+        if !service.kubernetes || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port)) {
+            found.entry(port.clone()).or_default().push(endpoint);
+        }
+    };
+    for source in sources {
+        match source {
+            Source::Slice(slice, pods) => from_slice(slice, pods, service, mesh, &mut add),
+            Source::Pod(kube, place) => from_selected_pod(kube, place, mesh, &mut add),
+            Source::KubeEntry(kube, entry) => {
+                for port in &kube.ports {
+                    let target = match &port.target {
+                        meltemi_model::service::TargetPort::Number(n) => Some(*n),
+                        meltemi_model::service::TargetPort::Name(n) => port_named(&entry.spec, n),
+                    };
+                    let target = port_named(&entry.spec, &port.name).or(target).unwrap_or(port.number);
+                    let mut endpoint = from_workload(&entry.spec, &entry.meta.key, mesh);
+                    endpoint.port = target;
+                    add(&port.name, endpoint);
+                }
+            }
+            Source::Inline(entry) => from_inline(service, entry, mesh, &mut add),
+            Source::EntryPod(entry, place) => {
+                let base = from_pod(place, mesh);
+                for port in &entry.ports {
+                    let target = if port.target == 0 { port.number } else { port.target };
+                    add(&port.name, Endpoint { port: target, health: Health::Healthy, ..base.clone() });
+                }
+            }
+            Source::EntryWorkload(entry, workload) => {
+                let base = from_workload(&workload.spec, &workload.meta.key, mesh);
+                for port in &entry.ports {
+                    add(&port.name, at_entry_port(&base, &workload.spec, &port.name, port.number, port.target));
+                }
+            }
+        }
+    }
+    let identities = identities(service, &found);
+    let ports = found.into_iter().map(|(name, list)| (name, list.into_iter().map(Shared::new).collect())).collect();
+    Row { inputs, set: Shared::new(EndpointSet { ports }), identities: Shared::new(identities) }
+}
+
+fn identities(service: &Service, found: &BTreeMap<Str, Vec<Endpoint>>) -> Vec<(Str, Vec<Str>)> {
+    // Istio keeps one set of accounts per service, so a client of one port also accepts the accounts of another.
+    let mut all: BTreeSet<Str> = service.subject_alt_names.iter().cloned().collect();
+    for list in found.values() {
+        all.extend(list.iter().map(|e| e.identity.clone()).filter(|i| !i.is_empty()));
+    }
+    let all: Vec<Str> = all.into_iter().collect();
+    service.ports.iter().map(|p| (p.name.clone(), all.clone())).collect()
+}
+
+fn from_slice(
+    slice: &EndpointSlice,
+    pods: &[Option<PodPlace>],
+    service: &Service,
+    mesh: &Mesh,
+    add: &mut impl FnMut(&Str, Endpoint),
+) {
+    for (endpoint, place) in slice.endpoints.iter().zip(pods) {
+        if endpoint.pod.is_some() && place.is_none() {
+            continue; // The pod was not read yet; its labels decide what is sent.
+        }
+        let base = match place {
+            Some(place) => from_pod(place, mesh),
+            None => unknown(mesh),
+        };
+        let health = slice_health(endpoint, service);
+        for address in &endpoint.addresses {
+            for port in slice.ports.iter().filter(|p| p.tcp) {
+                add(&port.name, Endpoint { address: address.clone(), port: port.number, health, ..base.clone() });
+            }
+        }
+    }
+}
+
+/// Istio 1.31: `endpointHealthStatus`. Draining endpoints matter only to services with persistent sessions.
+fn slice_health(endpoint: &SliceEndpoint, service: &Service) -> Health {
+    if endpoint.ready || service.publish_not_ready {
+        Health::Healthy
+    } else if endpoint.terminating {
+        Health::Terminating
+    } else {
+        Health::Unhealthy
+    }
+}
+
+fn from_selected_pod(kube: &KubeService, place: &PodPlace, mesh: &Mesh, add: &mut impl FnMut(&Str, Endpoint)) {
+    let pod = &place.pod;
+    let health = match (pod.ready || kube.publish_not_ready, pod.terminating) {
+        (_, true) if !kube.publish_not_ready => Health::Terminating,
+        (true, _) => Health::Healthy,
+        (false, _) => Health::Unhealthy,
+    };
+    let base = from_pod(place, mesh);
+    for port in kube.ports.iter().filter(|p| p.protocol != meltemi_model::port::Protocol::Udp) {
+        if let Some(target) = resolve_target(&port.target, &pod.ports) {
+            add(&port.name, Endpoint { port: target, health, ..base.clone() });
+        }
+    }
+}
+
+fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
+    let pod = &place.pod;
+    let labels = &pod.meta.labels;
+    let network = labels.get("topology.istio.io/network").cloned().unwrap_or_else(|| "".into());
+    let namespace = pod.meta.key.namespace.clone();
+    let hostname = if pod.subdomain.is_empty() {
+        "".into()
+    } else if pod.hostname.is_empty() {
+        pod.meta.key.name.clone()
+    } else {
+        pod.hostname.clone()
+    };
+    Endpoint {
+        address: pod.ips.first().map(|ip| ip.to_string().into()).unwrap_or_else(|| "".into()),
+        port: 0,
+        labels: augment(labels, &mesh.cluster_id, &place.locality, &pod.node, &network),
+        identity: spiffe(mesh, &namespace, &pod.service_account),
+        network,
+        cluster: mesh.cluster_id.clone(),
+        locality: place.locality.clone(),
+        weight: 1,
+        mtls: labels.get("security.istio.io/tlsMode").is_some_and(|m| &**m == "istio"),
+        workload: pod.workload.clone(),
+        namespace,
+        health: Health::Healthy,
+        hostname,
+        node: pod.node.clone(),
+    }
+}
+
+/// An endpoint of which nothing but its address is known.
+fn unknown(mesh: &Mesh) -> Endpoint {
+    Endpoint {
+        address: "".into(),
+        port: 0,
+        labels: augment(&Labels::default(), &mesh.cluster_id, &Locality::default(), "", ""),
+        identity: "".into(),
+        network: "".into(),
+        cluster: mesh.cluster_id.clone(),
+        locality: Locality::default(),
+        weight: 1,
+        mtls: false,
+        workload: "".into(),
+        namespace: "".into(),
+        health: Health::Healthy,
+        hostname: "".into(),
+        node: "".into(),
+    }
+}
+
+fn spiffe(mesh: &Mesh, namespace: &str, account: &str) -> Str {
+    let account = if account.is_empty() { "default" } else { account };
+    format!("spiffe://{}/ns/{namespace}/sa/{account}", mesh.trust_domain.replace('@', ".")).into()
+}
+
+fn from_inline(service: &Service, entry: &ServiceEntry, mesh: &Mesh, add: &mut impl FnMut(&Str, Endpoint)) {
+    let key = &entry.meta.key;
+    let dns = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    if entry.endpoints.is_empty() && dns {
+        // The host itself is resolved.
+        let base = Endpoint {
+            address: service.key.host.0.clone(),
+            labels: Labels::default(),
+            namespace: key.namespace.clone(),
+            workload: key.name.clone(),
+            ..unknown(mesh)
+        };
+        for port in &entry.ports {
+            let target = if port.target == 0 { port.number } else { port.target };
+            add(&port.name, Endpoint { port: target, ..base.clone() });
+        }
+    }
+    for (index, spec) in entry.endpoints.iter().enumerate() {
+        let name = format!("{}-{index}", key.name);
+        let base = from_workload(spec, &ObjectKey::new(Kind::WorkloadEntry, key.namespace.clone(), name), mesh);
+        for port in &entry.ports {
+            add(&port.name, at_entry_port(&base, spec, &port.name, port.number, port.target));
+        }
+    }
+}
+
+fn port_named(spec: &WorkloadEntrySpec, name: &str) -> Option<u16> {
+    spec.ports.iter().find(|(n, p)| &**n == name && *p > 0).map(|(_, p)| *p)
+}
+
+/// Istio 1.31: a socket has no port; else the entry's own port, the target port, the service port, in this order.
+fn at_entry_port(base: &Endpoint, spec: &WorkloadEntrySpec, name: &str, number: u16, target: u16) -> Endpoint {
+    let mut endpoint = base.clone();
+    if let Some(path) = spec.address.strip_prefix("unix://") {
+        endpoint.address = path.into();
+        endpoint.port = 0;
+    } else {
+        endpoint.port = port_named(spec, name).unwrap_or(if target > 0 { target } else { number });
+    }
+    endpoint
+}
+
+fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endpoint {
+    let labels = &spec.labels;
+    let locality = match labels.get("topology.istio.io/locality").or(labels.get("istio-locality")) {
+        Some(label) if spec.locality.is_empty() && label.contains('/') => Locality::parse(label),
+        Some(label) if spec.locality.is_empty() => Locality::parse(&label.replace('.', "/")),
+        _ => spec.locality.clone(),
+    };
+    let network = match labels.get("topology.istio.io/network") {
+        Some(label) if spec.network.is_empty() => label.clone(),
+        _ => spec.network.clone(),
+    };
+    // Istio 1.31: a workload entry with a service account is taken to have a sidecar, unless its label says otherwise.
+    let mtls = match labels.get("security.istio.io/tlsMode") {
+        Some(mode) => &**mode == "istio",
+        None => !spec.service_account.is_empty(),
+    };
+    Endpoint {
+        address: spec.address.clone(),
+        labels: augment(labels, &mesh.cluster_id, &locality, "", &network),
+        identity: if spec.service_account.is_empty() {
+            "".into()
+        } else {
+            spiffe(mesh, &key.namespace, &spec.service_account)
+        },
+        network,
+        locality,
+        weight: spec.weight.max(1),
+        mtls,
+        workload: key.name.clone(),
+        namespace: key.namespace.clone(),
+        ..unknown(mesh)
+    }
+}

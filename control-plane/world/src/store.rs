@@ -1,0 +1,161 @@
+//! The only way in: tables of lowered objects, one per kind, changed by batches of `Change`s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use meltemi_model::gateway::Gateway;
+use meltemi_model::mesh::Mesh;
+use meltemi_model::routing::VirtualService;
+use meltemi_model::service::{KubeService, ServiceEntry};
+use meltemi_model::sidecar::Sidecar;
+use meltemi_model::traffic::DestinationRule;
+use meltemi_model::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use meltemi_model::{Kind, Object, ObjectKey, Shared};
+
+/// One change of one object.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The object is now this.
+    Apply(Object),
+    /// The object is gone.
+    Delete(ObjectKey),
+}
+
+/// Copy-on-write rows of one kind. Cloning shares them; two tables that share are equal without a look.
+#[derive(Debug)]
+pub struct Table<T> {
+    rows: Arc<BTreeMap<ObjectKey, Shared<T>>>,
+}
+
+impl<T> Clone for Table<T> {
+    fn clone(&self) -> Self {
+        Self { rows: Arc::clone(&self.rows) }
+    }
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: Arc::default() }
+    }
+}
+
+impl<T> Table<T> {
+    /// Whether both are the same table, the test by which stages decide whether to run.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rows, &other.rows)
+    }
+
+    /// The row of a key.
+    pub fn get(&self, key: &ObjectKey) -> Option<&Shared<T>> {
+        self.rows.get(key)
+    }
+
+    /// All rows, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Shared<T>)> {
+        self.rows.iter()
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Sets a row; an equal row changes nothing, so that nothing downstream runs.
+    fn set(&mut self, key: ObjectKey, row: Shared<T>) -> bool {
+        if self.rows.get(&key) == Some(&row) {
+            return false;
+        }
+        Arc::make_mut(&mut self.rows).insert(key, row);
+        true
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> bool {
+        self.rows.contains_key(key) && Arc::make_mut(&mut self.rows).remove(key).is_some()
+    }
+}
+
+/// All objects that sources handed in.
+#[derive(Debug, Clone, Default)]
+pub struct Store {
+    /// Namespaces.
+    pub namespaces: Table<Namespace>,
+    /// Nodes.
+    pub nodes: Table<Node>,
+    /// Pods.
+    pub pods: Table<Pod>,
+    /// Kubernetes Services.
+    pub services: Table<KubeService>,
+    /// EndpointSlices.
+    pub endpoint_slices: Table<EndpointSlice>,
+    /// ServiceAccounts.
+    pub service_accounts: Table<ServiceAccount>,
+    /// Mesh configurations; the first by key counts.
+    pub meshes: Table<Mesh>,
+    /// ServiceEntries.
+    pub service_entries: Table<ServiceEntry>,
+    /// WorkloadEntries.
+    pub workload_entries: Table<WorkloadEntry>,
+    /// VirtualServices.
+    pub virtual_services: Table<VirtualService>,
+    /// DestinationRules.
+    pub destination_rules: Table<DestinationRule>,
+    /// Gateways.
+    pub gateways: Table<Gateway>,
+    /// Sidecars.
+    pub sidecars: Table<Sidecar>,
+}
+
+impl Store {
+    /// Applies a batch and says whether any row changed. A batch is one moment: no World shows half of it.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> bool {
+        changes.into_iter().fold(false, |changed, change| {
+            changed
+                | match change {
+                    Change::Apply(object) => self.set(object),
+                    Change::Delete(key) => self.remove(&key),
+                }
+        })
+    }
+
+    fn set(&mut self, object: Object) -> bool {
+        let key = object.key().clone();
+        match object {
+            Object::Namespace(o) => self.namespaces.set(key, o),
+            Object::Node(o) => self.nodes.set(key, o),
+            Object::Pod(o) => self.pods.set(key, o),
+            Object::Service(o) => self.services.set(key, o),
+            Object::EndpointSlice(o) => self.endpoint_slices.set(key, o),
+            Object::ServiceAccount(o) => self.service_accounts.set(key, o),
+            Object::Mesh(_, o) => self.meshes.set(key, o),
+            Object::ServiceEntry(o) => self.service_entries.set(key, o),
+            Object::WorkloadEntry(o) => self.workload_entries.set(key, o),
+            Object::VirtualService(o) => self.virtual_services.set(key, o),
+            Object::DestinationRule(o) => self.destination_rules.set(key, o),
+            Object::Gateway(o) => self.gateways.set(key, o),
+            Object::Sidecar(o) => self.sidecars.set(key, o),
+        }
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> bool {
+        match key.kind {
+            Kind::Namespace => self.namespaces.remove(key),
+            Kind::Node => self.nodes.remove(key),
+            Kind::Pod => self.pods.remove(key),
+            Kind::Service => self.services.remove(key),
+            Kind::EndpointSlice => self.endpoint_slices.remove(key),
+            Kind::ServiceAccount => self.service_accounts.remove(key),
+            Kind::MeshConfig => self.meshes.remove(key),
+            Kind::ServiceEntry => self.service_entries.remove(key),
+            Kind::WorkloadEntry => self.workload_entries.remove(key),
+            Kind::VirtualService => self.virtual_services.remove(key),
+            Kind::DestinationRule => self.destination_rules.remove(key),
+            Kind::Gateway => self.gateways.remove(key),
+            Kind::Sidecar => self.sidecars.remove(key),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One consistent moment of everything that was read.
+
+use std::sync::Arc;
+
+use meltemi_model::gateway::Gateway;
+use meltemi_model::mesh::Mesh;
+use meltemi_model::sidecar::Sidecar;
+use meltemi_model::{Labels, Shared};
+
+use crate::stages::destination_rules::{DestinationRules, destination_rules};
+use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::services::{Services, services};
+use crate::stages::virtual_services::{VirtualServices, virtual_services};
+use crate::stages::workloads::{Workloads, workloads};
+use crate::store::Store;
+
+/// An immutable snapshot of the joined tables. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Grows with every change that changed anything.
+    pub revision: u64,
+    /// The tables that it was made from.
+    pub store: Store,
+    /// The mesh configuration.
+    pub mesh: Shared<Mesh>,
+    /// Services of both registries.
+    pub services: Arc<Services>,
+    /// Pods by address, nodes.
+    pub workloads: Arc<Workloads>,
+    /// Endpoints of every service.
+    pub endpoints: Arc<Endpoints>,
+    /// VirtualServices by gateway.
+    pub virtual_services: Arc<VirtualServices>,
+    /// DestinationRules by namespace and host.
+    pub destination_rules: Arc<DestinationRules>,
+    /// Sidecars in order of precedence: with a selector first, oldest first.
+    pub sidecars: Arc<Vec<Shared<Sidecar>>>,
+    /// Gateways, oldest first.
+    pub gateways: Arc<Vec<Shared<Gateway>>>,
+}
+
+impl World {
+    /// The world before anything was read.
+    pub fn empty(mesh: Shared<Mesh>) -> Self {
+        Self {
+            revision: 0,
+            store: Store::default(),
+            mesh,
+            services: Arc::default(),
+            workloads: Arc::default(),
+            endpoints: Arc::default(),
+            virtual_services: Arc::default(),
+            destination_rules: Arc::default(),
+            sidecars: Arc::default(),
+            gateways: Arc::default(),
+        }
+    }
+
+    /// The next world. A stage runs only when one of the tables that it reads is another one than before.
+    /// `mesh` is used while no mesh configuration was read.
+    pub fn next(&self, store: &Store, mesh: &Shared<Mesh>) -> Self {
+        let old = &self.store;
+        let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m).clone();
+        let same_mesh = mesh == self.mesh;
+        let first = self.revision == 0;
+
+        let same = same_mesh && store.services.same(&old.services) && store.service_entries.same(&old.service_entries);
+        let same_services = same && !first;
+        let services = reuse(same_services, &self.services, || {
+            services(&store.services, &store.service_entries, &mesh)
+        });
+
+        let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);
+        let workloads = reuse(same_workloads, &self.workloads, || workloads(&store.pods, &store.nodes));
+
+        let same_endpoints = same_services
+            && same_workloads
+            && store.endpoint_slices.same(&old.endpoint_slices)
+            && store.workload_entries.same(&old.workload_entries);
+        let endpoints = reuse(same_endpoints, &self.endpoints, || {
+            let tables = Tables {
+                services: &services,
+                kube: &store.services,
+                entries: &store.service_entries,
+                slices: &store.endpoint_slices,
+                pods: &store.pods,
+                workload_entries: &store.workload_entries,
+                workloads: &workloads,
+                mesh: &mesh,
+            };
+            endpoints(tables, &self.endpoints)
+        });
+
+        let same = !first && store.virtual_services.same(&old.virtual_services);
+        let virtual_services = reuse(same, &self.virtual_services, || virtual_services(&store.virtual_services));
+
+        let same = !first && same_mesh && store.destination_rules.same(&old.destination_rules);
+        let destination_rules =
+            reuse(same, &self.destination_rules, || destination_rules(&store.destination_rules, &mesh));
+
+        let same = !first && store.sidecars.same(&old.sidecars);
+        let sidecars = reuse(same, &self.sidecars, || sort_sidecars(store));
+
+        let same = !first && store.gateways.same(&old.gateways);
+        let gateways = reuse(same, &self.gateways, || sort_gateways(store));
+
+        Self {
+            revision: self.revision + 1,
+            store: store.clone(),
+            mesh,
+            services,
+            workloads,
+            endpoints,
+            virtual_services,
+            destination_rules,
+            sidecars,
+            gateways,
+        }
+    }
+
+    /// The Sidecar of a workload: one of its namespace that selects it, one of its namespace for all, the root
+    /// namespace's. Istio 1.31: `getSidecarScope`.
+    pub fn sidecar_for(&self, namespace: &str, labels: &Labels) -> Option<&Shared<Sidecar>> {
+        let selects = |s: &Sidecar| s.workload_selector.as_ref().is_none_or(|selector| labels.satisfies(selector));
+        let in_namespace = |s: &&Shared<Sidecar>, ns: &str| *s.meta.key.namespace == *ns;
+        self.sidecars.iter().find(|s| in_namespace(s, namespace) && selects(s)).or_else(|| {
+            self.sidecars.iter().find(|s| in_namespace(s, &self.mesh.root_namespace) && s.workload_selector.is_none())
+        })
+    }
+}
+
+fn reuse<T>(same: bool, old: &Arc<T>, make: impl FnOnce() -> T) -> Arc<T> {
+    if same { Arc::clone(old) } else { Arc::new(make()) }
+}
+
+fn sort_sidecars(store: &Store) -> Vec<Shared<Sidecar>> {
+    let mut all: Vec<Shared<Sidecar>> = store.sidecars.iter().map(|(_, s)| s.clone()).collect();
+    all.sort_by(|a, b| {
+        let order = |s: &Shared<Sidecar>| s.workload_selector.is_none();
+        (order(a), a.meta.age_order()).cmp(&(order(b), b.meta.age_order()))
+    });
+    all
+}
+
+fn sort_gateways(store: &Store) -> Vec<Shared<Gateway>> {
+    let mut all: Vec<Shared<Gateway>> = store.gateways.iter().map(|(_, g)| g.clone()).collect();
+    all.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
+    all
+}

@@ -1,0 +1,2 @@
+//! Real namespaces, Envoys and apps.
+fn main() {}

@@ -1,0 +1,52 @@
+//! Which worlds ask for something that Meltemi does not do yet.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::{Answer, Case};
+
+/// Kinds that are not read yet. The list only shrinks.
+const NOT_READ: [&str; 9] = [
+    "AuthorizationPolicy",
+    "EnvoyFilter",
+    "Ingress",
+    "IngressClass",
+    "PeerAuthentication",
+    "ProxyConfig",
+    "RequestAuthentication",
+    "Telemetry",
+    "WasmPlugin",
+];
+
+/// The kinds in the world's own file that are not read yet, and `istiod_env` when the world needs feature flags.
+pub fn unsupported_kinds(case: &Case) -> Result<Vec<String>> {
+    let mut found = BTreeSet::new();
+    if !case.istiod_env.is_empty() {
+        found.insert("istiod_env".to_owned());
+    }
+    // The base has none of these kinds; its file is the first.
+    for file in case.files.iter().skip(1) {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        for line in text.lines() {
+            if let Some(kind) = line.strip_prefix("kind: ").map(str::trim)
+                && NOT_READ.contains(&kind)
+            {
+                found.insert(kind.to_owned());
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// What the compiler itself says that it does not support, beyond what it says about the base world.
+pub(super) fn unsupported_features(answer: &Answer, base: Option<&Answer>) -> Vec<String> {
+    let in_base = |line: &String| base.is_some_and(|base| base.diagnostics.contains(line));
+    let said = answer
+        .diagnostics
+        .iter()
+        .filter(|line| line.contains("not supported yet") && !in_base(line));
+    said.cloned().collect()
+}

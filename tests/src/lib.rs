@@ -1,0 +1,8 @@
+//! The test kit: what the suites under `tests/tests` and the benches share.
+//!
+//! It must never know how Meltemi is built inside: it sees worlds (files), nodes (JSON) and answers (JSON).
+//! Read first: `corpus.rs` (recorded worlds), `corpus/compare.rs` (when two resources are equal), `bin/corpus.rs`
+//! (the tool of daily work).
+
+pub mod corpus;
+pub mod shared;

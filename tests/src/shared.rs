@@ -1,0 +1,27 @@
+//! Where the material lies that is shared between the clones of this repository and not part of it.
+
+use std::path::{Path, PathBuf};
+
+/// The root of the clone.
+pub fn repo_root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// `../shared` beside the clone, when it is there. Tests that need it print "skipped: no corpus" and pass without it.
+pub fn shared_dir() -> Option<PathBuf> {
+    let dir = repo_root().parent()?.join("shared");
+    dir.is_dir().then_some(dir)
+}
+
+/// The recorded worlds of istiod 1.31.
+pub fn xds_corpus() -> Option<PathBuf> {
+    let dir = shared_dir()?.join("corpus/xds");
+    dir.join("base/base.yaml").is_file().then_some(dir)
+}
+
+/// Istio's benchmark worlds.
+pub fn bench_configs() -> Option<PathBuf> {
+    let dir = shared_dir()?.join("corpus/bench-configs");
+    dir.is_dir().then_some(dir)
+}
