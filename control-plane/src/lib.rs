@@ -1,1 +1,13 @@
-//! The control plane as a library.
+//! The control plane as a library: what `meltemi`'s verbs are made of.
+//!
+//! Read first: `app.rs` (how everything is wired), `engine.rs` (from changes to snapshots), `offline.rs` (the same
+//! without a server).
+
+// pub mod app;
+pub mod bootstrap;
+pub mod cli;
+// pub mod engine;
+// pub mod http;
+pub mod offline;
+pub mod render;
+pub mod settings;

@@ -1,1 +1,7 @@
-fn main() {}
+//! `meltemi`: the one binary. The verbs are in `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    meltemi::cli::run(std::env::args_os())
+}

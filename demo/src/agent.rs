@@ -60,6 +60,8 @@ enum Order {
     Listens(u16),
     /// How many connections from outside the pod are open to a local port.
     Connections(u16),
+    /// Ends the pod and everything in it.
+    Stop,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,7 +84,10 @@ enum Message {
     Hello,
     Result(Numbered<Outcome>),
     /// A program that was started has ended.
-    Ended { name: String, status: String },
+    Ended {
+        name: String,
+        status: String,
+    },
 }
 
 /// A program in a pod that ended by itself.
@@ -94,7 +99,7 @@ pub(crate) struct Ended {
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 
-/// A connection to a pod's agent. The pod ends when the last copy is dropped.
+/// A connection to a pod's agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     orders: mpsc::Sender<String>,
@@ -105,7 +110,10 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts an agent in new namespaces. `ended` hears of programs that end by themselves.
-    pub(crate) async fn start(executable: &Path, ended: mpsc::Sender<Ended>) -> Result<(Self, Child)> {
+    pub(crate) async fn start(
+        executable: &Path,
+        ended: mpsc::Sender<Ended>,
+    ) -> Result<(Self, Child)> {
         let mut child = Command::new("unshare")
             .args(["--net", "--mount", "--"])
             .arg(executable)
@@ -116,8 +124,13 @@ impl Agent {
             .spawn()
             .context("starting unshare")?;
         let stdin = child.stdin.take().context("the agent has no input")?;
-        let mut lines = BufReader::new(child.stdout.take().context("the agent has no output")?).lines();
-        let hello = lines.next_line().await.context("the agent")?.context("a pod's namespaces cannot be made")?;
+        let mut lines =
+            BufReader::new(child.stdout.take().context("the agent has no output")?).lines();
+        let hello = lines
+            .next_line()
+            .await
+            .context("the agent")?
+            .context("a pod's namespaces cannot be made")?;
         if !matches!(serde_json::from_str(&hello), Ok(Message::Hello)) {
             bail!("the agent says {hello}");
         }
@@ -126,7 +139,15 @@ impl Agent {
         let waiting = Waiting::default();
         tokio::spawn(write_orders(stdin, receiver));
         tokio::spawn(read_messages(lines, Arc::clone(&waiting), ended));
-        Ok((Self { orders, waiting, next: Arc::default(), pid }, child))
+        Ok((
+            Self {
+                orders,
+                waiting,
+                next: Arc::default(),
+                pid,
+            },
+            child,
+        ))
     }
 
     /// Its process id, by which the node finds its network namespace.
@@ -177,6 +198,11 @@ impl Agent {
         self.ask(Order::Listens(port)).await.is_ok()
     }
 
+    /// Ends the pod. The answer is its end, so there is none.
+    pub(crate) async fn stop(&self) {
+        let _gone = self.ask(Order::Stop).await;
+    }
+
     /// How many connections from outside are open to a port of the pod.
     pub(crate) async fn connections(&self, port: u16) -> Result<usize> {
         match self.ask(Order::Connections(port)).await? {
@@ -195,7 +221,11 @@ async fn write_orders(mut stdin: ChildStdin, mut orders: mpsc::Receiver<String>)
     }
 }
 
-async fn read_messages(mut lines: Lines<BufReader<ChildStdout>>, waiting: Waiting, ended: mpsc::Sender<Ended>) {
+async fn read_messages(
+    mut lines: Lines<BufReader<ChildStdout>>,
+    waiting: Waiting,
+    ended: mpsc::Sender<Ended>,
+) {
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(Message::Result(result)) => {

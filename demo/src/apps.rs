@@ -33,7 +33,8 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
-pub use kind::{AppKind, app_kind};
+pub use kind::AppKind;
+pub(crate) use kind::app_kind;
 
 /// The headers that Bookinfo copies from an incoming request to its own calls, so that traces and sessions hang together.
 const FORWARDED: [&str; 19] = [
@@ -79,8 +80,14 @@ impl AppConfig {
     /// The address of a backend of Bookinfo, with the sample's own overrides.
     fn backend(&self, service: &str) -> String {
         let upper = service.to_ascii_uppercase();
-        let host = self.env.get(&format!("{upper}_HOSTNAME")).map_or(service, String::as_str);
-        let port = self.env.get(&format!("{upper}_SERVICE_PORT")).map_or("9080", String::as_str);
+        let host = self
+            .env
+            .get(&format!("{upper}_HOSTNAME"))
+            .map_or(service, String::as_str);
+        let port = self
+            .env
+            .get(&format!("{upper}_SERVICE_PORT"))
+            .map_or("9080", String::as_str);
         format!("{host}:{port}")
     }
 }
@@ -126,7 +133,11 @@ struct Reply {
 
 impl Reply {
     fn new(status: u16, content_type: &str, body: impl Into<String>) -> Self {
-        Self { status, headers: vec![("content-type", content_type.to_owned())], body: body.into() }
+        Self {
+            status,
+            headers: vec![("content-type", content_type.to_owned())],
+            body: body.into(),
+        }
     }
 
     fn json(status: u16, body: impl Into<String>) -> Self {
@@ -153,11 +164,15 @@ impl Reply {
 
 /// Serves a stand-in on all its ports until one of them fails.
 pub async fn run_app(config: AppConfig) -> Result<()> {
-    let app = Arc::new(App { config, ratings: Mutex::new(BTreeMap::new()) });
+    let app = Arc::new(App {
+        config,
+        ratings: Mutex::new(BTreeMap::new()),
+    });
     let mut listening = tokio::task::JoinSet::new();
     for port in app.config.ports.clone() {
-        let listener =
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.with_context(|| format!("listening on port {port}"))?;
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            .await
+            .with_context(|| format!("listening on port {port}"))?;
         listening.spawn(serve_on(Arc::clone(&app), listener));
     }
     while let Some(ended) = listening.join_next().await {
@@ -196,7 +211,11 @@ async fn serve_http(app: Arc<App>, stream: TcpStream, peer: IpAddr) -> Result<()
         .context("connection")
 }
 
-async fn exchange(app: Arc<App>, peer: IpAddr, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
+async fn exchange(
+    app: Arc<App>,
+    peer: IpAddr,
+    request: hyper::Request<Incoming>,
+) -> hyper::Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
         return response(&Reply::text(400, "the body was cut off\n"));
@@ -220,7 +239,9 @@ async fn answer(app: &App, request: &Request) -> Reply {
         AppKind::Details => details::answer(request),
         AppKind::Ratings => ratings::answer(app, request),
         AppKind::Reviews(version) => reviews::answer(app, request, version).await,
-        AppKind::Httpbin | AppKind::OutsideHttpbin => httpbin::answer(app.config.kind, request).await,
+        AppKind::Httpbin | AppKind::OutsideHttpbin => {
+            httpbin::answer(app.config.kind, request).await
+        }
         AppKind::Helloworld(version) => simple::helloworld(&app.config, request, version),
         AppKind::Plain => simple::plain(request),
         AppKind::TcpEcho | AppKind::Idle => Reply::not_found(),
@@ -229,7 +250,8 @@ async fn answer(app: &App, request: &Request) -> Reply {
 
 fn response(reply: &Reply) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::new(Bytes::from(reply.body.clone())));
-    *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::BAD_REQUEST);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(reply.status).unwrap_or(hyper::StatusCode::BAD_REQUEST);
     for (name, value) in &reply.headers {
         if let Ok(value) = hyper::header::HeaderValue::from_str(value) {
             response.headers_mut().append(*name, value);
@@ -241,9 +263,15 @@ fn response(reply: &Reply) -> hyper::Response<Full<Bytes>> {
 /// One line per request, in the form of the samples' access logs.
 fn log_line(request: &Request, reply: &Reply) {
     let time = httpdate::fmt_http_date(SystemTime::now());
-    let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let query = if request.query.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", request.query)
+    };
     let agent = request.header("user-agent").unwrap_or("-");
-    let Request { peer, method, path, .. } = request;
+    let Request {
+        peer, method, path, ..
+    } = request;
     let line = format!(
         "{peer} - - [{time}] \"{method} {path}{query} HTTP/1.1\" {} {} \"-\" \"{agent}\"\n",
         reply.status,

@@ -27,7 +27,7 @@ const CREATED: &str = "2024-01-01T00:00:00Z";
 
 /// One pod as the cluster shows it.
 #[derive(Clone, Debug)]
-pub struct PodState {
+pub(crate) struct PodState {
     /// What it is.
     pub plan: PodPlan,
     /// Its address.
@@ -40,24 +40,32 @@ pub struct PodState {
 
 /// The content of every file of the folder that the control plane reads.
 #[must_use]
-pub fn files(
+pub(crate) fn files(
     user: &BTreeMap<PathBuf, Vec<Document>>,
     manifests: &Manifests,
     cluster_ips: &BTreeMap<Key, Ipv4Addr>,
     pods: &[PodState],
 ) -> BTreeMap<PathBuf, String> {
-    let mut files: BTreeMap<PathBuf, String> =
-        user.iter().map(|(path, documents)| (path.clone(), completed(documents, cluster_ips))).collect();
+    let mut files: BTreeMap<PathBuf, String> = user
+        .iter()
+        .map(|(path, documents)| (path.clone(), completed(documents, cluster_ips)))
+        .collect();
     let own = Path::new(OWN_FOLDER);
     files.insert(own.join("node.json"), node().to_string());
     for namespace in &manifests.namespaces {
         if !manifests.declared_namespaces.contains_key(namespace) {
-            files.insert(own.join("namespaces").join(format!("{namespace}.json")), namespace_object(namespace).to_string());
+            files.insert(
+                own.join("namespaces").join(format!("{namespace}.json")),
+                namespace_object(namespace).to_string(),
+            );
         }
     }
     for pod in pods {
         let (namespace, name) = &pod.plan.key;
-        files.insert(own.join("pods").join(format!("{namespace}.{name}.json")), pod_object(pod).to_string());
+        files.insert(
+            own.join("pods").join(format!("{namespace}.{name}.json")),
+            pod_object(pod).to_string(),
+        );
     }
     files
 }
@@ -68,7 +76,11 @@ fn completed(documents: &[Document], cluster_ips: &BTreeMap<Key, Ipv4Addr>) -> S
     for document in documents {
         let dashes = if document.separated { "---" } else { "" };
         out.push_str(dashes);
-        match document.value.as_ref().and_then(|value| replacement(value, cluster_ips)) {
+        match document
+            .value
+            .as_ref()
+            .and_then(|value| replacement(value, cluster_ips))
+        {
             None => out.push_str(&document.text),
             Some(text) => {
                 let lines = document.text.matches('\n').count();
@@ -90,9 +102,13 @@ fn replacement(value: &Value, cluster_ips: &BTreeMap<Key, Ipv4Addr>) -> Option<S
     match value["kind"].as_str()? {
         "Service" => with_cluster_ip(value, cluster_ips).map(|service| service.to_string()),
         "List" => {
-            let items = value["items"].as_array()?.iter().filter(|item| !owns_pods(item));
-            let items: Vec<Value> =
-                items.map(|item| with_cluster_ip(item, cluster_ips).unwrap_or_else(|| item.clone())).collect();
+            let items = value["items"]
+                .as_array()?
+                .iter()
+                .filter(|item| !owns_pods(item));
+            let items: Vec<Value> = items
+                .map(|item| with_cluster_ip(item, cluster_ips).unwrap_or_else(|| item.clone()))
+                .collect();
             Some(json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())
         }
         _ => None,
@@ -104,7 +120,10 @@ fn with_cluster_ip(value: &Value, cluster_ips: &BTreeMap<Key, Ipv4Addr>) -> Opti
         return None;
     }
     let namespace = value["metadata"]["namespace"].as_str().unwrap_or("default");
-    let key = (namespace.to_owned(), value["metadata"]["name"].as_str()?.to_owned());
+    let key = (
+        namespace.to_owned(),
+        value["metadata"]["name"].as_str()?.to_owned(),
+    );
     let address = cluster_ips.get(&key)?.to_string();
     let mut service = value.clone();
     let spec = service.get_mut("spec")?.as_object_mut()?;
@@ -153,7 +172,10 @@ fn pod_object(pod: &PodState) -> Value {
     // As in a cluster: a Deployment's pods are owned by its ReplicaSet, whose name ends with the template's hash.
     match kind.as_str() {
         "Pod" => {}
-        "Deployment" => metadata["ownerReferences"] = owner_reference("ReplicaSet", &format!("{owner}-{}", plan.revision)),
+        "Deployment" => {
+            metadata["ownerReferences"] =
+                owner_reference("ReplicaSet", &format!("{owner}-{}", plan.revision))
+        }
         other => metadata["ownerReferences"] = owner_reference(other, owner),
     }
     if pod.terminating {
@@ -190,20 +212,32 @@ fn owner_reference(kind: &str, name: &str) -> Value {
 
 /// Makes a folder hold these files and no other manifest. Each file appears by a rename; a file that stays the same is
 /// not touched. `scratch` is a folder on the same file system.
-pub fn write(folder: &Path, scratch: &Path, files: &BTreeMap<PathBuf, String>, written: &mut BTreeMap<PathBuf, String>) -> Result<()> {
+pub(crate) fn write(
+    folder: &Path,
+    scratch: &Path,
+    files: &BTreeMap<PathBuf, String>,
+    written: &mut BTreeMap<PathBuf, String>,
+) -> Result<()> {
     for (path, text) in files {
         if written.get(path) == Some(text) {
             continue;
         }
         let target = folder.join(path);
         if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("creating {}", parent.display()))?;
         }
         let temporary = scratch.join("next");
-        std::fs::write(&temporary, text).with_context(|| format!("writing {}", temporary.display()))?;
-        std::fs::rename(&temporary, &target).with_context(|| format!("writing {}", target.display()))?;
+        std::fs::write(&temporary, text)
+            .with_context(|| format!("writing {}", temporary.display()))?;
+        std::fs::rename(&temporary, &target)
+            .with_context(|| format!("writing {}", target.display()))?;
     }
-    let gone: BTreeSet<PathBuf> = written.keys().filter(|path| !files.contains_key(*path)).cloned().collect();
+    let gone: BTreeSet<PathBuf> = written
+        .keys()
+        .filter(|path| !files.contains_key(*path))
+        .cloned()
+        .collect();
     for path in gone {
         let target = folder.join(&path);
         std::fs::remove_file(&target).with_context(|| format!("removing {}", target.display()))?;
@@ -214,13 +248,17 @@ pub fn write(folder: &Path, scratch: &Path, files: &BTreeMap<PathBuf, String>, w
 
 /// What the name service knows: Services by their cluster IP, headless ones by their ready pods.
 #[must_use]
-pub fn zone(
+pub(crate) fn zone(
     manifests: &Manifests,
     cluster_ips: &BTreeMap<Key, Ipv4Addr>,
     pods: &[PodState],
     outside: Option<Ipv4Addr>,
 ) -> Zone {
-    let mut names = BTreeMap::new();
+    let mut names: BTreeMap<String, Vec<Ipv4Addr>> = manifests
+        .entries
+        .iter()
+        .map(|(host, address)| (host.clone(), vec![*address]))
+        .collect();
     for (key, service) in &manifests.services {
         let written = service.cluster_ip.as_deref().and_then(|ip| ip.parse().ok());
         let addresses = match written.or_else(|| cluster_ips.get(key).copied()) {
@@ -228,10 +266,18 @@ pub fn zone(
             None if service.external_name.is_some() => outside.into_iter().collect(),
             None => {
                 let selected = |pod: &&PodState| {
-                    let wants = |(label, value): (&String, &String)| pod.plan.labels.get(label) == Some(value);
-                    pod.ready && pod.plan.key.0 == key.0 && !service.selector.is_empty() && service.selector.iter().all(wants)
+                    let wants = |(label, value): (&String, &String)| {
+                        pod.plan.labels.get(label) == Some(value)
+                    };
+                    pod.ready
+                        && pod.plan.key.0 == key.0
+                        && !service.selector.is_empty()
+                        && service.selector.iter().all(wants)
                 };
-                pods.iter().filter(selected).map(|pod| pod.address).collect()
+                pods.iter()
+                    .filter(selected)
+                    .map(|pod| pod.address)
+                    .collect()
             }
         };
         names.insert(format!("{}.{}.svc.cluster.local", key.1, key.0), addresses);
@@ -241,7 +287,7 @@ pub fn zone(
 
 /// What a line about a pod calls it.
 #[must_use]
-pub fn describe(plan: &PodPlan) -> String {
+pub(crate) fn describe(plan: &PodPlan) -> String {
     let (namespace, name) = &plan.key;
     let what = match plan.role {
         Role::Sidecar => "",

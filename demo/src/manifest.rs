@@ -3,6 +3,7 @@
 //! Everything else goes to the control plane as it is written, so this module judges nothing that it does not need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -13,11 +14,11 @@ use serde_json::Value;
 mod tests;
 
 /// `namespace/name`.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// One YAML or JSON document of a file.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub(crate) struct Document {
     /// Whether a line that begins with `---` opens it. The first document of a file often has none.
     pub separated: bool,
     /// Its text, after the dashes of that line.
@@ -31,7 +32,7 @@ pub struct Document {
 /// A container, as far as the stand-ins care.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Container {
+pub(crate) struct Container {
     /// Its name.
     pub name: String,
     /// The image, which selects the stand-in.
@@ -51,7 +52,7 @@ pub struct Container {
 /// A declared port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ContainerPort {
+pub(crate) struct ContainerPort {
     /// Its number.
     pub container_port: u16,
 }
@@ -59,7 +60,7 @@ pub struct ContainerPort {
 /// A variable of the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct EnvVar {
+pub(crate) struct EnvVar {
     /// Its name.
     pub name: String,
     /// Its value, when it is given in place.
@@ -69,7 +70,7 @@ pub struct EnvVar {
 /// As whom a container runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SecurityContext {
+pub(crate) struct SecurityContext {
     /// The user id.
     pub run_as_user: Option<u32>,
 }
@@ -94,7 +95,7 @@ struct Meta {
 
 /// What owns pods: a Deployment or its like.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Workload {
+pub(crate) struct Workload {
     /// Deployment, StatefulSet, DaemonSet, ReplicaSet or Pod.
     pub kind: String,
     /// Namespace and name.
@@ -117,7 +118,7 @@ pub struct Workload {
 
 /// A Service, as far as the demo must know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Service {
+pub(crate) struct Service {
     /// Namespace and name.
     pub key: Key,
     /// The cluster IP as written; `None` when the cluster has to choose one.
@@ -130,11 +131,13 @@ pub struct Service {
 
 /// Everything that a folder's manifests say to the demo.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Manifests {
+pub(crate) struct Manifests {
     /// The owners of pods.
     pub workloads: BTreeMap<Key, Workload>,
     /// The Services.
     pub services: BTreeMap<Key, Service>,
+    /// The hosts of ServiceEntries that have an address, as Istio's DNS proxy would answer them.
+    pub(crate) entries: BTreeMap<String, Ipv4Addr>,
     /// Every namespace that some object is in.
     pub namespaces: BTreeSet<String>,
     /// The namespaces that have an object of their own, with the value of its injection label.
@@ -144,14 +147,15 @@ pub struct Manifests {
 }
 
 /// The manifest files of a folder, recursively, by their path in it.
-pub fn read_folder(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
+pub(crate) fn read_folder(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut files = BTreeMap::new();
     read_into(folder, Path::new(""), &mut files)?;
     Ok(files)
 }
 
 fn read_into(folder: &Path, inside: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {
-    let entries = std::fs::read_dir(folder.join(inside)).with_context(|| format!("reading {}", folder.display()))?;
+    let entries = std::fs::read_dir(folder.join(inside))
+        .with_context(|| format!("reading {}", folder.display()))?;
     for entry in entries {
         let entry = entry.with_context(|| format!("reading {}", folder.display()))?;
         let name = entry.file_name();
@@ -173,17 +177,21 @@ fn read_into(folder: &Path, inside: &Path, files: &mut BTreeMap<PathBuf, String>
 }
 
 fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
+    path.extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
 /// Cuts a file into documents. A line of `---` separates them (YAML 1.2, 9.1.2); no scalar can hold one at its first column.
 #[must_use]
-pub fn documents(text: &str) -> Vec<Document> {
+pub(crate) fn documents(text: &str) -> Vec<Document> {
     let mut documents = Vec::new();
     let mut separated = false;
     let mut current = String::new();
     for line in text.split_inclusive('\n') {
-        match line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        match line
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
             Some(rest) => {
                 if separated || !current.is_empty() {
                     documents.push(document(separated, std::mem::take(&mut current)));
@@ -202,15 +210,33 @@ pub fn documents(text: &str) -> Vec<Document> {
 
 fn document(separated: bool, text: String) -> Document {
     match serde_yaml::from_str::<Value>(&text) {
-        Ok(Value::Null) => Document { separated, text, value: None, problem: None },
-        Ok(value) => Document { separated, text, value: Some(value), problem: None },
-        Err(error) => Document { separated, text, value: None, problem: Some(error.to_string()) },
+        Ok(Value::Null) => Document {
+            separated,
+            text,
+            value: None,
+            problem: None,
+        },
+        Ok(value) => Document {
+            separated,
+            text,
+            value: Some(value),
+            problem: None,
+        },
+        Err(error) => Document {
+            separated,
+            text,
+            value: None,
+            problem: Some(error.to_string()),
+        },
     }
 }
 
 /// Reads every document of every file. `earlier` has each file's last good reading, which stands in for a file that does
 /// not parse at the moment: a slip of the pen must not stop pods.
-pub fn read(files: &BTreeMap<PathBuf, Vec<Document>>, earlier: &mut BTreeMap<PathBuf, Manifests>) -> Manifests {
+pub(crate) fn read(
+    files: &BTreeMap<PathBuf, Vec<Document>>,
+    earlier: &mut BTreeMap<PathBuf, Manifests>,
+) -> Manifests {
     let mut all = Manifests::default();
     earlier.retain(|path, _| files.contains_key(path));
     for (path, documents) in files {
@@ -231,8 +257,10 @@ pub fn read(files: &BTreeMap<PathBuf, Vec<Document>>, earlier: &mut BTreeMap<Pat
         if let Some(good) = earlier.get(path) {
             all.workloads.extend(good.workloads.clone());
             all.services.extend(good.services.clone());
+            all.entries.extend(good.entries.clone());
             all.namespaces.extend(good.namespaces.clone());
-            all.declared_namespaces.extend(good.declared_namespaces.clone());
+            all.declared_namespaces
+                .extend(good.declared_namespaces.clone());
         }
     }
     all
@@ -248,7 +276,11 @@ fn read_object(path: &Path, value: &Value, into: &mut Manifests) {
     }
     let meta: Meta = match serde_json::from_value(value["metadata"].clone()) {
         Ok(meta) => meta,
-        Err(error) => return into.problems.push(format!("{}: {kind}: metadata: {error}", path.display())),
+        Err(error) => {
+            return into
+                .problems
+                .push(format!("{}: {kind}: metadata: {error}", path.display()));
+        }
     };
     if kind == "Namespace" {
         let label = meta.labels.get("istio-injection").cloned();
@@ -256,7 +288,10 @@ fn read_object(path: &Path, value: &Value, into: &mut Manifests) {
         into.namespaces.insert(meta.name);
         return;
     }
-    let namespace = meta.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let namespace = meta
+        .namespace
+        .clone()
+        .unwrap_or_else(|| "default".to_owned());
     if kind != "Node" {
         into.namespaces.insert(namespace.clone());
     }
@@ -265,32 +300,60 @@ fn read_object(path: &Path, value: &Value, into: &mut Manifests) {
         "Service" => {
             into.services.insert(key.clone(), service(key, value));
         }
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod" => match workload(kind, key, &meta, value) {
-            Ok(workload) => {
-                into.workloads.insert(workload.key.clone(), workload);
+        "ServiceEntry" => {
+            let address = value["spec"]["addresses"][0]
+                .as_str()
+                .and_then(|address| address.parse().ok());
+            let hosts = value["spec"]["hosts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
+            into.entries
+                .extend(hosts.filter_map(|host| Some((host.to_ascii_lowercase(), address?))));
+        }
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod" => {
+            match workload(kind, key, &meta, value) {
+                Ok(workload) => {
+                    into.workloads.insert(workload.key.clone(), workload);
+                }
+                Err(error) => into.problems.push(format!(
+                    "{}: {kind} {}: {error:#}",
+                    path.display(),
+                    meta.name
+                )),
             }
-            Err(error) => into.problems.push(format!("{}: {kind} {}: {error:#}", path.display(), meta.name)),
-        },
+        }
         _ => {}
     }
 }
 
 /// Whether the demo plays this object itself, so that the control plane reads pods instead of it.
 #[must_use]
-pub fn owns_pods(value: &Value) -> bool {
+pub(crate) fn owns_pods(value: &Value) -> bool {
     let kind = value["kind"].as_str().unwrap_or_default();
-    matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod")
+    matches!(
+        kind,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Pod"
+    )
 }
 
 fn service(key: Key, value: &Value) -> Service {
     let spec = &value["spec"];
-    let text = |field: &str| spec[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |field: &str| {
+        spec[field]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
     let selector = spec["selector"].as_object().into_iter().flatten();
     Service {
         key,
         cluster_ip: text("clusterIP"),
         external_name: text("externalName"),
-        selector: selector.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+        selector: selector
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect(),
     }
 }
 
@@ -305,7 +368,8 @@ fn workload(kind: &str, key: Key, meta: &Meta, value: &Value) -> Result<Workload
     let typed: PodSpec = serde_json::from_value(spec.clone()).context("spec")?;
     let replicas = match (&value["spec"]["replicas"], kind) {
         (Value::Null, _) | (_, "Pod" | "DaemonSet") => 1,
-        (number, _) => u32::try_from(number.as_u64().context("replicas is not a number")?).context("replicas")?,
+        (number, _) => u32::try_from(number.as_u64().context("replicas is not a number")?)
+            .context("replicas")?,
     };
     Ok(Workload {
         kind: kind.to_owned(),
@@ -313,7 +377,10 @@ fn workload(kind: &str, key: Key, meta: &Meta, value: &Value) -> Result<Workload
         replicas,
         labels: template_meta.labels,
         annotations: template_meta.annotations,
-        service_account: typed.service_account_name.or(typed.service_account).unwrap_or_else(|| "default".to_owned()),
+        service_account: typed
+            .service_account_name
+            .or(typed.service_account)
+            .unwrap_or_else(|| "default".to_owned()),
         containers: typed.containers,
         host_network: typed.host_network,
         spec,

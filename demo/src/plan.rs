@@ -12,13 +12,13 @@ use crate::manifest::{Container, Key, Manifests, Workload};
 mod tests;
 
 /// The uid of Envoy in every pod, which the redirection lets pass (Istio's `proxyUID`).
-pub const PROXY_UID: u32 = 1337;
+pub(crate) const PROXY_UID: u32 = 1337;
 /// The name of the only node.
-pub const NODE_NAME: &str = "meltemi-demo";
+pub(crate) const NODE_NAME: &str = "meltemi-demo";
 
 /// How a pod takes part in the mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// An application with a sidecar.
     Sidecar,
     /// A gateway: only a proxy (a container whose image is `auto`, as in Istio's gateway charts).
@@ -29,7 +29,7 @@ pub enum Role {
 
 /// One pod that should run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PodPlan {
+pub(crate) struct PodPlan {
     /// Namespace and name.
     pub key: Key,
     /// Its owner's kind, namespace and name.
@@ -52,9 +52,12 @@ pub struct PodPlan {
 
 /// All pods that the manifests ask for.
 #[must_use]
-pub fn pods(manifests: &Manifests) -> BTreeMap<Key, PodPlan> {
+pub(crate) fn pods(manifests: &Manifests) -> BTreeMap<Key, PodPlan> {
     let plans = manifests.workloads.values().flat_map(|workload| {
-        let injection = manifests.declared_namespaces.get(&workload.key.0).and_then(Option::as_deref);
+        let injection = manifests
+            .declared_namespaces
+            .get(&workload.key.0)
+            .and_then(Option::as_deref);
         (0..workload.replicas).map(move |ordinal| plan(workload, ordinal, injection))
     });
     plans.map(|plan| (plan.key.clone(), plan)).collect()
@@ -67,7 +70,13 @@ fn plan(workload: &Workload, ordinal: u32, injection: Option<&str>) -> PodPlan {
     let name = match workload.kind.as_str() {
         "Pod" => owner.clone(),
         "StatefulSet" => format!("{owner}-{ordinal}"),
-        _ => format!("{owner}-{revision}-{}", letters(hash(&[namespace, owner, &revision, &ordinal.to_string()]), 5)),
+        _ => format!(
+            "{owner}-{revision}-{}",
+            letters(
+                hash(&[namespace, owner, &revision, &ordinal.to_string()]),
+                5
+            )
+        ),
     };
     let role = role(workload, injection);
     let mut labels = workload.labels.clone();
@@ -78,9 +87,16 @@ fn plan(workload: &Workload, ordinal: u32, injection: Option<&str>) -> PodPlan {
         // As the injector labels pods, except for `security.istio.io/tlsMode`: these proxies have no identity yet, and the
         // label would make their peers speak mTLS to them.
         let app = canonical_name(workload);
-        let version = labels.get("version").cloned().unwrap_or_else(|| "latest".to_owned());
-        labels.entry("service.istio.io/canonical-name".to_owned()).or_insert(app);
-        labels.entry("service.istio.io/canonical-revision".to_owned()).or_insert(version);
+        let version = labels
+            .get("version")
+            .cloned()
+            .unwrap_or_else(|| "latest".to_owned());
+        labels
+            .entry("service.istio.io/canonical-name".to_owned())
+            .or_insert(app);
+        labels
+            .entry("service.istio.io/canonical-revision".to_owned())
+            .or_insert(version);
     }
     PodPlan {
         key: (namespace.clone(), name),
@@ -97,20 +113,35 @@ fn plan(workload: &Workload, ordinal: u32, injection: Option<&str>) -> PodPlan {
 
 fn canonical_name(workload: &Workload) -> String {
     let labels = ["app.kubernetes.io/name", "app"];
-    labels.iter().find_map(|label| workload.labels.get(*label)).unwrap_or(&workload.key.1).clone()
+    labels
+        .iter()
+        .find_map(|label| workload.labels.get(*label))
+        .unwrap_or(&workload.key.1)
+        .clone()
 }
 
 /// Every pod of the demo has a sidecar unless its manifest says no: there is no namespace label to forget.
 fn role(workload: &Workload, injection: Option<&str>) -> Role {
-    if workload.containers.iter().any(|container| container.image == "auto") {
+    if workload
+        .containers
+        .iter()
+        .any(|container| container.image == "auto")
+    {
         return Role::Gateway;
     }
-    let asked = workload.labels.get("sidecar.istio.io/inject").or_else(|| workload.annotations.get("sidecar.istio.io/inject"));
+    let asked = workload
+        .labels
+        .get("sidecar.istio.io/inject")
+        .or_else(|| workload.annotations.get("sidecar.istio.io/inject"));
     let refused = match asked.map(String::as_str) {
         Some(answer) => answer == "false",
         None => injection == Some("disabled"),
     };
-    if refused || workload.host_network { Role::Plain } else { Role::Sidecar }
+    if refused || workload.host_network {
+        Role::Plain
+    } else {
+        Role::Sidecar
+    }
 }
 
 /// A hash in the letters that Kubernetes uses for generated names: no vowels, nothing that looks like another.
@@ -119,28 +150,43 @@ fn letters(mut hash: u64, count: usize) -> String {
     let size = ALPHABET.len() as u64;
     let mut name = String::with_capacity(count);
     for _ in 0..count {
-        name.push(char::from(ALPHABET[usize::try_from(hash % size).unwrap_or_default()]));
-        hash = hash / size ^ hash.rotate_left(29);
+        name.push(char::from(
+            ALPHABET[usize::try_from(hash % size).unwrap_or_default()],
+        ));
+        hash = (hash / size) ^ hash.rotate_left(29);
     }
     name
 }
 
 /// Node id of the proxy (Istio: `<type>~<ip>~<name>.<namespace>~<domain>`).
 #[must_use]
-pub fn node_id(plan: &PodPlan, address: Ipv4Addr) -> String {
-    let kind = if plan.role == Role::Gateway { "router" } else { "sidecar" };
+pub(crate) fn node_id(plan: &PodPlan, address: Ipv4Addr) -> String {
+    let kind = if plan.role == Role::Gateway {
+        "router"
+    } else {
+        "sidecar"
+    };
     let (namespace, name) = &plan.key;
     format!("{kind}~{address}~{name}.{namespace}~{namespace}.svc.cluster.local")
 }
 
 /// Node metadata as Istio's agent reports it, without what this pod has not: an Istio version and an identity.
 #[must_use]
-pub fn node_metadata(plan: &PodPlan, address: Ipv4Addr) -> Value {
+pub(crate) fn node_metadata(plan: &PodPlan, address: Ipv4Addr) -> Value {
     let (namespace, name) = &plan.key;
     let (kind, (_, owner)) = &plan.owner;
-    let ports = plan.containers.iter().flat_map(|container| &container.ports);
-    let ports: Vec<Value> = ports.map(|port| json!({"containerPort": port.container_port, "protocol": "TCP"})).collect();
-    let apps: Vec<&str> = plan.containers.iter().map(|container| container.name.as_str()).collect();
+    let ports = plan
+        .containers
+        .iter()
+        .flat_map(|container| &container.ports);
+    let ports: Vec<Value> = ports
+        .map(|port| json!({"containerPort": port.container_port, "protocol": "TCP"}))
+        .collect();
+    let apps: Vec<&str> = plan
+        .containers
+        .iter()
+        .map(|container| container.name.as_str())
+        .collect();
     let mut metadata = Map::new();
     let mut set = |key: &str, value: Value| metadata.insert(key.to_owned(), value);
     set("NAME", json!(name));
@@ -149,7 +195,13 @@ pub fn node_metadata(plan: &PodPlan, address: Ipv4Addr) -> Value {
     set("ANNOTATIONS", json!(plan.annotations));
     set("SERVICE_ACCOUNT", json!(plan.service_account));
     set("WORKLOAD_NAME", json!(owner));
-    set("OWNER", json!(format!("kubernetes://apis/apps/v1/namespaces/{namespace}/{}s/{owner}", kind.to_ascii_lowercase())));
+    set(
+        "OWNER",
+        json!(format!(
+            "kubernetes://apis/apps/v1/namespaces/{namespace}/{}s/{owner}",
+            kind.to_ascii_lowercase()
+        )),
+    );
     set("CLUSTER_ID", json!("Kubernetes"));
     set("MESH_ID", json!("cluster.local"));
     set("INSTANCE_IPS", json!(address.to_string()));

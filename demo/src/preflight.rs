@@ -8,8 +8,12 @@ use anyhow::{Result, bail};
 use crate::settings;
 
 /// Programs, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 4] =
-    [("unshare", "util-linux"), ("mount", "mount"), ("ip", "iproute2"), ("iptables-restore", "iptables")];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
+    ("ip", "iproute2"),
+    ("iptables-restore", "iptables"),
+];
 const ROOTLESS_PROGRAMS: [(&str, &str); 2] = [("newuidmap", "uidmap"), ("newgidmap", "uidmap")];
 
 /// How the demo gets the right to make namespaces.
@@ -29,22 +33,43 @@ impl Rights {
             Self::Root => Vec::new(),
             Self::Rootless => vec!["--user", "--map-root-user", "--map-auto"],
         };
-        arguments.extend(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        arguments.extend([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]);
         arguments
     }
 }
 
 /// Finds out how to run here, or says what is missing.
 pub fn check() -> Result<Rights> {
-    let rights = if settings::uid()? == 0 { Rights::Root } else { Rights::Rootless };
-    let rootless: &[_] = if rights == Rights::Rootless { &ROOTLESS_PROGRAMS } else { &[] };
+    let rights = if settings::uid()? == 0 {
+        Rights::Root
+    } else {
+        Rights::Rootless
+    };
+    let rootless: &[_] = if rights == Rights::Rootless {
+        &ROOTLESS_PROGRAMS
+    } else {
+        &[]
+    };
     let needed = PROGRAMS.iter().chain(rootless);
-    let missing: Vec<&(&str, &str)> = needed.filter(|(program, _)| settings::on_path(program).is_none()).collect();
+    let missing: Vec<&(&str, &str)> = needed
+        .filter(|(program, _)| settings::on_path(program).is_none())
+        .collect();
     if !missing.is_empty() {
         let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
         let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
         packages.dedup();
-        bail!("the demo needs {}: apt-get install {}", programs.join(", "), packages.join(" "));
+        bail!(
+            "the demo needs {}: apt-get install {}",
+            programs.join(", "),
+            packages.join(" ")
+        );
     }
     if rights == Rights::Rootless {
         subordinate_ids()?;
@@ -58,7 +83,11 @@ fn subordinate_ids() -> Result<()> {
     let user = settings::user_name().unwrap_or_else(|| uid.clone());
     for file in ["/etc/subuid", "/etc/subgid"] {
         let table = std::fs::read_to_string(file).unwrap_or_default();
-        if !table.lines().any(|line| line.split(':').next().is_some_and(|owner| owner == user || owner == uid)) {
+        if !table.lines().any(|line| {
+            line.split(':')
+                .next()
+                .is_some_and(|owner| owner == user || owner == uid)
+        }) {
             bail!(
                 "the demo runs Envoy and the applications as other users, and {file} gives {user} no subordinate ids: \
                  run it as root, or once `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`"
@@ -69,7 +98,10 @@ fn subordinate_ids() -> Result<()> {
 }
 
 fn try_namespaces(rights: Rights) -> Result<()> {
-    let output = Command::new("unshare").args(rights.unshare_arguments()).args(["--", "true"]).output()?;
+    let output = Command::new("unshare")
+        .args(rights.unshare_arguments())
+        .args(["--", "true"])
+        .output()?;
     if output.status.success() {
         return Ok(());
     }

@@ -61,7 +61,10 @@ mod tests {
             let (mut stream, _) = server.accept().await.unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).await.unwrap();
-            stream.write_all(text.to_uppercase().as_bytes()).await.unwrap();
+            stream
+                .write_all(text.to_uppercase().as_bytes())
+                .await
+                .unwrap();
         });
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"hello").await.unwrap();

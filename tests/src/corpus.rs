@@ -10,6 +10,7 @@ mod order;
 mod outcome;
 pub mod report;
 mod run;
+mod thresholds;
 pub mod unified;
 
 pub use answer::{Answer, Compiler, Recorded, TYPES};
@@ -18,3 +19,4 @@ pub use command::Command;
 pub use load::{Case, Corpus, Locality, NodeSpec};
 pub use outcome::{NodeOutcome, ResourceDifference, Side, Verdict, WorldOutcome};
 pub use run::{Selection, run};
+pub use thresholds::{Allowed, violations};

@@ -2,7 +2,9 @@
 //!
 //! It must never know how Meltemi is built inside: it sees worlds (files), nodes (JSON) and answers (JSON).
 //! Read first: `corpus.rs` (recorded worlds), `corpus/compare.rs` (when two resources are equal), `bin/corpus.rs`
-//! (the tool of daily work).
+//! (the tool of daily work). `rust_source.rs` reads Rust as far as the repo rules need it.
 
+pub mod bench;
 pub mod corpus;
+pub mod rust_source;
 pub mod shared;

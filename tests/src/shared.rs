@@ -1,5 +1,6 @@
 //! Where the material lies that is shared between the clones of this repository and not part of it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The root of the clone.
@@ -24,4 +25,10 @@ pub fn xds_corpus() -> Option<PathBuf> {
 pub fn bench_configs() -> Option<PathBuf> {
     let dir = shared_dir()?.join("corpus/bench-configs");
     dir.is_dir().then_some(dir)
+}
+
+/// Says why a test does nothing. It goes straight to stderr, past libtest, so that `cargo xtask test` can count it.
+pub fn skipped(why: &str) {
+    // Without a stderr nobody listens.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

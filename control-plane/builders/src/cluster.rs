@@ -1,1 +1,154 @@
-//! cluster
+//! Clusters (CDS). Istio 1.31: `pilot/pkg/networking/core/cluster*.go` is the reference for every value here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meltemi_model::mesh::Mesh;
+use meltemi_model::proxy::IpMode;
+use meltemi_model::service::{Service, ServicePort};
+use meltemi_model::traffic::{ConnectionPool, MergedRule};
+use meltemi_model::workload::EndpointSet;
+use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
+use meltemi_proto::envoy::config::cluster::v3 as pb;
+
+use crate::{Built, Input};
+
+mod fixed;
+mod inbound;
+mod load_balancer;
+mod metadata;
+mod outbound;
+mod outlier;
+mod policy;
+mod pool;
+mod protocol;
+mod tls;
+
+pub use policy::{Effective, effective};
+
+/// The cluster that answers nothing.
+pub const BLACK_HOLE: &str = "BlackHoleCluster";
+/// The cluster that sends to wherever the client wanted.
+pub const PASSTHROUGH: &str = "PassthroughCluster";
+/// The same for traffic that arrives at the workload.
+pub const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
+
+/// Everything that a cluster is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ClusterInput {
+    /// To a service port or a subset of it.
+    Outbound(OutboundCluster),
+    /// To the workload itself.
+    Inbound(InboundCluster),
+    /// [`BLACK_HOLE`].
+    BlackHole(Shared<Mesh>),
+    /// [`PASSTHROUGH`].
+    Passthrough(Shared<Mesh>, ClusterFacet),
+    /// [`INBOUND_PASSTHROUGH`].
+    InboundPassthrough(Shared<Mesh>, ClusterFacet),
+}
+
+/// The part of a proxy class that shapes clusters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClusterFacet {
+    /// A gateway, rather than a sidecar.
+    pub router: bool,
+    /// Its address families.
+    pub ip_mode: IpMode,
+    /// Whether it has the upstream metadata exchange filter, so may negotiate `istio-peer-exchange`.
+    pub metadata_exchange: bool,
+    /// Whether it can fetch the mesh's certificates.
+    pub identity: bool,
+    /// `proxyHeaders.preserveHttp1HeaderCase`.
+    pub preserve_case: bool,
+    /// Its locality and labels, only for clusters whose endpoints are inside them and depend on it.
+    pub place: Option<(Locality, Labels)>,
+}
+
+/// A cluster to a service port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OutboundCluster {
+    /// The service.
+    pub service: Shared<Service>,
+    /// Its port.
+    pub port: ServicePort,
+    /// The name of a subset of `rule`; empty: all endpoints.
+    pub subset: Str,
+    /// The rules that apply to the service.
+    pub rule: Option<Shared<MergedRule>>,
+    /// Whether the rule selects this proxy's workload, so that its credentials are for it.
+    pub rule_selects_workload: bool,
+    /// Per port name, the identities of the endpoints.
+    pub identities: Shared<Vec<(Str, Vec<Str>)>>,
+    /// Its endpoints, only when they stand in the cluster (DNS).
+    pub endpoints: Option<Shared<EndpointSet>>,
+    /// For services without load balancing: whether every endpoint accepts mutual TLS.
+    pub all_mtls: bool,
+    /// Named by SNI, for AUTO_PASSTHROUGH gateways: no TLS of its own.
+    pub sni_dnat: bool,
+    /// The mesh configuration.
+    pub mesh: Shared<Mesh>,
+    /// What the proxy adds.
+    pub facet: ClusterFacet,
+}
+
+/// A cluster to the workload's own port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InboundCluster {
+    /// The port in its name.
+    pub port: u16,
+    /// Where it connects to; `None`: to the original destination.
+    pub address: Option<InboundAddress>,
+    /// The services that have an endpoint at the port, with their ports; the first decides the protocol.
+    pub services: Vec<(Shared<Service>, ServicePort)>,
+    /// The rule of the first service.
+    pub rule: Option<Shared<MergedRule>>,
+    /// Pool settings of a Sidecar, which replace those of the rule.
+    pub pool: Option<ConnectionPool>,
+    /// The mesh configuration.
+    pub mesh: Shared<Mesh>,
+    /// What the proxy adds.
+    pub facet: ClusterFacet,
+}
+
+/// Where an inbound cluster connects to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum InboundAddress {
+    /// Address and port.
+    Socket(Str, u16),
+    /// A UNIX socket.
+    Pipe(Str),
+}
+
+impl Input for ClusterInput {
+    const TYPE: ResourceType = ResourceType::Cluster;
+
+    fn build(&self) -> Built {
+        match self {
+            ClusterInput::Outbound(input) => {
+                let from = origin(&input.service, input.rule.as_ref());
+                finish(outbound::build(input), from)
+            }
+            ClusterInput::Inbound(input) => {
+                let mut from: Vec<ObjectKey> = input.services.iter().map(|(s, _)| s.object.clone()).collect();
+                from.extend(input.rule.iter().flat_map(|r| r.from.iter().cloned()));
+                finish(inbound::build(input), from)
+            }
+            ClusterInput::BlackHole(mesh) => finish(fixed::black_hole(mesh), Vec::new()),
+            ClusterInput::Passthrough(mesh, facet) => finish(fixed::passthrough(mesh, facet), Vec::new()),
+            ClusterInput::InboundPassthrough(mesh, facet) => {
+                finish(fixed::inbound_passthrough(mesh, facet), Vec::new())
+            }
+        }
+    }
+}
+
+fn origin(service: &Service, rule: Option<&Shared<MergedRule>>) -> Vec<ObjectKey> {
+    let rules = rule.into_iter().flat_map(|r| r.from.iter().cloned());
+    std::iter::once(service.object.clone()).chain(rules).collect()
+}
+
+fn finish(cluster: pb::Cluster, from: Vec<ObjectKey>) -> Built {
+    let body: Bytes = meltemi_proto::canonical::encode(&cluster);
+    Built { name: Arc::from(cluster.name), body, from }
+}

@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod endpoint;
 pub mod listener;
 pub mod route;
+mod sds;
 
 /// What a builder made.
 #[derive(Debug, Clone)]
@@ -35,4 +36,22 @@ pub trait Input: Debug + Hash + Eq + Send + Sync + 'static {
 
     /// Builds it. Cannot fail: what could be wrong was found when the objects were lowered (I3).
     fn build(&self) -> Built;
+}
+
+/// A duration as Envoy's messages hold it.
+pub(crate) fn duration(value: std::time::Duration) -> meltemi_proto::google::protobuf::Duration {
+    meltemi_proto::google::protobuf::Duration {
+        seconds: i64::try_from(value.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(value.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// A wrapped number.
+pub(crate) fn uint32(value: u32) -> meltemi_proto::google::protobuf::UInt32Value {
+    meltemi_proto::google::protobuf::UInt32Value { value }
+}
+
+/// A wrapped number.
+pub(crate) fn uint64(value: u64) -> meltemi_proto::google::protobuf::UInt64Value {
+    meltemi_proto::google::protobuf::UInt64Value { value }
 }

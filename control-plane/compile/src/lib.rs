@@ -1,1 +1,15 @@
-//! meltemi-compile
+//! From a World and a class of proxies to what that class is served.
+//!
+//! `Plan` lists the Inputs of all resources, `Memo` turns each Input into a shared, encoded Resource at most once. This
+//! crate must never know connections, sockets or files.
+//!
+//! Read first: `compiler.rs` (the whole way), `memo.rs` (why nothing is built twice), `plan.rs` (which resources).
+
+pub mod classify;
+pub mod compiler;
+pub mod memo;
+pub mod plan;
+
+pub use classify::classify;
+pub use compiler::{Compiled, Compiler};
+pub use memo::Counts;

@@ -49,17 +49,37 @@ impl Diagnostic {
     }
 
     /// A warning at a field of an object.
-    pub fn warning(object: &ObjectKey, path: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn warning(
+        object: &ObjectKey,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::new(Severity::Warning, object, path, message)
     }
 
     /// Says that Meltemi read the field but does not act on it yet.
     pub fn not_supported_yet(object: &ObjectKey, path: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, object, path, "not supported yet: the field is read and ignored")
+        Self::new(
+            Severity::Warning,
+            object,
+            path,
+            "not supported yet: the field is read and ignored",
+        )
     }
 
-    fn new(severity: Severity, object: &ObjectKey, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity, object: Some(object.clone()), path: path.into(), place: None, message: message.into() }
+    fn new(
+        severity: Severity,
+        object: &ObjectKey,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            object: Some(object.clone()),
+            path: path.into(),
+            place: None,
+            message: message.into(),
+        }
     }
 }
 

@@ -95,7 +95,11 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// A key from its parts.
     pub fn new(kind: Kind, namespace: impl Into<Str>, name: impl Into<Str>) -> Self {
-        Self { kind, namespace: namespace.into(), name: name.into() }
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -157,7 +161,9 @@ impl Hostname {
     /// Istio 1.31: `host.MoreSpecific`.
     pub fn specificity(&self, other: &Hostname) -> std::cmp::Ordering {
         let rank = |h: &Hostname| (h.0.as_ref() == "*", h.is_wildcard(), usize::MAX - h.0.len());
-        rank(self).cmp(&rank(other)).then_with(|| self.0.cmp(&other.0))
+        rank(self)
+            .cmp(&rank(other))
+            .then_with(|| self.0.cmp(&other.0))
     }
 }
 
@@ -180,7 +186,11 @@ pub struct Locality {
 
 impl Default for Locality {
     fn default() -> Self {
-        Self { region: "".into(), zone: "".into(), subzone: "".into() }
+        Self {
+            region: "".into(),
+            zone: "".into(),
+            subzone: "".into(),
+        }
     }
 }
 
@@ -189,7 +199,11 @@ impl Locality {
     pub fn parse(text: &str) -> Self {
         let mut parts = text.splitn(3, '/').map(Str::from);
         let mut next = || parts.next().unwrap_or_else(|| "".into());
-        Self { region: next(), zone: next(), subzone: next() }
+        Self {
+            region: next(),
+            zone: next(),
+            subzone: next(),
+        }
     }
 
     /// Whether nothing is known.
@@ -235,7 +249,9 @@ mod tests {
 
     #[test]
     fn specific_hosts_come_first() {
-        let mut hosts: Vec<_> = ["*", "*.com", "a.com", "*.foo.com", "b.foo.com"].map(Hostname::new).into();
+        let mut hosts: Vec<_> = ["*", "*.com", "a.com", "*.foo.com", "b.foo.com"]
+            .map(Hostname::new)
+            .into();
         hosts.sort_by(Hostname::specificity);
         let sorted: Vec<_> = hosts.iter().map(Hostname::as_str).collect();
         assert_eq!(sorted, ["b.foo.com", "a.com", "*.foo.com", "*.com", "*"]);

@@ -57,7 +57,10 @@ impl Protocol {
 
     /// Whether Envoy's HTTP connection manager handles it in plain text.
     pub fn is_http(self) -> bool {
-        matches!(self, Self::Http | Self::Http2 | Self::Grpc | Self::GrpcWeb | Self::HttpProxy | Self::Hbone)
+        matches!(
+            self,
+            Self::Http | Self::Http2 | Self::Grpc | Self::GrpcWeb | Self::HttpProxy | Self::Hbone
+        )
     }
 
     /// Whether it is HTTP/2 on the wire. Istio 1.31: `Instance.IsHTTP2`.
@@ -77,7 +80,10 @@ impl Protocol {
 
     /// Whether a TCP proxy handles it. Istio 1.31: `Instance.IsTCP`.
     pub fn is_tcp(self) -> bool {
-        matches!(self, Self::Tcp | Self::Https | Self::Tls | Self::Mongo | Self::Redis | Self::Mysql)
+        matches!(
+            self,
+            Self::Tcp | Self::Https | Self::Tls | Self::Mongo | Self::Redis | Self::Mysql
+        )
     }
 
     /// Whether it must be detected from the bytes.

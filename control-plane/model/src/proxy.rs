@@ -74,8 +74,16 @@ pub enum Capability {
 /// (capability, extension category, type URL without prefix). dataplane-contract 6.4: names are aliases, so the
 /// category and the type decide.
 const CAPABILITY_TYPES: [(Capability, &str, &str); 6] = [
-    (Capability::Alpn, "envoy.filters.http", "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig"),
-    (Capability::HttpMetadataExchange, "envoy.filters.http", "io.istio.http.peer_metadata.Config"),
+    (
+        Capability::Alpn,
+        "envoy.filters.http",
+        "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig",
+    ),
+    (
+        Capability::HttpMetadataExchange,
+        "envoy.filters.http",
+        "io.istio.http.peer_metadata.Config",
+    ),
     (
         Capability::TcpMetadataExchangeListener,
         "envoy.filters.network",
@@ -86,14 +94,26 @@ const CAPABILITY_TYPES: [(Capability, &str, &str); 6] = [
         "envoy.filters.upstream_network",
         "envoy.tcp.metadataexchange.config.MetadataExchange",
     ),
-    (Capability::StatsHttp, "envoy.filters.http", "stats.PluginConfig"),
-    (Capability::StatsTcp, "envoy.filters.network", "stats.PluginConfig"),
+    (
+        Capability::StatsHttp,
+        "envoy.filters.http",
+        "stats.PluginConfig",
+    ),
+    (
+        Capability::StatsTcp,
+        "envoy.filters.network",
+        "stats.PluginConfig",
+    ),
 ];
 
 impl Capabilities {
     /// Everything that Istio's own proxy can do.
     pub fn istio_proxy() -> Self {
-        Self(CAPABILITY_TYPES.iter().fold(0, |bits, (c, _, _)| bits | *c as u16))
+        Self(
+            CAPABILITY_TYPES
+                .iter()
+                .fold(0, |bits, (c, _, _)| bits | *c as u16),
+        )
     }
 
     /// Core filters only.
@@ -107,7 +127,9 @@ impl Capabilities {
     }
 
     /// From `Node.extensions`: (category, disabled, type URLs) of each.
-    pub fn from_extensions<'a>(extensions: impl IntoIterator<Item = (&'a str, bool, &'a [String])>) -> Self {
+    pub fn from_extensions<'a>(
+        extensions: impl IntoIterator<Item = (&'a str, bool, &'a [String])>,
+    ) -> Self {
         let mut bits = 0;
         for (category, disabled, type_urls) in extensions {
             for (capability, wanted, type_url) in CAPABILITY_TYPES {

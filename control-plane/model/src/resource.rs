@@ -24,14 +24,20 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// All types, in push order.
-    pub const ALL: [ResourceType; 4] =
-        [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::Listener, ResourceType::Route];
+    pub const ALL: [ResourceType; 4] = [
+        ResourceType::Cluster,
+        ResourceType::Endpoint,
+        ResourceType::Listener,
+        ResourceType::Route,
+    ];
 
     /// The full type URL on the wire.
     pub fn type_url(self) -> &'static str {
         match self {
             ResourceType::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            ResourceType::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            ResourceType::Endpoint => {
+                "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+            }
             ResourceType::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             ResourceType::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
@@ -107,7 +113,13 @@ impl Resource {
     /// A resource from canonical bytes; the version is computed here, so it cannot disagree with them.
     pub fn new(ty: ResourceType, name: Str, body: Bytes, from: Arc<[ObjectKey]>) -> Self {
         let version = Version::of(&body);
-        Self { ty, name, version, body, from }
+        Self {
+            ty,
+            name,
+            version,
+            body,
+            from,
+        }
     }
 }
 
@@ -125,14 +137,19 @@ pub struct ResourceSet {
 impl ResourceSet {
     /// Collects resources of one type. A later one with the same name replaces the earlier.
     pub fn new(ty: ResourceType, resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let by_name: BTreeMap<Str, Arc<Resource>> = resources.into_iter().map(|r| (r.name.clone(), r)).collect();
+        let by_name: BTreeMap<Str, Arc<Resource>> =
+            resources.into_iter().map(|r| (r.name.clone(), r)).collect();
         let mut all = Vec::with_capacity(by_name.len() * 64);
         for (name, resource) in &by_name {
             all.extend_from_slice(&(name.len() as u64).to_le_bytes());
             all.extend_from_slice(name.as_bytes());
             all.extend_from_slice(&resource.version.0);
         }
-        Self { ty, by_name, version: Version::of(&all) }
+        Self {
+            ty,
+            by_name,
+            version: Version::of(&all),
+        }
     }
 
     /// The set without members.
@@ -152,13 +169,19 @@ pub struct ProxySnapshot {
 impl ProxySnapshot {
     /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
     pub fn new(revision: u64, sets: [Arc<ResourceSet>; 4]) -> Self {
-        debug_assert!(sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t), "sets must be in push order");
+        debug_assert!(
+            sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
+            "sets must be in push order"
+        );
         Self { revision, sets }
     }
 
     /// The snapshot that holds nothing.
     pub fn empty() -> Self {
-        Self::new(0, ResourceType::ALL.map(|t| Arc::new(ResourceSet::empty(t))))
+        Self::new(
+            0,
+            ResourceType::ALL.map(|t| Arc::new(ResourceSet::empty(t))),
+        )
     }
 
     /// The set of one type.

@@ -110,7 +110,6 @@ pub struct HttpMatch {
     pub stat_prefix: String,
 }
 
-
 /// Where traffic goes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination {

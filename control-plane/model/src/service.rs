@@ -29,7 +29,9 @@ impl ExportTo {
             ExportTo::Nobody => false,
             ExportTo::Everybody => true,
             // A mesh default is not bound to an object, so it keeps "." and it means the object's namespace.
-            ExportTo::Namespaces(set) => set.contains(namespace) || (set.contains(".") && namespace == own),
+            ExportTo::Namespaces(set) => {
+                set.contains(namespace) || (set.contains(".") && namespace == own)
+            }
         }
     }
 }
@@ -108,8 +110,8 @@ pub struct ServiceEntry {
     pub hosts: Vec<Hostname>,
     /// Virtual addresses: IPs or CIDRs.
     pub addresses: Vec<Str>,
-    /// Addresses that were allocated (status.addresses).
-    pub allocated: Vec<Str>,
+    /// Addresses that were allocated: (host, address) of `status.addresses`.
+    pub allocated: Vec<(Hostname, Str)>,
     /// Ports.
     pub ports: Vec<ServiceEntryPort>,
     /// `location: MESH_INTERNAL`.

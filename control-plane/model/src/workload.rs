@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::object::Meta;
-use crate::service::{ServiceKey, TargetPort};
+use crate::service::{Service, TargetPort};
 use crate::{Labels, Locality, Shared, Str};
 
 /// A Namespace.
@@ -191,15 +191,18 @@ pub struct EndpointSet {
 impl EndpointSet {
     /// The endpoints of a port.
     pub fn port(&self, name: &str) -> &[Shared<Endpoint>] {
-        self.ports.iter().find(|(n, _)| &**n == name).map_or(&[], |(_, e)| e)
+        self.ports
+            .iter()
+            .find(|(n, _)| &**n == name)
+            .map_or(&[], |(_, e)| e)
     }
 }
 
 /// A port at which a proxy's own workload serves: why the proxy gets an inbound listener and cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServiceInstance {
-    /// The service.
-    pub service: ServiceKey,
+    /// The service. It need not be visible to the workload itself: a Sidecar may hide it.
+    pub service: Shared<Service>,
     /// The service port.
     pub port: u16,
     /// The port at which the workload listens.

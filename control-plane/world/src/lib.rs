@@ -9,6 +9,6 @@ pub mod stages;
 pub mod store;
 pub mod world;
 
-pub use scope::{EgressScope, Scope, ScopedService};
+pub use scope::{EgressScope, Scope, ScopeKey, ScopedService};
 pub use store::{Change, Store};
 pub use world::World;

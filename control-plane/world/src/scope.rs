@@ -9,7 +9,24 @@ use meltemi_model::service::Service;
 use meltemi_model::sidecar::{EgressListener, OutboundPolicy, Sidecar};
 use meltemi_model::traffic::MergedRule;
 use meltemi_model::workload::EndpointSet;
-use meltemi_model::{Hostname, Shared, Str};
+use meltemi_model::{Hostname, Labels, Shared, Str};
+
+mod select;
+
+pub use select::{scope, scope_key};
+
+/// What decides a scope: proxies of equal keys see the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ScopeKey {
+    /// A gateway sees all services; Sidecars do not apply to it.
+    pub gateway: bool,
+    /// The namespace.
+    pub namespace: Str,
+    /// The Sidecar that applies.
+    pub sidecar: Option<Shared<Sidecar>>,
+    /// The workload's labels, only while some DestinationRule selects workloads; else empty.
+    pub labels: Labels,
+}
 
 /// A visible service with everything that was chosen for it. A row plus a facet of the class is enough to build from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,6 +35,8 @@ pub struct ScopedService {
     pub service: Shared<Service>,
     /// The DestinationRules that apply, merged.
     pub rule: Option<Shared<MergedRule>>,
+    /// Whether the rule was chosen by a workload selector.
+    pub rule_selects_workload: bool,
     /// Its endpoints.
     pub endpoints: Shared<EndpointSet>,
     /// Per port name, the identities that its endpoints may have, sorted: the SANs of mutual TLS.
@@ -62,7 +81,10 @@ impl Scope {
     }
 
     /// The services of an egress listener.
-    pub fn services_of<'a>(&'a self, egress: &'a EgressScope) -> impl Iterator<Item = &'a ScopedService> {
+    pub fn services_of<'a>(
+        &'a self,
+        egress: &'a EgressScope,
+    ) -> impl Iterator<Item = &'a ScopedService> {
         egress.services.iter()
     }
 }

@@ -29,13 +29,17 @@ pub struct Table<T> {
 
 impl<T> Clone for Table<T> {
     fn clone(&self) -> Self {
-        Self { rows: Arc::clone(&self.rows) }
+        Self {
+            rows: Arc::clone(&self.rows),
+        }
     }
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { rows: Arc::default() }
+        Self {
+            rows: Arc::default(),
+        }
     }
 }
 

@@ -64,14 +64,18 @@ impl World {
         let same_mesh = mesh == self.mesh;
         let first = self.revision == 0;
 
-        let same = same_mesh && store.services.same(&old.services) && store.service_entries.same(&old.service_entries);
+        let same = same_mesh
+            && store.services.same(&old.services)
+            && store.service_entries.same(&old.service_entries);
         let same_services = same && !first;
         let services = reuse(same_services, &self.services, || {
             services(&store.services, &store.service_entries, &mesh)
         });
 
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);
-        let workloads = reuse(same_workloads, &self.workloads, || workloads(&store.pods, &store.nodes));
+        let workloads = reuse(same_workloads, &self.workloads, || {
+            workloads(&store.pods, &store.nodes)
+        });
 
         let same_endpoints = same_services
             && same_workloads
@@ -92,11 +96,14 @@ impl World {
         });
 
         let same = !first && store.virtual_services.same(&old.virtual_services);
-        let virtual_services = reuse(same, &self.virtual_services, || virtual_services(&store.virtual_services));
+        let virtual_services = reuse(same, &self.virtual_services, || {
+            virtual_services(&store.virtual_services)
+        });
 
         let same = !first && same_mesh && store.destination_rules.same(&old.destination_rules);
-        let destination_rules =
-            reuse(same, &self.destination_rules, || destination_rules(&store.destination_rules, &mesh));
+        let destination_rules = reuse(same, &self.destination_rules, || {
+            destination_rules(&store.destination_rules, &mesh)
+        });
 
         let same = !first && store.sidecars.same(&old.sidecars);
         let sidecars = reuse(same, &self.sidecars, || sort_sidecars(store));
@@ -121,16 +128,29 @@ impl World {
     /// The Sidecar of a workload: one of its namespace that selects it, one of its namespace for all, the root
     /// namespace's. Istio 1.31: `getSidecarScope`.
     pub fn sidecar_for(&self, namespace: &str, labels: &Labels) -> Option<&Shared<Sidecar>> {
-        let selects = |s: &Sidecar| s.workload_selector.as_ref().is_none_or(|selector| labels.satisfies(selector));
+        let selects = |s: &Sidecar| {
+            s.workload_selector
+                .as_ref()
+                .is_none_or(|selector| labels.satisfies(selector))
+        };
         let in_namespace = |s: &&Shared<Sidecar>, ns: &str| *s.meta.key.namespace == *ns;
-        self.sidecars.iter().find(|s| in_namespace(s, namespace) && selects(s)).or_else(|| {
-            self.sidecars.iter().find(|s| in_namespace(s, &self.mesh.root_namespace) && s.workload_selector.is_none())
-        })
+        self.sidecars
+            .iter()
+            .find(|s| in_namespace(s, namespace) && selects(s))
+            .or_else(|| {
+                self.sidecars.iter().find(|s| {
+                    in_namespace(s, &self.mesh.root_namespace) && s.workload_selector.is_none()
+                })
+            })
     }
 }
 
 fn reuse<T>(same: bool, old: &Arc<T>, make: impl FnOnce() -> T) -> Arc<T> {
-    if same { Arc::clone(old) } else { Arc::new(make()) }
+    if same {
+        Arc::clone(old)
+    } else {
+        Arc::new(make())
+    }
 }
 
 fn sort_sidecars(store: &Store) -> Vec<Shared<Sidecar>> {

@@ -38,12 +38,16 @@ pub(super) async fn answer(kind: AppKind, request: &Request) -> Reply {
             _ => Reply::not_found(),
         },
     };
-    reply.header("access-control-allow-origin", "*").header("access-control-allow-credentials", "true")
+    reply
+        .header("access-control-allow-origin", "*")
+        .header("access-control-allow-credentials", "true")
 }
 
 fn status(code: &str) -> Reply {
     match code.parse::<u16>() {
-        Ok(418) => Reply::text(418, TEAPOT).header("x-more-info", "http://tools.ietf.org/html/rfc2324"),
+        Ok(418) => {
+            Reply::text(418, TEAPOT).header("x-more-info", "http://tools.ietf.org/html/rfc2324")
+        }
         Ok(code @ 200..=599) => Reply::new(code, "text/html; charset=utf-8", ""),
         _ => Reply::text(400, "Invalid status code"),
     }
@@ -75,7 +79,12 @@ fn origin(kind: AppKind, request: &Request) -> String {
 fn headers(request: &Request) -> Map<String, Value> {
     let mut shown = Map::new();
     for name in request.headers.keys() {
-        let values: Vec<_> = request.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> = request
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         shown.insert(title_case(name.as_str()), Value::String(values.join(",")));
     }
     shown
@@ -84,7 +93,9 @@ fn headers(request: &Request) -> Map<String, Value> {
 fn title_case(name: &str) -> String {
     let word = |part: &str| {
         let mut letters = part.chars();
-        letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+        letters.next().map_or_else(String::new, |first| {
+            first.to_ascii_uppercase().to_string() + letters.as_str()
+        })
     };
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }

@@ -31,9 +31,18 @@ pub enum AppKind {
 
 /// The stand-in for a container: chosen by its image, with the version from the image or from the pod's `version` label.
 #[must_use]
-pub fn app_kind(container: &Container, version_label: Option<&str>) -> AppKind {
-    let image = container.image.rsplit('/').next().unwrap_or_default().split(['@', ':']).next().unwrap_or_default();
-    let version = image_version(image).or_else(|| image_version(version_label?)).unwrap_or(1);
+pub(crate) fn app_kind(container: &Container, version_label: Option<&str>) -> AppKind {
+    let image = container
+        .image
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .split(['@', ':'])
+        .next()
+        .unwrap_or_default();
+    let version = image_version(image)
+        .or_else(|| image_version(version_label?))
+        .unwrap_or(1);
     let sleeps = container.command.iter().any(|word| word.ends_with("sleep"));
     match image {
         _ if image.contains("productpage") => AppKind::Productpage,

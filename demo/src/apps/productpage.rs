@@ -18,12 +18,15 @@ pub(super) async fn answer(app: &App, request: &Request) -> Reply {
         "/health" => Reply::text(200, "Product page is healthy"),
         "/login" if request.method == "POST" => {
             let user = form_urlencoded::parse(&request.body).find(|(name, _)| name == "username");
-            let user = user.map(|(_, value)| value.into_owned()).unwrap_or_default();
+            let user = user
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default();
             let value: String = form_urlencoded::byte_serialize(user.as_bytes()).collect();
             back(request).header("set-cookie", format!("session={value}; HttpOnly; Path=/"))
         }
         "/logout" => {
-            let gone = "session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; HttpOnly; Path=/";
+            let gone =
+                "session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; HttpOnly; Path=/";
             back(request).header("set-cookie", gone)
         }
         "/productpage" => Reply::html(page(app, request).await),
@@ -43,10 +46,20 @@ fn back(request: &Request) -> Reply {
 
 /// The user of the session; an `end-user` header of the client counts for nothing.
 fn user(request: &Request) -> Option<String> {
-    let cookies = request.headers.get_all("cookie").iter().filter_map(|value| value.to_str().ok());
-    let session = cookies.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix("session="))?;
+    let cookies = request
+        .headers
+        .get_all("cookie")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let session = cookies
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix("session="))?;
     let (user, _) = form_urlencoded::parse(session.as_bytes()).next()?;
-    if user.is_empty() { None } else { Some(user.into_owned()) }
+    if user.is_empty() {
+        None
+    } else {
+        Some(user.into_owned())
+    }
 }
 
 /// One backend call, on a connection of its own. `None`: it ended without a status.
@@ -76,9 +89,15 @@ async fn product(app: &App, request: &Request, rest: &str) -> Reply {
         return Reply::not_found();
     }
     let (answer, what) = match part {
-        "" => (backend(app, request, "details", &format!("/details/{id}")).await, "product details"),
+        "" => (
+            backend(app, request, "details", &format!("/details/{id}")).await,
+            "product details",
+        ),
         "reviews" => (reviews(app, request, id).await, "product reviews"),
-        "ratings" => (backend(app, request, "ratings", &format!("/ratings/{id}")).await, "product ratings"),
+        "ratings" => (
+            backend(app, request, "ratings", &format!("/ratings/{id}")).await,
+            "product ratings",
+        ),
         _ => return Reply::not_found(),
     };
     match answer {
@@ -108,7 +127,9 @@ fn index() -> String {
 async fn page(app: &App, request: &Request) -> String {
     let details = backend(app, request, "details", "/details/0").await;
     let reviews = reviews(app, request, "0").await;
-    let mut html = format!("<!DOCTYPE html>\n<html><head>{TITLE}</head><body>\n<h3>The Comedy of Errors</h3>\n");
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html><head>{TITLE}</head><body>\n<h3>The Comedy of Errors</h3>\n"
+    );
     if let Some(user) = user(request) {
         let _infallible = writeln!(html, "<p>Signed in as {}</p>", escaped(&user));
     }
@@ -130,12 +151,21 @@ fn json_of(answer: Option<Answer>) -> Option<Value> {
 }
 
 fn failure_html(html: &mut String, what: &str) {
-    let _infallible = writeln!(html, "<h4>Error fetching {what}</h4>\n<p>{}</p>", sorry(what));
+    let _infallible = writeln!(
+        html,
+        "<h4>Error fetching {what}</h4>\n<p>{}</p>",
+        sorry(what)
+    );
 }
 
 fn details_html(html: &mut String, details: &Value) {
     html.push_str("<h4>Book Details</h4>\n<dl>\n");
-    for (label, key) in [("ISBN-10", "ISBN-10"), ("Publisher", "publisher"), ("Pages", "pages"), ("Type", "type")] {
+    for (label, key) in [
+        ("ISBN-10", "ISBN-10"),
+        ("Publisher", "publisher"),
+        ("Pages", "pages"),
+        ("Type", "type"),
+    ] {
         let value = match &details[key] {
             Value::String(text) => escaped(text),
             other => other.to_string(),
@@ -169,5 +199,7 @@ fn reviews_html(html: &mut String, reviews: &Value) {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -6,7 +6,10 @@ use super::{App, Reply, Request};
 use crate::http::{Call, call};
 
 const TEXTS: [(&str, &str); 2] = [
-    ("Reviewer1", "An extremely entertaining play by Shakespeare. The slapstick humour is refreshing!"),
+    (
+        "Reviewer1",
+        "An extremely entertaining play by Shakespeare. The slapstick humour is refreshing!",
+    ),
     (
         "Reviewer2",
         "Absolutely fun and entertaining. The play lacks thematic depth when compared to other plays by Shakespeare.",
@@ -17,17 +20,30 @@ pub(super) async fn answer(app: &App, request: &Request, version: u8) -> Reply {
     if request.path == "/health" {
         return Reply::json(200, r#"{"status": "Reviews is healthy"}"#);
     }
-    let Some(id) = request.path.strip_prefix("/reviews/").filter(|id| id.parse::<u64>().is_ok()) else {
+    let Some(id) = request
+        .path
+        .strip_prefix("/reviews/")
+        .filter(|id| id.parse::<u64>().is_ok())
+    else {
         return Reply::not_found();
     };
-    let stars = if version == 1 { None } else { Some(stars(app, request, id, version).await) };
+    let stars = if version == 1 {
+        None
+    } else {
+        Some(stars(app, request, id, version).await)
+    };
     let color = if version == 2 { "black" } else { "red" };
     let review = |index: usize| {
         let (reviewer, text) = TEXTS[index];
         let rating = match &stars {
             None => String::new(),
-            Some(Some(stars)) => format!(", \"rating\": {{\"stars\": {}, \"color\": \"{color}\"}}", stars[index]),
-            Some(None) => ", \"rating\": {\"error\": \"Ratings service is currently unavailable\"}".to_owned(),
+            Some(Some(stars)) => format!(
+                ", \"rating\": {{\"stars\": {}, \"color\": \"{color}\"}}",
+                stars[index]
+            ),
+            Some(None) => {
+                ", \"rating\": {\"error\": \"Ratings service is currently unavailable\"}".to_owned()
+            }
         };
         format!("{{  \"reviewer\": \"{reviewer}\",  \"text\": \"{text}\"{rating}}}")
     };

@@ -2,13 +2,19 @@ use super::*;
 
 fn zone() -> Zone {
     let names = BTreeMap::from([
-        ("details.default.svc.cluster.local".to_owned(), vec![Ipv4Addr::new(10, 96, 0, 7)]),
+        (
+            "details.default.svc.cluster.local".to_owned(),
+            vec![Ipv4Addr::new(10, 96, 0, 7)],
+        ),
         (
             "db.default.svc.cluster.local".to_owned(),
             vec![Ipv4Addr::new(10, 244, 1, 1), Ipv4Addr::new(10, 244, 1, 2)],
         ),
     ]);
-    Zone { names, outside: Some(Ipv4Addr::new(203, 0, 113, 10)) }
+    Zone {
+        names,
+        outside: Some(Ipv4Addr::new(203, 0, 113, 10)),
+    }
 }
 
 #[test]
@@ -32,7 +38,10 @@ fn a_reply_carries_every_address_and_says_when_there_is_no_such_name() {
     let query = question("db.default.svc.cluster.local").unwrap();
     let reply_bytes = reply(&query, &zone()).unwrap();
     assert_eq!(&reply_bytes[6..8], &[0, 2], "two answers");
-    assert_eq!(first_address(&reply_bytes, query.len()), Some(Ipv4Addr::new(10, 244, 1, 1)));
+    assert_eq!(
+        first_address(&reply_bytes, query.len()),
+        Some(Ipv4Addr::new(10, 244, 1, 1))
+    );
 
     let unknown = question("nobody.default.svc.cluster.local").unwrap();
     let reply_bytes = reply(&unknown, &zone()).unwrap();
@@ -65,9 +74,17 @@ async fn a_resolver_walks_the_search_list() {
     let (_sender, receiver) = watch::channel(Arc::new(zone()));
     let serving = tokio::spawn(serve(socket, receiver));
     let resolver = Resolver::of_namespace(server, "default");
-    let cases = [("details", "10.96.0.7"), ("details.default", "10.96.0.7"), ("httpbin.org", "203.0.113.10")];
+    let cases = [
+        ("details", "10.96.0.7"),
+        ("details.default", "10.96.0.7"),
+        ("httpbin.org", "203.0.113.10"),
+    ];
     for (host, expected) in cases {
-        assert_eq!(resolver.resolve(host).await.unwrap().to_string(), expected, "{host}");
+        assert_eq!(
+            resolver.resolve(host).await.unwrap().to_string(),
+            expected,
+            "{host}"
+        );
     }
     assert!(resolver.resolve("nobody").await.is_err());
     serving.abort();

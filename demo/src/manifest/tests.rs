@@ -23,15 +23,24 @@ spec:
 ";
 
 fn parsed(files: &[(&str, &str)]) -> BTreeMap<PathBuf, Vec<Document>> {
-    files.iter().map(|(path, text)| (PathBuf::from(path), documents(text))).collect()
+    files
+        .iter()
+        .map(|(path, text)| (PathBuf::from(path), documents(text)))
+        .collect()
 }
 
 #[test]
 fn documents_keep_their_places() {
     let cases: [(&str, &[(bool, &str)]); 7] = [
         ("a: 1\n", &[(false, "a: 1\n")]),
-        ("a: 1\n---\nb: 2\nc: 3\n", &[(false, "a: 1\n"), (true, "\nb: 2\nc: 3\n")]),
-        ("---\na: 1\n--- # next\nb: 2\n", &[(true, "\na: 1\n"), (true, " # next\nb: 2\n")]),
+        (
+            "a: 1\n---\nb: 2\nc: 3\n",
+            &[(false, "a: 1\n"), (true, "\nb: 2\nc: 3\n")],
+        ),
+        (
+            "---\na: 1\n--- # next\nb: 2\n",
+            &[(true, "\na: 1\n"), (true, " # next\nb: 2\n")],
+        ),
         ("--- {a: 1}\n", &[(true, " {a: 1}\n")]),
         ("a: |\n  ---\n  text\n", &[(false, "a: |\n  ---\n  text\n")]),
         ("", &[]),
@@ -39,7 +48,10 @@ fn documents_keep_their_places() {
     ];
     for (text, expected) in cases {
         let documents = documents(text);
-        let found: Vec<(bool, &str)> = documents.iter().map(|found| (found.separated, found.text.as_str())).collect();
+        let found: Vec<(bool, &str)> = documents
+            .iter()
+            .map(|found| (found.separated, found.text.as_str()))
+            .collect();
         assert_eq!(found, expected, "{text:?}");
     }
 }
@@ -53,7 +65,13 @@ fn workloads_and_services_are_read() {
     assert_eq!(workload.containers[0].ports[0].container_port, 9080);
     assert_eq!(workload.labels["version"], "v1");
     let service = &read.services[&("default".to_owned(), "details".to_owned())];
-    assert_eq!((service.cluster_ip.as_deref(), service.selector["app"].as_str()), (None, "details"));
+    assert_eq!(
+        (
+            service.cluster_ip.as_deref(),
+            service.selector["app"].as_str()
+        ),
+        (None, "details")
+    );
     assert_eq!(read.problems, Vec::<String>::new());
 }
 
@@ -63,7 +81,11 @@ fn a_broken_file_keeps_its_last_good_objects_and_a_deleted_one_does_not() {
     let good = read(&parsed(&[("book.yaml", BOOK)]), &mut earlier);
     let broken = read(&parsed(&[("book.yaml", "kind: [\n")]), &mut earlier);
     assert_eq!(broken.workloads, good.workloads);
-    assert!(broken.problems[0].starts_with("book.yaml: "), "{:?}", broken.problems);
+    assert!(
+        broken.problems[0].starts_with("book.yaml: "),
+        "{:?}",
+        broken.problems
+    );
     let gone = read(&parsed(&[]), &mut earlier);
     assert!(gone.workloads.is_empty());
 }
@@ -76,11 +98,26 @@ fn the_labs_applications_are_read_without_a_problem() {
         return;
     }
     let files = read_folder(&labs.join("apps")).unwrap();
-    let parsed = files.iter().map(|(path, text)| (path.clone(), documents(text))).collect();
+    let parsed = files
+        .iter()
+        .map(|(path, text)| (path.clone(), documents(text)))
+        .collect();
     let read = read(&parsed, &mut BTreeMap::new());
     assert_eq!(read.problems, Vec::<String>::new());
-    let names: Vec<&str> = read.workloads.keys().map(|(_, name)| name.as_str()).collect();
-    for name in ["productpage-v1", "reviews-v3", "httpbin", "sleep", "helloworld-v2", "tcp-echo", "tomcat-deploy"] {
+    let names: Vec<&str> = read
+        .workloads
+        .keys()
+        .map(|(_, name)| name.as_str())
+        .collect();
+    for name in [
+        "productpage-v1",
+        "reviews-v3",
+        "httpbin",
+        "sleep",
+        "helloworld-v2",
+        "tcp-echo",
+        "tomcat-deploy",
+    ] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Compares what Meltemi serves with what istiod 1.31 served: the tool of daily work.
-#![expect(clippy::print_stdout, reason = "a command line")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -91,51 +91,59 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
-fn show(outcomes: &[WorldOutcome], options: &Options) {
+fn shown(outcomes: &[WorldOutcome], options: &Options) -> String {
     if let Some(name) = &options.show {
-        for outcome in outcomes {
-            print!("{}", report::both_sides(outcome, name));
-        }
-        return;
+        return outcomes
+            .iter()
+            .map(|outcome| report::both_sides(outcome, name))
+            .collect();
     }
+    let mut text = String::new();
     let single = outcomes.len() == 1;
-    if single || options.all_details {
-        for outcome in outcomes {
-            let inherited = options.detail.inherited || outcome.area == "base";
-            if single || matches!(outcome.verdict, Verdict::Different) {
-                println!(
-                    "{}",
-                    report::world(
-                        outcome,
-                        report::Detail {
-                            inherited,
-                            ..options.detail
-                        }
-                    )
-                );
-            }
+    for outcome in outcomes {
+        let inherited = options.detail.inherited || outcome.area == "base";
+        if single || (options.all_details && outcome.verdict == Verdict::Different) {
+            text += &report::world(
+                outcome,
+                report::Detail {
+                    inherited,
+                    ..options.detail
+                },
+            );
+            text.push('\n');
         }
     }
     if !single {
-        print!("{}", report::first_differences(outcomes));
+        text += &report::first_differences(outcomes);
         if let Some(base) = outcomes.iter().find(|outcome| outcome.area == "base") {
-            println!("\n{}", report::per_type(base));
+            text += &format!("\n{}\n", report::per_type(base));
         }
     }
-    println!(
-        "\nclasses of differences:\n{}",
-        report::classes(outcomes, options.classes)
-    );
-    print!("{}", report::table(outcomes));
+    text + "\nclasses of differences:\n"
+        + &report::classes(outcomes, options.classes)
+        + "\n"
+        + &report::table(outcomes)
 }
 
-fn main() -> Result<ExitCode> {
+/// A reader that has seen enough (`| head`) is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn main() -> ExitCode {
+    compare().unwrap_or_else(|error| {
+        say(&format!("error: {error:#}\n"));
+        ExitCode::from(2)
+    })
+}
+
+fn compare() -> Result<ExitCode> {
     let Some(options) = parse(std::env::args().skip(1))? else {
-        print!("{HELP}");
+        say(HELP);
         return Ok(ExitCode::SUCCESS);
     };
     let Some(dir) = &options.corpus else {
-        println!("skipped: no corpus");
+        shared::skipped("no corpus");
         return Ok(ExitCode::SUCCESS);
     };
     let corpus = Corpus::load(dir)?;
@@ -154,7 +162,7 @@ fn main() -> Result<ExitCode> {
         );
     }
     let outcomes = run(&corpus, compiler, &options.selection, options.jobs)?;
-    show(&outcomes, &options);
+    say(&shown(&outcomes, &options));
     let bad = outcomes
         .iter()
         .any(|outcome| outcome.verdict == Verdict::Different);

@@ -17,6 +17,8 @@ pub struct Difference {
     pub ours: Option<Value>,
     /// The recorded value; `None` when istiod leaves the field out.
     pub theirs: Option<Value>,
+    /// The base world differs here in the same way, so the world at hand has nothing to do with it.
+    pub inherited: bool,
 }
 
 /// Every place where `ours` differs from `theirs`; empty when they are equal.
@@ -74,6 +76,7 @@ fn report(
         class: place.class.clone(),
         ours: ours.cloned(),
         theirs: theirs.cloned(),
+        inherited: false,
     });
 }
 

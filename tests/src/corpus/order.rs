@@ -192,11 +192,16 @@ pub fn has_endpoints(assignment: &Value) -> bool {
     })
 }
 
-/// Two scalars that stand for the same value: 64-bit integers are strings in proto JSON, plain numbers elsewhere.
+/// Two scalars that stand for the same value: 64-bit integers are strings in proto JSON, plain numbers elsewhere; a
+/// 32-bit float may be written with the digits of a 64-bit one.
 pub(super) fn same_scalar(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Number(number), Value::String(text))
         | (Value::String(text), Value::Number(number)) => number.to_string() == *text,
+        (Value::Number(our), Value::Number(their)) if our.is_f64() && their.is_f64() => {
+            let narrow = |number: &serde_json::Number| number.as_f64().map(|wide| wide as f32);
+            narrow(our) == narrow(their)
+        }
         _ => ours == theirs,
     }
 }

@@ -26,7 +26,7 @@ pub struct ResourceDifference {
     pub side: Side,
     /// Where it differs; empty when only one side has it.
     pub differences: Vec<Difference>,
-    /// The base world has the same difference, so this world has nothing to do with it.
+    /// The base world differs in the same ways, so the world at hand has nothing to do with it.
     pub inherited: bool,
     /// Our resource.
     pub ours: Option<Value>,
@@ -81,6 +81,16 @@ pub struct WorldOutcome {
     pub unsupported: Vec<String>,
     /// How it did.
     pub verdict: Verdict,
+}
+
+impl ResourceDifference {
+    /// The first place that is the world's own, else the first of all.
+    pub fn first_place(&self) -> Option<&Difference> {
+        self.differences
+            .iter()
+            .find(|place| !place.inherited)
+            .or_else(|| self.differences.first())
+    }
 }
 
 impl NodeOutcome {

@@ -135,7 +135,7 @@ pub fn first_differences(outcomes: &[WorldOutcome]) -> String {
 }
 
 fn one_line(difference: &ResourceDifference) -> String {
-    let what = match (difference.side, difference.differences.first()) {
+    let what = match (difference.side, difference.first_place()) {
         (Side::Missing, _) => "missing".to_owned(),
         (Side::Extra, _) => "not served by istiod".to_owned(),
         (Side::Both, Some(first)) => {
@@ -235,7 +235,12 @@ fn class_keys(resource: &ResourceDifference) -> Vec<(String, String)> {
                 );
                 (format!("{kind} {} ({sign})", difference.class), example)
             };
-            resource.differences.iter().map(of).collect()
+            resource
+                .differences
+                .iter()
+                .filter(|place| !place.inherited)
+                .map(of)
+                .collect()
         }
     }
 }
@@ -322,13 +327,14 @@ fn resource(
             );
         }
         Side::Both => {
-            for (index, place) in difference.differences.iter().enumerate() {
+            let places: Vec<_> = difference
+                .differences
+                .iter()
+                .filter(|place| detail.inherited || !place.inherited)
+                .collect();
+            for (index, place) in places.iter().enumerate() {
                 if *left == 0 {
-                    let _ = writeln!(
-                        text,
-                        "  … {} more places here",
-                        difference.differences.len() - index
-                    );
+                    let _ = writeln!(text, "  … {} more places here", places.len() - index);
                     return;
                 }
                 *left -= 1;

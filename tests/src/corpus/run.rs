@@ -25,6 +25,10 @@ pub struct Selection {
 
 impl Selection {
     fn takes(&self, case: &Case) -> bool {
+        let wanted = |node: &NodeSpec| self.node.as_ref().is_none_or(|name| *name == node.name);
+        if !case.nodes.iter().any(wanted) {
+            return false;
+        }
         self.worlds.is_empty()
             || self
                 .worlds
@@ -49,7 +53,11 @@ pub fn run(
         .filter(|case| selection.takes(case))
         .collect();
     if cases.is_empty() {
-        bail!("no world is called {}", selection.worlds.join(", "));
+        bail!(
+            "no world fits {} {}",
+            selection.worlds.join(", "),
+            selection.node.as_deref().unwrap_or_default()
+        );
     }
     let wanted: BTreeSet<&str> = cases
         .iter()
@@ -139,7 +147,9 @@ fn run_case(
             Ok(ours) => {
                 let bases = our_base.zip(case.base_expected(node).filter(|_| !is_base));
                 let mut outcome = compare_answers(&node.name, &ours, &theirs, bases);
-                outcome.unsupported = unsupported_features(&ours, our_base);
+                if !is_base {
+                    outcome.unsupported = unsupported_features(&ours, our_base);
+                }
                 outcome
             }
         };
@@ -192,21 +202,48 @@ fn compare_answers(
                 outcome.equal[position] += 1;
                 continue;
             }
-            let inherited = bases.is_some_and(|(our_base, their_base)| {
-                let normal = |value: Option<&Value>| value.map(normal_form);
-                normal(our) == normal(served(our_base, kind, name))
-                    && normal(their) == normal(served(their_base, kind, name))
-            });
-            outcome.differing.push(ResourceDifference {
+            let mut difference = ResourceDifference {
                 kind,
                 name: name.clone(),
                 side,
                 differences,
-                inherited,
+                inherited: false,
                 ours: our.cloned(),
                 theirs: their.cloned(),
-            });
+            };
+            if let Some((our_base, their_base)) = bases {
+                mark_inherited(
+                    &mut difference,
+                    served(our_base, kind, name),
+                    served(their_base, kind, name),
+                );
+            }
+            outcome.differing.push(difference);
         }
     }
     outcome
+}
+
+/// Marks what differs in the same way in the base world, whose resource of this name is given for both sides.
+fn mark_inherited(
+    difference: &mut ResourceDifference,
+    our_base: Option<&Value>,
+    their_base: Option<&Value>,
+) {
+    let as_in_base = |ours: &Option<Value>, base: Option<&Value>| {
+        ours.as_ref().map(normal_form) == base.map(normal_form)
+    };
+    match (our_base, their_base) {
+        (Some(our_base), Some(their_base)) if difference.side == Side::Both => {
+            let in_base = compare(our_base, their_base);
+            for place in &mut difference.differences {
+                place.inherited = in_base.contains(place);
+            }
+            difference.inherited = difference.differences.iter().all(|place| place.inherited);
+        }
+        _ => {
+            difference.inherited = as_in_base(&difference.ours, our_base)
+                && as_in_base(&difference.theirs, their_base);
+        }
+    }
 }

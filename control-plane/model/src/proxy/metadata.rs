@@ -41,13 +41,24 @@ pub struct NodeMeta {
 impl NodeMeta {
     /// Reads metadata; values of the wrong form count as absent.
     pub fn parse(raw: &Value) -> Self {
-        let text = |key: &str| -> Str { raw.get(key).and_then(Value::as_str).unwrap_or_default().into() };
+        let text = |key: &str| -> Str {
+            raw.get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .into()
+        };
         Self {
             name: text("NAME"),
             namespace: text("NAMESPACE"),
             labels: labels(raw.get("LABELS")),
-            instance_ips: text("INSTANCE_IPS").split(',').filter_map(|ip| ip.trim().parse().ok()).collect(),
-            istio_version: raw.get("ISTIO_VERSION").and_then(Value::as_str).and_then(version),
+            instance_ips: text("INSTANCE_IPS")
+                .split(',')
+                .filter_map(|ip| ip.trim().parse().ok())
+                .collect(),
+            istio_version: raw
+                .get("ISTIO_VERSION")
+                .and_then(Value::as_str)
+                .and_then(version),
             cluster_id: text("CLUSTER_ID"),
             network: text("NETWORK"),
             node_name: text("NODE_NAME"),
@@ -79,20 +90,29 @@ impl NodeMeta {
 
     /// A text value, or the empty string.
     pub fn text(&self, key: &str) -> &str {
-        self.raw.get(key).and_then(Value::as_str).unwrap_or_default()
+        self.raw
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }
 
 fn labels(value: Option<&Value>) -> Labels {
-    let Some(Value::Object(map)) = value else { return Labels::default() };
-    map.iter().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?))).collect()
+    let Some(Value::Object(map)) = value else {
+        return Labels::default();
+    };
+    map.iter()
+        .filter_map(|(k, v)| Some((k.as_str(), v.as_str()?)))
+        .collect()
 }
 
 /// The first `major.minor[.patch]` in the text, as Istio's regular expression finds it.
 fn version(text: &str) -> Option<(u32, u32, u32)> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let mut numbers = text[start..].splitn(3, '.').map(|part| {
-        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let end = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
         part[..end].parse::<u32>().ok()
     });
     let major = numbers.next()??;
@@ -106,12 +126,20 @@ fn pod_ports(value: Option<&Value>) -> Vec<(Str, u16)> {
         Some(other) => other.clone(),
         None => Value::Null,
     };
-    let Value::Array(ports) = parsed else { return Vec::new() };
+    let Value::Array(ports) = parsed else {
+        return Vec::new();
+    };
     ports
         .iter()
         .filter_map(|p| {
             let port = u16::try_from(p.get("containerPort")?.as_u64()?).ok()?;
-            Some((p.get("name").and_then(Value::as_str).unwrap_or_default().into(), port))
+            Some((
+                p.get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .into(),
+                port,
+            ))
         })
         .collect()
 }
@@ -144,18 +172,31 @@ mod tests {
     #[test]
     fn a_node_is_read() {
         let id = "sidecar~10.0.0.1~a.ns~ns.svc.cluster.local";
-        let proxy = parse(id, &json!({"ISTIO_VERSION": "1.31.0", "INSTANCE_IPS": "10.0.0.2,fd00::1"})).unwrap();
-        assert_eq!((proxy.kind, &*proxy.id, &*proxy.namespace), (ProxyKind::Sidecar, "a.ns", "ns"));
+        let proxy = parse(
+            id,
+            &json!({"ISTIO_VERSION": "1.31.0", "INSTANCE_IPS": "10.0.0.2,fd00::1"}),
+        )
+        .unwrap();
+        assert_eq!(
+            (proxy.kind, &*proxy.id, &*proxy.namespace),
+            (ProxyKind::Sidecar, "a.ns", "ns")
+        );
         assert_eq!(proxy.ips.len(), 2);
         assert_eq!(proxy.capabilities, Capabilities::istio_proxy());
-        assert_eq!(parse(id, &json!({})).unwrap().capabilities, Capabilities::core());
+        assert_eq!(
+            parse(id, &json!({})).unwrap().capabilities,
+            Capabilities::core()
+        );
     }
 
     #[test]
     fn bad_nodes_are_refused_with_a_reason() {
         for (id, want) in [
             ("", NodeError::Missing),
-            ("sidecar~1.1.1.1~x", NodeError::Parts("sidecar~1.1.1.1~x".into())),
+            (
+                "sidecar~1.1.1.1~x",
+                NodeError::Parts("sidecar~1.1.1.1~x".into()),
+            ),
             ("ztunnel~1.1.1.1~x.y~z", NodeError::Kind("ztunnel".into())),
             ("sidecar~nowhere~x.y~z", NodeError::Address),
         ] {

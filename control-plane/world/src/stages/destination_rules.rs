@@ -46,12 +46,16 @@ pub fn destination_rules(table: &Table<DestinationRule>, mesh: &Mesh) -> Destina
         let export = match &rule.workload_selector {
             // A rule for some workloads of a namespace is nobody else's business.
             Some(_) => Export::from([".".into()]),
-            None => export_set(&rule.export_to).into_iter().map(|n| if n == *own { ".".into() } else { n }).collect(),
+            None => export_set(&rule.export_to)
+                .into_iter()
+                .map(|n| if n == *own { ".".into() } else { n })
+                .collect(),
         };
         if export.is_empty() || export.contains("*") || export.contains(".") {
             merge(all.local.entry(own.clone()).or_default(), rule, &export);
         }
-        let private = (export.is_empty() && default_private) || (export.len() == 1 && export.contains("."));
+        let private =
+            (export.is_empty() && default_private) || (export.len() == 1 && export.contains("."));
         if !private {
             merge(all.exported.entry(own.clone()).or_default(), rule, &export);
         } else if *own == mesh.root_namespace {
@@ -134,8 +138,15 @@ impl ByHost {
 
 impl DestinationRules {
     /// The rule that clients of `namespace` with `labels` use for a service: of their own namespace, else an exported
-    /// one of the service's, else of the root namespace. Istio 1.31: `PushContext.destinationRule`.
-    pub fn choose(&self, service: &Service, namespace: &str, labels: &Labels, mesh: &Mesh) -> Option<MergedRule> {
+    /// one of the service's, else of the root namespace. Also whether a workload selector chose it.
+    /// Istio 1.31: `PushContext.destinationRule`.
+    pub fn choose(
+        &self,
+        service: &Service,
+        namespace: &str,
+        labels: &Labels,
+        mesh: &Mesh,
+    ) -> Option<(MergedRule, bool)> {
         let candidates = self.candidates(service, namespace, mesh);
         let mut general = None;
         for candidate in candidates {
@@ -143,18 +154,26 @@ impl DestinationRules {
                 None => general = Some(candidate),
                 Some(selector) => {
                     if *candidate.namespace == *namespace && labels.satisfies(selector) {
-                        return Some(candidate.rule.clone());
+                        return Some((candidate.rule.clone(), true));
                     }
                 }
             }
         }
-        general.map(|c| c.rule.clone())
+        general.map(|c| (c.rule.clone(), false))
     }
 
     /// The rule for a workload's own service, where rules with a workload selector do not count.
-    pub fn choose_inbound(&self, service: &Service, namespace: &str, mesh: &Mesh) -> Option<MergedRule> {
+    pub fn choose_inbound(
+        &self,
+        service: &Service,
+        namespace: &str,
+        mesh: &Mesh,
+    ) -> Option<MergedRule> {
         let candidates = self.candidates(service, namespace, mesh);
-        candidates.into_iter().rfind(|c| c.selector.is_none()).map(|c| c.rule.clone())
+        candidates
+            .into_iter()
+            .rfind(|c| c.selector.is_none())
+            .map(|c| c.rule.clone())
     }
 
     fn candidates(&self, service: &Service, namespace: &str, mesh: &Mesh) -> Vec<&Candidate> {
@@ -162,17 +181,24 @@ impl DestinationRules {
         let local = if *namespace == *mesh.root_namespace {
             self.root_private.most_specific(host)
         } else {
-            self.local.get(namespace).and_then(|rules| rules.most_specific(host))
+            self.local
+                .get(namespace)
+                .and_then(|rules| rules.most_specific(host))
         };
         if let Some(rules) = local {
             return rules.iter().collect();
         }
         for owner in [&service.key.namespace, &mesh.root_namespace] {
-            let exported = self.exported.get(owner).and_then(|rules| rules.most_specific(host));
+            let exported = self
+                .exported
+                .get(owner)
+                .and_then(|rules| rules.most_specific(host));
             let visible: Vec<&Candidate> = exported
                 .unwrap_or_default()
                 .iter()
-                .filter(|c| c.export.is_empty() || c.export.contains("*") || c.export.contains(namespace))
+                .filter(|c| {
+                    c.export.is_empty() || c.export.contains("*") || c.export.contains(namespace)
+                })
                 .collect();
             if !visible.is_empty() {
                 return visible;
@@ -183,6 +209,8 @@ impl DestinationRules {
 
     /// The labels by which any rule chooses workloads, so that scopes differ only where rules do.
     pub fn selects_workloads(&self) -> bool {
-        self.local.values().any(|l| l.rules.values().flatten().any(|c| c.selector.is_some()))
+        self.local
+            .values()
+            .any(|l| l.rules.values().flatten().any(|c| c.selector.is_some()))
     }
 }

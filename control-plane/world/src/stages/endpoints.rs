@@ -7,7 +7,8 @@ use meltemi_model::mesh::Mesh;
 use meltemi_model::service::{KubeService, Resolution, Service, ServiceEntry, ServiceKey};
 use meltemi_model::shared::{Fingerprint, fingerprint};
 use meltemi_model::workload::{
-    Endpoint, EndpointSet, EndpointSlice, Health, Pod, SliceEndpoint, WorkloadEntry, WorkloadEntrySpec, resolve_target,
+    Endpoint, EndpointSet, EndpointSlice, Health, Pod, SliceEndpoint, WorkloadEntry,
+    WorkloadEntrySpec, resolve_target,
 };
 use meltemi_model::{Kind, Labels, Locality, ObjectKey, Shared, Str};
 
@@ -98,7 +99,10 @@ fn slices_by_service(slices: &Table<EndpointSlice>) -> SlicesByService<'_> {
     let mut by_service = SlicesByService::new();
     for (key, slice) in slices.iter() {
         if !slice.fqdn && !slice.service.is_empty() {
-            by_service.entry((&key.namespace, &slice.service)).or_default().push(slice);
+            by_service
+                .entry((&key.namespace, &slice.service))
+                .or_default()
+                .push(slice);
         }
     }
     by_service
@@ -112,44 +116,71 @@ fn sources_of(service: &Service, tables: &Tables<'_>, slices: &SlicesByService<'
         };
     }
     // Several ServiceEntries may declare the same host in one namespace: their endpoints are joined.
-    let owners = tables.services.sorted.iter().filter(|s| s.key == service.key && !s.kubernetes);
+    let owners = tables
+        .services
+        .sorted
+        .iter()
+        .filter(|s| s.key == service.key && !s.kubernetes);
     owners
         .filter_map(|s| tables.entries.get(&s.object))
         .flat_map(|entry| entry_sources(entry, tables))
         .collect()
 }
 
-fn kubernetes_sources(kube: &Shared<KubeService>, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
+fn kubernetes_sources(
+    kube: &Shared<KubeService>,
+    tables: &Tables<'_>,
+    slices: &SlicesByService<'_>,
+) -> Vec<Source> {
     let key = &kube.meta.key;
-    let place = |pod: &Shared<Pod>| PodPlace { pod: pod.clone(), locality: tables.workloads.locality(pod) };
+    let place = |pod: &Shared<Pod>| PodPlace {
+        pod: pod.clone(),
+        locality: tables.workloads.locality(pod),
+    };
     let selected = |labels: &Labels| !kube.selector.is_empty() && labels.satisfies(&kube.selector);
     let mut sources = Vec::new();
     match slices.get(&(&key.namespace, &key.name)) {
         Some(slices) => {
             for slice in slices {
-                let pods = slice.endpoints.iter().map(|e| pod_of(e, &key.namespace, tables).map(&place)).collect();
+                let pods = slice
+                    .endpoints
+                    .iter()
+                    .map(|e| pod_of(e, &key.namespace, tables).map(&place))
+                    .collect();
                 sources.push(Source::Slice((*slice).clone(), pods));
             }
         }
         None => {
             let pods = tables.pods.iter().filter(|(k, p)| {
-                k.namespace == key.namespace && selected(&p.meta.labels) && !p.ips.is_empty() && !p.finished
+                k.namespace == key.namespace
+                    && selected(&p.meta.labels)
+                    && !p.ips.is_empty()
+                    && !p.finished
             });
             sources.extend(pods.map(|(_, pod)| Source::Pod(kube.clone(), place(pod))));
         }
     }
     let entries = tables.workload_entries.iter().filter(|(k, e)| {
-        k.namespace == key.namespace && selected(&e.spec.labels) && e.spec.address.parse::<IpAddr>().is_ok()
+        k.namespace == key.namespace
+            && selected(&e.spec.labels)
+            && e.spec.address.parse::<IpAddr>().is_ok()
     });
     sources.extend(entries.map(|(_, e)| Source::KubeEntry(kube.clone(), e.clone())));
     sources
 }
 
 /// The pod of a slice's endpoint: by reference, else by address. Istio 1.31: `getPod`.
-fn pod_of<'a>(endpoint: &SliceEndpoint, namespace: &Str, tables: &Tables<'a>) -> Option<&'a Shared<Pod>> {
+fn pod_of<'a>(
+    endpoint: &SliceEndpoint,
+    namespace: &Str,
+    tables: &Tables<'a>,
+) -> Option<&'a Shared<Pod>> {
     match &endpoint.pod {
         Some(name) => tables.pods.get(&pod_key(namespace, name)),
-        None => tables.workloads.by_ip.get(&endpoint.addresses.first()?.parse().ok()?),
+        None => tables
+            .workloads
+            .by_ip
+            .get(&endpoint.addresses.first()?.parse().ok()?),
     }
 }
 
@@ -158,9 +189,16 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
         return vec![Source::Inline(entry.clone())];
     };
     let namespace = &entry.meta.key.namespace;
-    let dns = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let dns = matches!(
+        entry.resolution,
+        Resolution::Dns | Resolution::DnsRoundRobin
+    );
     let pods = tables.pods.iter().filter(|(k, p)| {
-        k.namespace == *namespace && p.meta.labels.satisfies(selector) && !p.ips.is_empty() && !p.finished && p.ready
+        k.namespace == *namespace
+            && p.meta.labels.satisfies(selector)
+            && !p.ips.is_empty()
+            && !p.finished
+            && p.ready
     });
     let workloads = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == *namespace
@@ -168,7 +206,10 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
             && (dns || e.spec.address.parse::<IpAddr>().is_ok())
     });
     pods.map(|(_, pod)| {
-        let place = PodPlace { pod: pod.clone(), locality: tables.workloads.locality(pod) };
+        let place = PodPlace {
+            pod: pod.clone(),
+            locality: tables.workloads.locality(pod),
+        };
         Source::EntryPod(entry.clone(), place)
     })
     .chain(workloads.map(|(_, e)| Source::EntryWorkload(entry.clone(), e.clone())))
@@ -180,7 +221,9 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh
     let mut seen = BTreeSet::new();
     let mut add = |port: &Str, endpoint: Endpoint| {
         // The same address may stand in two slices while it moves from one to the other.
-        if !service.kubernetes || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port)) {
+        if !service.kubernetes
+            || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port))
+        {
             found.entry(port.clone()).or_default().push(endpoint);
         }
     };
@@ -194,7 +237,9 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh
                         meltemi_model::service::TargetPort::Number(n) => Some(*n),
                         meltemi_model::service::TargetPort::Name(n) => port_named(&entry.spec, n),
                     };
-                    let target = port_named(&entry.spec, &port.name).or(target).unwrap_or(port.number);
+                    let target = port_named(&entry.spec, &port.name)
+                        .or(target)
+                        .unwrap_or(port.number);
                     let mut endpoint = from_workload(&entry.spec, &entry.meta.key, mesh);
                     endpoint.port = target;
                     add(&port.name, endpoint);
@@ -204,31 +249,60 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh
             Source::EntryPod(entry, place) => {
                 let base = from_pod(place, mesh);
                 for port in &entry.ports {
-                    let target = if port.target == 0 { port.number } else { port.target };
-                    add(&port.name, Endpoint { port: target, health: Health::Healthy, ..base.clone() });
+                    let target = if port.target == 0 {
+                        port.number
+                    } else {
+                        port.target
+                    };
+                    add(
+                        &port.name,
+                        Endpoint {
+                            port: target,
+                            health: Health::Healthy,
+                            ..base.clone()
+                        },
+                    );
                 }
             }
             Source::EntryWorkload(entry, workload) => {
                 let base = from_workload(&workload.spec, &workload.meta.key, mesh);
                 for port in &entry.ports {
-                    add(&port.name, at_entry_port(&base, &workload.spec, &port.name, port.number, port.target));
+                    add(
+                        &port.name,
+                        at_entry_port(&base, &workload.spec, &port.name, port.number, port.target),
+                    );
                 }
             }
         }
     }
     let identities = identities(service, &found);
-    let ports = found.into_iter().map(|(name, list)| (name, list.into_iter().map(Shared::new).collect())).collect();
-    Row { inputs, set: Shared::new(EndpointSet { ports }), identities: Shared::new(identities) }
+    let ports = found
+        .into_iter()
+        .map(|(name, list)| (name, list.into_iter().map(Shared::new).collect()))
+        .collect();
+    Row {
+        inputs,
+        set: Shared::new(EndpointSet { ports }),
+        identities: Shared::new(identities),
+    }
 }
 
 fn identities(service: &Service, found: &BTreeMap<Str, Vec<Endpoint>>) -> Vec<(Str, Vec<Str>)> {
     // Istio keeps one set of accounts per service, so a client of one port also accepts the accounts of another.
     let mut all: BTreeSet<Str> = service.subject_alt_names.iter().cloned().collect();
     for list in found.values() {
-        all.extend(list.iter().map(|e| e.identity.clone()).filter(|i| !i.is_empty()));
+        all.extend(
+            list.iter()
+                .map(|e| e.identity.clone())
+                .filter(|i| !i.is_empty()),
+        );
     }
     let all: Vec<Str> = all.into_iter().collect();
-    service.ports.iter().map(|p| (p.name.clone(), all.clone())).collect()
+    service
+        .ports
+        .iter()
+        .map(|p| (p.name.clone(), all.clone()))
+        .collect()
 }
 
 fn from_slice(
@@ -249,7 +323,15 @@ fn from_slice(
         let health = slice_health(endpoint, service);
         for address in &endpoint.addresses {
             for port in slice.ports.iter().filter(|p| p.tcp) {
-                add(&port.name, Endpoint { address: address.clone(), port: port.number, health, ..base.clone() });
+                add(
+                    &port.name,
+                    Endpoint {
+                        address: address.clone(),
+                        port: port.number,
+                        health,
+                        ..base.clone()
+                    },
+                );
             }
         }
     }
@@ -266,7 +348,12 @@ fn slice_health(endpoint: &SliceEndpoint, service: &Service) -> Health {
     }
 }
 
-fn from_selected_pod(kube: &KubeService, place: &PodPlace, mesh: &Mesh, add: &mut impl FnMut(&Str, Endpoint)) {
+fn from_selected_pod(
+    kube: &KubeService,
+    place: &PodPlace,
+    mesh: &Mesh,
+    add: &mut impl FnMut(&Str, Endpoint),
+) {
     let pod = &place.pod;
     let health = match (pod.ready || kube.publish_not_ready, pod.terminating) {
         (_, true) if !kube.publish_not_ready => Health::Terminating,
@@ -274,9 +361,20 @@ fn from_selected_pod(kube: &KubeService, place: &PodPlace, mesh: &Mesh, add: &mu
         (false, _) => Health::Unhealthy,
     };
     let base = from_pod(place, mesh);
-    for port in kube.ports.iter().filter(|p| p.protocol != meltemi_model::port::Protocol::Udp) {
+    for port in kube
+        .ports
+        .iter()
+        .filter(|p| p.protocol != meltemi_model::port::Protocol::Udp)
+    {
         if let Some(target) = resolve_target(&port.target, &pod.ports) {
-            add(&port.name, Endpoint { port: target, health, ..base.clone() });
+            add(
+                &port.name,
+                Endpoint {
+                    port: target,
+                    health,
+                    ..base.clone()
+                },
+            );
         }
     }
 }
@@ -284,7 +382,10 @@ fn from_selected_pod(kube: &KubeService, place: &PodPlace, mesh: &Mesh, add: &mu
 fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
     let pod = &place.pod;
     let labels = &pod.meta.labels;
-    let network = labels.get("topology.istio.io/network").cloned().unwrap_or_else(|| "".into());
+    let network = labels
+        .get("topology.istio.io/network")
+        .cloned()
+        .unwrap_or_else(|| "".into());
     let namespace = pod.meta.key.namespace.clone();
     let hostname = if pod.subdomain.is_empty() {
         "".into()
@@ -294,15 +395,27 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
         pod.hostname.clone()
     };
     Endpoint {
-        address: pod.ips.first().map(|ip| ip.to_string().into()).unwrap_or_else(|| "".into()),
+        address: pod
+            .ips
+            .first()
+            .map(|ip| ip.to_string().into())
+            .unwrap_or_else(|| "".into()),
         port: 0,
-        labels: augment(labels, &mesh.cluster_id, &place.locality, &pod.node, &network),
+        labels: augment(
+            labels,
+            &mesh.cluster_id,
+            &place.locality,
+            &pod.node,
+            &network,
+        ),
         identity: spiffe(mesh, &namespace, &pod.service_account),
         network,
         cluster: mesh.cluster_id.clone(),
         locality: place.locality.clone(),
         weight: 1,
-        mtls: labels.get("security.istio.io/tlsMode").is_some_and(|m| &**m == "istio"),
+        mtls: labels
+            .get("security.istio.io/tlsMode")
+            .is_some_and(|m| &**m == "istio"),
         workload: pod.workload.clone(),
         namespace,
         health: Health::Healthy,
@@ -316,7 +429,13 @@ fn unknown(mesh: &Mesh) -> Endpoint {
     Endpoint {
         address: "".into(),
         port: 0,
-        labels: augment(&Labels::default(), &mesh.cluster_id, &Locality::default(), "", ""),
+        labels: augment(
+            &Labels::default(),
+            &mesh.cluster_id,
+            &Locality::default(),
+            "",
+            "",
+        ),
         identity: "".into(),
         network: "".into(),
         cluster: mesh.cluster_id.clone(),
@@ -332,13 +451,29 @@ fn unknown(mesh: &Mesh) -> Endpoint {
 }
 
 fn spiffe(mesh: &Mesh, namespace: &str, account: &str) -> Str {
-    let account = if account.is_empty() { "default" } else { account };
-    format!("spiffe://{}/ns/{namespace}/sa/{account}", mesh.trust_domain.replace('@', ".")).into()
+    let account = if account.is_empty() {
+        "default"
+    } else {
+        account
+    };
+    format!(
+        "spiffe://{}/ns/{namespace}/sa/{account}",
+        mesh.trust_domain.replace('@', ".")
+    )
+    .into()
 }
 
-fn from_inline(service: &Service, entry: &ServiceEntry, mesh: &Mesh, add: &mut impl FnMut(&Str, Endpoint)) {
+fn from_inline(
+    service: &Service,
+    entry: &ServiceEntry,
+    mesh: &Mesh,
+    add: &mut impl FnMut(&Str, Endpoint),
+) {
     let key = &entry.meta.key;
-    let dns = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let dns = matches!(
+        entry.resolution,
+        Resolution::Dns | Resolution::DnsRoundRobin
+    );
     if entry.endpoints.is_empty() && dns {
         // The host itself is resolved.
         let base = Endpoint {
@@ -349,25 +484,51 @@ fn from_inline(service: &Service, entry: &ServiceEntry, mesh: &Mesh, add: &mut i
             ..unknown(mesh)
         };
         for port in &entry.ports {
-            let target = if port.target == 0 { port.number } else { port.target };
-            add(&port.name, Endpoint { port: target, ..base.clone() });
+            let target = if port.target == 0 {
+                port.number
+            } else {
+                port.target
+            };
+            add(
+                &port.name,
+                Endpoint {
+                    port: target,
+                    ..base.clone()
+                },
+            );
         }
     }
     for (index, spec) in entry.endpoints.iter().enumerate() {
         let name = format!("{}-{index}", key.name);
-        let base = from_workload(spec, &ObjectKey::new(Kind::WorkloadEntry, key.namespace.clone(), name), mesh);
+        let base = from_workload(
+            spec,
+            &ObjectKey::new(Kind::WorkloadEntry, key.namespace.clone(), name),
+            mesh,
+        );
         for port in &entry.ports {
-            add(&port.name, at_entry_port(&base, spec, &port.name, port.number, port.target));
+            add(
+                &port.name,
+                at_entry_port(&base, spec, &port.name, port.number, port.target),
+            );
         }
     }
 }
 
 fn port_named(spec: &WorkloadEntrySpec, name: &str) -> Option<u16> {
-    spec.ports.iter().find(|(n, p)| &**n == name && *p > 0).map(|(_, p)| *p)
+    spec.ports
+        .iter()
+        .find(|(n, p)| &**n == name && *p > 0)
+        .map(|(_, p)| *p)
 }
 
 /// Istio 1.31: a socket has no port; else the entry's own port, the target port, the service port, in this order.
-fn at_entry_port(base: &Endpoint, spec: &WorkloadEntrySpec, name: &str, number: u16, target: u16) -> Endpoint {
+fn at_entry_port(
+    base: &Endpoint,
+    spec: &WorkloadEntrySpec,
+    name: &str,
+    number: u16,
+    target: u16,
+) -> Endpoint {
     let mut endpoint = base.clone();
     if let Some(path) = spec.address.strip_prefix("unix://") {
         endpoint.address = path.into();
@@ -380,7 +541,10 @@ fn at_entry_port(base: &Endpoint, spec: &WorkloadEntrySpec, name: &str, number: 
 
 fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endpoint {
     let labels = &spec.labels;
-    let locality = match labels.get("topology.istio.io/locality").or(labels.get("istio-locality")) {
+    let locality = match labels
+        .get("topology.istio.io/locality")
+        .or(labels.get("istio-locality"))
+    {
         Some(label) if spec.locality.is_empty() && label.contains('/') => Locality::parse(label),
         Some(label) if spec.locality.is_empty() => Locality::parse(&label.replace('.', "/")),
         _ => spec.locality.clone(),

@@ -30,7 +30,12 @@ pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: 
     }
     set_aliases(&mut all);
     all.sort_by(|a, b| {
-        (a.created, &a.name, &a.key.namespace, &a.object).cmp(&(b.created, &b.name, &b.key.namespace, &b.object))
+        (a.created, &a.name, &a.key.namespace, &a.object).cmp(&(
+            b.created,
+            &b.name,
+            &b.key.namespace,
+            &b.object,
+        ))
     });
     let sorted: Vec<Shared<Service>> = all.into_iter().map(Shared::new).collect();
     let mut by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>> = BTreeMap::new();
@@ -75,7 +80,11 @@ fn from_kubernetes(s: &KubeService, mesh: &Mesh) -> Service {
             .ports
             .iter()
             .filter(|p| p.protocol != Protocol::Udp)
-            .map(|p| ServicePort { name: p.name.clone(), number: p.number, protocol: p.protocol })
+            .map(|p| ServicePort {
+                name: p.name.clone(),
+                number: p.number,
+                protocol: p.protocol,
+            })
             .collect(),
         mesh_external: s.external_name.is_some(),
         export_to: s.export_to.clone(),
@@ -95,16 +104,26 @@ fn from_entry(entry: &ServiceEntry, host: &Hostname) -> Service {
     let addresses = if entry.addresses.is_empty() {
         Vec::new()
     } else {
-        entry.addresses.iter().filter_map(|a| single_address(a)).collect()
+        entry
+            .addresses
+            .iter()
+            .filter_map(|a| single_address(a))
+            .collect()
     };
     let passthrough_targets = match entry.resolution {
-        Resolution::Passthrough => {
-            entry.ports.iter().filter(|p| p.target != 0).map(|p| (p.number, p.target)).collect()
-        }
+        Resolution::Passthrough => entry
+            .ports
+            .iter()
+            .filter(|p| p.target != 0)
+            .map(|p| (p.number, p.target))
+            .collect(),
         _ => Vec::new(),
     };
     Service {
-        key: ServiceKey { host: host.clone(), namespace: entry.meta.key.namespace.clone() },
+        key: ServiceKey {
+            host: host.clone(),
+            namespace: entry.meta.key.namespace.clone(),
+        },
         name: host.0.clone(),
         object: entry.meta.key.clone(),
         kubernetes: false,
@@ -117,7 +136,11 @@ fn from_entry(entry: &ServiceEntry, host: &Hostname) -> Service {
             .ports
             .iter()
             .filter(|p| p.protocol != Protocol::Udp)
-            .map(|p| ServicePort { name: p.name.clone(), number: p.number, protocol: p.protocol })
+            .map(|p| ServicePort {
+                name: p.name.clone(),
+                number: p.number,
+                protocol: p.protocol,
+            })
             .collect(),
         mesh_external: !entry.mesh_internal,
         export_to: entry.export_to.clone(),
@@ -139,7 +162,11 @@ fn single_address(text: &str) -> Option<Str> {
         return Some(text.into());
     }
     let net: IpNet = text.parse().ok()?;
-    Some(if net.prefix_len() == net.max_prefix_len() { net.addr().to_string().into() } else { text.into() })
+    Some(if net.prefix_len() == net.max_prefix_len() {
+        net.addr().to_string().into()
+    } else {
+        text.into()
+    })
 }
 
 /// Tells each service which ExternalName services stand for it, through any number of steps. Loops stand for nothing.
@@ -161,14 +188,20 @@ fn set_aliases(all: &mut [Service]) {
             target = Some(next.clone());
         }
         if let Some(concrete) = target {
-            aliases.entry(concrete).or_default().insert((service.key.namespace.clone(), service.key.host.clone()));
+            aliases
+                .entry(concrete)
+                .or_default()
+                .insert((service.key.namespace.clone(), service.key.host.clone()));
         }
     }
     for service in all.iter_mut() {
         if let Some(found) = aliases.get(&service.key.host) {
             service.aliases = found
                 .iter()
-                .map(|(namespace, host)| ServiceKey { host: host.clone(), namespace: namespace.clone() })
+                .map(|(namespace, host)| ServiceKey {
+                    host: host.clone(),
+                    namespace: namespace.clone(),
+                })
                 .collect();
         }
     }

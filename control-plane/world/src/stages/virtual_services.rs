@@ -12,6 +12,7 @@ use crate::store::Table;
 /// The VirtualServices that are bound to each gateway name (`mesh` or `namespace/name`), oldest first.
 #[derive(Debug, Default)]
 pub struct VirtualServices {
+    sorted: Vec<Shared<VirtualService>>,
     by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>>,
 }
 
@@ -22,17 +23,39 @@ pub fn virtual_services(table: &Table<VirtualService>) -> VirtualServices {
     let mut by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>> = BTreeMap::new();
     for vs in &sorted {
         for gateway in &vs.gateways {
-            by_gateway.entry(gateway.clone()).or_default().push(vs.clone());
+            by_gateway
+                .entry(gateway.clone())
+                .or_default()
+                .push(vs.clone());
         }
     }
-    VirtualServices { by_gateway }
+    VirtualServices { sorted, by_gateway }
 }
 
 impl VirtualServices {
     /// Those of a gateway that a namespace sees, in order of precedence: its own private ones, those exported to it by
     /// name, the public ones; the oldest first in each group. Istio 1.31: `VirtualServicesForGateway`.
-    pub fn visible(&self, gateway: &str, namespace: &str, mesh: &Mesh) -> Vec<Shared<VirtualService>> {
-        let Some(bound) = self.by_gateway.get(gateway) else { return Vec::new() };
+    pub fn visible(
+        &self,
+        gateway: &str,
+        namespace: &str,
+        mesh: &Mesh,
+    ) -> Vec<Shared<VirtualService>> {
+        let bound = self.by_gateway.get(gateway).map(Vec::as_slice);
+        by_precedence(bound.unwrap_or_default(), namespace, mesh)
+    }
+
+    /// Those of all gateways that a namespace sees, in the same order.
+    pub fn all_visible(&self, namespace: &str, mesh: &Mesh) -> Vec<Shared<VirtualService>> {
+        by_precedence(&self.sorted, namespace, mesh)
+    }
+}
+
+fn by_precedence(
+    bound: &[Shared<VirtualService>],
+    namespace: &str,
+    mesh: &Mesh,
+) -> Vec<Shared<VirtualService>> {
         let mut groups: [Vec<Shared<VirtualService>>; 3] = Default::default();
         for vs in bound {
             if let Some(group) = group_for(vs, namespace, mesh) {
@@ -40,7 +63,6 @@ impl VirtualServices {
             }
         }
         groups.concat()
-    }
 }
 
 /// 0: private to the namespace, 1: exported to it by name, 2: public, `None`: not visible.

@@ -24,17 +24,28 @@ pub fn workloads(pods: &Table<Pod>, nodes: &Table<Node>) -> Workloads {
         .filter(|(_, pod)| !pod.host_network && !pod.finished)
         .flat_map(|(_, pod)| pod.ips.iter().map(|ip| (*ip, pod.clone())))
         .collect();
-    let nodes = nodes.iter().map(|(key, node)| (key.name.clone(), node.locality.clone())).collect();
+    let nodes = nodes
+        .iter()
+        .map(|(key, node)| (key.name.clone(), node.locality.clone()))
+        .collect();
     Workloads { by_ip, nodes }
 }
 
 impl Workloads {
     /// Where a pod is: its label `istio-locality`, else its node's topology. Istio 1.31: `getPodLocality`.
     pub fn locality(&self, pod: &Pod) -> Locality {
-        if let Some(label) = pod.meta.labels.get("topology.istio.io/locality").or(pod.meta.labels.get("istio-locality"))
+        if let Some(label) = pod
+            .meta
+            .labels
+            .get("topology.istio.io/locality")
+            .or(pod.meta.labels.get("istio-locality"))
         {
             // A label value cannot hold "/", so "." stands for it. Istio 1.31: `SanitizeLocalityLabel`.
-            return if label.contains('/') { Locality::parse(label) } else { Locality::parse(&label.replace('.', "/")) };
+            return if label.contains('/') {
+                Locality::parse(label)
+            } else {
+                Locality::parse(&label.replace('.', "/"))
+            };
         }
         self.nodes.get(&pod.node).cloned().unwrap_or_default()
     }
@@ -42,12 +53,22 @@ impl Workloads {
 
 /// The key of a pod.
 pub fn pod_key(namespace: &Str, name: &Str) -> ObjectKey {
-    ObjectKey { kind: Kind::Pod, namespace: namespace.clone(), name: name.clone() }
+    ObjectKey {
+        kind: Kind::Pod,
+        namespace: namespace.clone(),
+        name: name.clone(),
+    }
 }
 
 /// The labels by which subsets and failover priorities select: the workload's own and where it runs.
 /// Istio 1.31: `labelutil.AugmentLabels`.
-pub fn augment(labels: &Labels, cluster: &str, locality: &Locality, node: &str, network: &str) -> Labels {
+pub fn augment(
+    labels: &Labels,
+    cluster: &str,
+    locality: &Locality,
+    node: &str,
+    network: &str,
+) -> Labels {
     let mut all = labels.clone();
     let mut add = |key: &str, value: &str| {
         if !value.is_empty() {
@@ -60,7 +81,8 @@ pub fn augment(labels: &Labels, cluster: &str, locality: &Locality, node: &str, 
     add("topology.istio.io/cluster", cluster);
     add("kubernetes.io/hostname", node);
     if all.get("topology.istio.io/network").is_none() && !network.is_empty() {
-        all.0.insert("topology.istio.io/network".into(), network.into());
+        all.0
+            .insert("topology.istio.io/network".into(), network.into());
     }
     all
 }

@@ -43,6 +43,11 @@ fn what_does_not_count() {
             json!({"max_bytes": "12"}),
             json!({"max_bytes": 12}),
         ),
+        (
+            "32-bit floats",
+            json!({"value": 0.1}),
+            json!({"value": f64::from(0.1_f32)}),
+        ),
         ("an empty list", json!({"domains": []}), json!({})),
         (
             "virtual hosts and domains",
@@ -102,8 +107,8 @@ fn what_counts() {
             json!({"routes": [{"name": "a", "n": 1}, {"name": "b"}]}),
             json!({"routes": [{"name": "b"}, {"name": "a", "n": 1}]}),
             vec![
-                r#"routes[0]: - ≠ {"name":"b"}"#,
-                r#"routes[1]: {"name":"b"} ≠ -"#,
+                r#"routes[0]: {"n":1,"name":"a"} ≠ -"#,
+                r#"routes[1]: - ≠ {"n":1,"name":"a"}"#,
             ],
         ),
         (

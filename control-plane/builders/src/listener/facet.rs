@@ -1,0 +1,135 @@
+//! What the filters of one proxy have in common, resolved so far that a builder decides nothing more. Facets of classes
+//! that differ in nothing that matters here are equal, so their listeners are shared.
+
+use std::time::Duration;
+
+use meltemi_model::Str;
+use meltemi_model::mesh::PathNormalization;
+
+/// What network filters have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct NetworkFacet {
+    /// Send `istio.stats` before the TCP proxy.
+    pub stats: bool,
+    /// Log connections.
+    pub access_log: Option<AccessLog>,
+    /// Log connections that found no filter chain, too.
+    pub listener_log: bool,
+    /// Connections without traffic are closed after this time; `None`: Envoy's default of an hour.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// A file that requests and connections are logged to. Istio 1.31: `accessLogFile` and its relatives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccessLog {
+    /// The path.
+    pub path: Str,
+    /// JSON rather than text.
+    pub json: bool,
+    /// The format as the user wrote it; empty: Istio's own.
+    pub format: Str,
+}
+
+/// What HTTP connection managers have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct HttpFacet {
+    /// Send the HTTP filter `istio.metadata_exchange`.
+    pub metadata_exchange: bool,
+    /// Do not send metadata headers to hosts outside of the mesh.
+    pub skip_external_metadata: bool,
+    /// Send `istio.alpn`.
+    pub alpn: bool,
+    /// Send `istio.stats`.
+    pub stats: bool,
+    /// The `server` header; empty: Envoy's own.
+    pub server_name: Str,
+    /// Leave the `server` header of the application.
+    pub pass_server_header: bool,
+    /// Do not generate `x-request-id`.
+    pub no_request_id: bool,
+    /// Do not send `x-envoy-*` headers.
+    pub suppress_debug_headers: bool,
+    /// Keep the case of HTTP/1 headers.
+    pub preserve_case: bool,
+    /// Accept HTTP/1.0.
+    pub http10: bool,
+    /// Idle connections are closed after this time.
+    pub idle_timeout: Option<Duration>,
+    /// What is done to paths.
+    pub path: PathNormalization,
+    /// `x-forwarded-client-cert`; `None`: Envoy's default.
+    pub client_cert: Option<ClientCert>,
+    /// Take the client's address from the connection, as the edge does.
+    pub use_remote_address: bool,
+    /// Trusted entries of `x-forwarded-for`.
+    pub trusted_hops: u32,
+    /// Tracing.
+    pub tracing: Option<Tracing>,
+    /// Log requests.
+    pub access_log: Option<AccessLog>,
+    /// Resolve unknown hosts as they are asked for (ALLOW_ANY_DYNAMIC_DNS).
+    pub any_dns: Option<AnyDnsCache>,
+}
+
+/// Which addresses a name is resolved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DnsFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+    /// Both.
+    All,
+}
+
+/// The DNS cache for hosts that no service declares.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AnyDnsCache {
+    /// Which addresses.
+    pub family: DnsFamily,
+    /// Ask the agent's DNS proxy.
+    pub agent: bool,
+}
+
+/// What happens to `x-forwarded-client-cert`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientCert {
+    /// What is done to the header.
+    pub forward: ForwardClientCert,
+    /// Describe the certificate in it; with the certificate itself when true.
+    pub details: Option<bool>,
+}
+
+/// Istio's and Envoy's modes of forwarding a client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ForwardClientCert {
+    /// Drop it.
+    Sanitize,
+    /// Forward it if the connection is mutual TLS.
+    ForwardOnly,
+    /// Append to it.
+    AppendForward,
+    /// Replace it.
+    SanitizeSet,
+    /// Forward it always.
+    AlwaysForwardOnly,
+}
+
+/// Tracing of a proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tracing {
+    /// Share of traced requests in parts per million.
+    pub sampling: u32,
+    /// Longest path in a span; `None`: Envoy's default.
+    pub max_path_tag_length: Option<u32>,
+    /// Canonical service.
+    pub service: Str,
+    /// Canonical revision.
+    pub revision: Str,
+    /// Cluster.
+    pub cluster_id: Str,
+    /// Mesh.
+    pub mesh_id: Str,
+    /// Namespace.
+    pub namespace: Str,
+}

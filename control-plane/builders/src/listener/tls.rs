@@ -1,0 +1,210 @@
+//! TLS that a chain terminates.
+
+use meltemi_model::Str;
+
+use super::pb;
+use crate::sds;
+
+use pb::tls::{CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsParameters};
+
+/// The ciphers of connections within the mesh. Istio 1.31: `authn/utils.SupportedCiphers`.
+const MESH_CIPHERS: [&str; 6] = [
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+];
+
+/// TLS that a chain terminates.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DownstreamTls {
+    /// Mutual TLS of the mesh.
+    Mesh {
+        /// Offer `istio-peer-exchange`: the chain has the metadata exchange filter and is for TCP.
+        peer_exchange: bool,
+        /// Clients must come from one of these trust domains.
+        trust_domains: Vec<Str>,
+    },
+    /// The TLS of a gateway's server.
+    Server(ServerTls),
+}
+
+/// The TLS of a gateway's server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerTls {
+    /// Where certificates come from.
+    pub certificates: ServerCertificates,
+    /// Clients must show a certificate.
+    pub require_client_certificate: bool,
+    /// Clients' certificates, where shown, are checked.
+    pub validate_client: bool,
+    /// Names that a client's certificate must hold.
+    pub subject_alt_names: Vec<Str>,
+    /// Offer `istio-peer-exchange`.
+    pub peer_exchange: bool,
+    /// Lowest version, 10 to 13; 0: not said.
+    pub min_version: u8,
+    /// Highest version.
+    pub max_version: u8,
+    /// Ciphers; empty: not said.
+    pub cipher_suites: Vec<Str>,
+}
+
+/// Where the certificates of a server come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerCertificates {
+    /// The mesh's, from the agent.
+    Mesh,
+    /// Files of the proxy.
+    Files {
+        /// Certificates and keys.
+        certificates: Vec<Certificate>,
+        /// The CA of clients; empty: none.
+        ca: Str,
+        /// The agent reads them and notices changes; else Envoy reads them itself.
+        agent: bool,
+    },
+}
+
+/// A certificate and its key, as files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Certificate {
+    /// The certificate chain's path.
+    pub chain: Str,
+    /// The key's path.
+    pub key: Str,
+}
+
+/// The transport socket.
+pub(super) fn socket(settings: &DownstreamTls) -> pb::core::TransportSocket {
+    let context = match settings {
+        DownstreamTls::Mesh { peer_exchange, trust_domains } => mesh(*peer_exchange, trust_domains),
+        DownstreamTls::Server(server) => self::server(server),
+    };
+    pb::core::TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(pb::core::transport_socket::ConfigType::TypedConfig(pb::any(&context))),
+    }
+}
+
+/// Istio 1.31: `authn/utils.BuildInboundTLS`.
+fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
+    let sans = trust_domains.iter().map(|td| pb::string_prefix(format!("spiffe://{td}/")));
+    DownstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: alpn(peer_exchange),
+            tls_params: Some(TlsParameters {
+                tls_minimum_protocol_version: version(12),
+                tls_maximum_protocol_version: version(13),
+                cipher_suites: MESH_CIPHERS.map(str::to_owned).to_vec(),
+                ..Default::default()
+            }),
+            tls_certificate_sds_secret_configs: vec![sds::workload("default")],
+            validation_context_type: Some(combined(validation(sans.collect()), sds::workload("ROOTCA"))),
+            ..Default::default()
+        }),
+        require_client_certificate: Some(pb::bool(true)),
+        ..Default::default()
+    }
+}
+
+/// The server never offers Istio's own protocols but the metadata exchange: they would win over HTTP/2.
+fn alpn(peer_exchange: bool) -> Vec<String> {
+    let names: &[&str] =
+        if peer_exchange { &["istio-peer-exchange", "h2", "http/1.1"] } else { &["h2", "http/1.1"] };
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// Istio 1.31: `BuildListenerTLSContext`.
+fn server(server: &ServerTls) -> DownstreamTlsContext {
+    let sans = || server.subject_alt_names.iter().map(|san| pb::string_exact(san.to_string())).collect::<Vec<_>>();
+    let mut context = CommonTlsContext { alpn_protocols: alpn(server.peer_exchange), ..Default::default() };
+    match &server.certificates {
+        ServerCertificates::Mesh => {
+            context.tls_certificate_sds_secret_configs = vec![sds::workload("default")];
+            if server.validate_client {
+                context.validation_context_type = Some(combined(validation(sans()), sds::workload("ROOTCA")));
+            }
+        }
+        ServerCertificates::Files { certificates, ca, agent: true } => {
+            context.tls_certificate_sds_secret_configs = certificates
+                .iter()
+                .map(|c| sds::file(&format!("file-cert:{}~{}", c.chain, c.key)))
+                .collect();
+            if server.validate_client {
+                let root = match &**ca {
+                    "" => sds::workload("ROOTCA"),
+                    ca => sds::file(&format!("file-root:{ca}")),
+                };
+                context.validation_context_type = Some(combined(validation(sans()), root));
+            }
+        }
+        ServerCertificates::Files { certificates, ca, agent: false } => {
+            context.tls_certificates = certificates.iter().map(file_certificate).collect();
+            if server.validate_client {
+                let mut checks = validation(sans());
+                checks.trusted_ca = Some(file(ca));
+                context.validation_context_type =
+                    Some(pb::tls::common_tls_context::ValidationContextType::ValidationContext(checks));
+            }
+        }
+    }
+    if server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty() {
+        context.tls_params = Some(TlsParameters {
+            tls_minimum_protocol_version: version(server.min_version),
+            tls_maximum_protocol_version: version(server.max_version),
+            cipher_suites: server.cipher_suites.iter().map(ToString::to_string).collect(),
+            ..Default::default()
+        });
+    }
+    DownstreamTlsContext {
+        common_tls_context: Some(context),
+        require_client_certificate: Some(pb::bool(server.require_client_certificate)),
+        ..Default::default()
+    }
+}
+
+fn version(number: u8) -> i32 {
+    use pb::tls::tls_parameters::TlsProtocol;
+    match number {
+        10 => TlsProtocol::TlSv10,
+        11 => TlsProtocol::TlSv11,
+        12 => TlsProtocol::TlSv12,
+        13 => TlsProtocol::TlSv13,
+        _ => TlsProtocol::TlsAuto,
+    }
+    .into()
+}
+
+fn file_certificate(certificate: &Certificate) -> pb::tls::TlsCertificate {
+    pb::tls::TlsCertificate {
+        certificate_chain: Some(file(&certificate.chain)),
+        private_key: Some(file(&certificate.key)),
+        ..Default::default()
+    }
+}
+
+fn file(path: &str) -> pb::core::DataSource {
+    let specifier = pb::core::data_source::Specifier::Filename(path.to_owned());
+    pb::core::DataSource { specifier: Some(specifier), ..Default::default() }
+}
+
+// Istio 1.31 still sends the untyped list, which Envoy keeps on reading as "any type of name".
+#[allow(deprecated)]
+fn validation(sans: Vec<pb::r#type::matcher::v3::StringMatcher>) -> CertificateValidationContext {
+    CertificateValidationContext { match_subject_alt_names: sans, ..Default::default() }
+}
+
+fn combined(
+    checks: CertificateValidationContext,
+    secret: SdsSecretConfig,
+) -> pb::tls::common_tls_context::ValidationContextType {
+    use pb::tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+    ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
+        default_validation_context: Some(checks),
+        validation_context_sds_secret_config: Some(secret),
+        ..Default::default()
+    })
+}

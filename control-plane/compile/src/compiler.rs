@@ -1,0 +1,84 @@
+//! The class compiler: World and class in, snapshot out.
+//!
+//! It rebuilds the list of Inputs of a class at every revision and lets the memo do the rest (C1 of the design). The
+//! snapshot of a class whose resources are all the same as before is the same snapshot, so nobody is woken.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use meltemi_builders::cluster::ClusterInput;
+use meltemi_builders::endpoint::EndpointInput;
+use meltemi_builders::listener::ListenerInput;
+use meltemi_builders::route::RouteInput;
+use meltemi_model::proxy::{ProxyClass, ProxyKind};
+use meltemi_model::{Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
+use meltemi_world::World;
+use meltemi_world::scope::{scope, scope_key};
+
+use crate::memo::{Counts, Memo};
+use crate::plan;
+
+/// All memos.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    clusters: Memo<ClusterInput>,
+    endpoints: Memo<EndpointInput>,
+    listeners: Memo<ListenerInput>,
+    routes: Memo<RouteInput>,
+    generation: AtomicU64,
+}
+
+/// What a class is served, and what is wrong with the objects that it was made from.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The resources.
+    pub snapshot: Arc<ProxySnapshot>,
+    /// Findings that only show once objects are put together for a proxy.
+    pub diagnostics: Diagnostics,
+}
+
+impl Compiler {
+    /// Compiles one class. `previous` is what the class had before; sets that did not change are taken over.
+    pub fn compile(&self, world: &World, class: &ProxyClass, previous: Option<&ProxySnapshot>) -> Compiled {
+        let gateway = class.kind == ProxyKind::Router;
+        let scope = scope(world, &scope_key(world, gateway, &class.namespace, &class.labels));
+        let planned = plan::plan(world, &scope, class);
+        let set = |ty, resources: Vec<Arc<Resource>>| reuse(previous, ResourceSet::new(ty, resources));
+        let sets = [
+            set(ResourceType::Cluster, planned.clusters.into_iter().map(|i| self.clusters.get(i)).collect()),
+            set(ResourceType::Endpoint, planned.endpoints.into_iter().map(|i| self.endpoints.get(i)).collect()),
+            set(ResourceType::Listener, planned.listeners.into_iter().map(|i| self.listeners.get(i)).collect()),
+            set(ResourceType::Route, planned.routes.into_iter().map(|i| self.routes.get(i)).collect()),
+        ];
+        let snapshot = Arc::new(ProxySnapshot::new(world.revision, sets));
+        Compiled { snapshot, diagnostics: planned.diagnostics }
+    }
+
+    /// Forgets resources that nobody has used for two sweeps. Called once for each revision.
+    pub fn sweep(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        self.clusters.sweep(generation);
+        self.endpoints.sweep(generation);
+        self.listeners.sweep(generation);
+        self.routes.sweep(generation);
+    }
+
+    /// Lookups and misses by type, exported as metrics: I5 and I6 are asserted on them.
+    pub fn counts(&self) -> BTreeMap<ResourceType, Counts> {
+        BTreeMap::from([
+            (ResourceType::Cluster, self.clusters.counts()),
+            (ResourceType::Endpoint, self.endpoints.counts()),
+            (ResourceType::Listener, self.listeners.counts()),
+            (ResourceType::Route, self.routes.counts()),
+        ])
+    }
+}
+
+/// The previous set, when it is equal.
+fn reuse(previous: Option<&ProxySnapshot>, set: ResourceSet) -> Arc<ResourceSet> {
+    match previous.map(|p| p.set(set.ty)) {
+        Some(old) if old.version == set.version => Arc::clone(old),
+        _ => Arc::new(set),
+    }
+}

@@ -1,0 +1,93 @@
+//! Plans: from what a class of proxies may see to the inputs of the builders.
+
+use meltemi_builders::cluster::ClusterInput;
+use meltemi_builders::endpoint::EndpointInput;
+use meltemi_builders::listener::ListenerInput;
+use meltemi_builders::route::RouteInput;
+use meltemi_model::proxy::{ProxyClass, ProxyKind};
+use meltemi_model::service::{Resolution, Service, ServiceKey, ServicePort, TrafficDistribution};
+use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey};
+use meltemi_world::{Scope, World};
+
+pub mod clusters;
+pub mod gateway;
+pub mod listeners;
+pub mod routes;
+
+/// The inputs of every resource of a class.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// Clusters.
+    pub clusters: Vec<ClusterInput>,
+    /// Endpoints.
+    pub endpoints: Vec<EndpointInput>,
+    /// Listeners.
+    pub listeners: Vec<ListenerInput>,
+    /// Routes.
+    pub routes: Vec<RouteInput>,
+    /// What only shows once objects are put together.
+    pub diagnostics: Diagnostics,
+}
+
+/// Plans everything that a class is served.
+pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
+    let gateways = match class.kind {
+        ProxyKind::Router => gateway::merge(&world.gateways, class),
+        ProxyKind::Sidecar => gateway::MergedGateways::default(),
+    };
+    let clusters = clusters::clusters(world, scope, class, gateways.auto_passthrough());
+    let (listeners, routes) = match class.kind {
+        ProxyKind::Sidecar => {
+            (listeners::sidecar_listeners(scope, class), routes::sidecar_routes(scope, class))
+        }
+        ProxyKind::Router => {
+            let seen = world.virtual_services.all_visible(&class.namespace, &world.mesh);
+            (
+                listeners::gateway_listeners(scope, class, &gateways, &seen),
+                routes::gateway_routes(scope, class, &gateways, &seen),
+            )
+        }
+    };
+    let unserved = listeners::unserved_servers(class, &gateways);
+    let refused = gateways.refused.iter().chain(&unserved);
+    let diagnostics = refused
+        .map(|r| Diagnostic::warning(&r.gateway, format!("spec.servers[{}]", r.index), r.reason))
+        .collect();
+    Planned {
+        clusters: clusters.clusters,
+        endpoints: clusters.endpoints,
+        listeners,
+        routes,
+        diagnostics,
+    }
+}
+
+/// The service that stands for an ingress listener of a Sidecar where the workload has none at its port.
+/// Istio 1.31: `findOrCreateService`, which calls it external to keep it out of telemetry.
+pub(crate) fn sidecar_service(scope: &Scope, port: &ServicePort) -> Service {
+    let name = scope.sidecar.as_ref().map_or("", |s| &s.meta.key.name);
+    let host = format!("{name}.{}", scope.namespace);
+    Service {
+        key: ServiceKey { host: Hostname::new(&host), namespace: scope.namespace.clone() },
+        name: name.into(),
+        object: ObjectKey::new(Kind::Sidecar, scope.namespace.clone(), name),
+        kubernetes: false,
+        created: 0,
+        labels: Labels::default(),
+        resolution: Resolution::ClientSideLb,
+        addresses: Vec::new(),
+        external_addresses: Vec::new(),
+        ports: vec![port.clone()],
+        mesh_external: true,
+        export_to: meltemi_model::service::ExportTo::Default,
+        headless: false,
+        subject_alt_names: Vec::new(),
+        publish_not_ready: false,
+        node_local: false,
+        traffic_distribution: TrafficDistribution::Any,
+        selector: Labels::default(),
+        external_name: None,
+        aliases: Vec::new(),
+        passthrough_targets: Vec::new(),
+    }
+}

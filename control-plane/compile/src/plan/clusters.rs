@@ -1,0 +1,259 @@
+//! Which clusters, and the endpoints of those that ask for them.
+
+use std::sync::Arc;
+
+use meltemi_builders::cluster::{
+    ClusterFacet, ClusterInput, InboundAddress, InboundCluster, OutboundCluster, effective,
+};
+use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
+use meltemi_model::proxy::{Capability, InterceptionMode, IpMode, ProxyClass, ProxyKind};
+use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
+use meltemi_model::sidecar::IngressListener;
+use meltemi_model::traffic::Algorithm;
+use meltemi_model::{Labels, Shared, Str};
+use meltemi_world::{Scope, ScopedService, World};
+
+/// Clusters and endpoint resources of a class.
+#[derive(Debug, Default)]
+pub struct Clusters {
+    /// Clusters; the first of a name counts.
+    pub clusters: Vec<ClusterInput>,
+    /// Endpoints of the clusters that ask for them.
+    pub endpoints: Vec<EndpointInput>,
+}
+
+/// Plans the clusters of a class. `auto_passthrough`: a gateway that forwards by SNI needs clusters named by SNI.
+pub fn clusters(world: &World, scope: &Scope, class: &ProxyClass, auto_passthrough: bool) -> Clusters {
+    let facet = facet(class);
+    let mesh = &scope.mesh;
+    let mut planned = Clusters::default();
+    for row in &scope.services {
+        outbound(scope, class, row, &facet, false, &mut planned);
+    }
+    planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
+    match class.kind {
+        ProxyKind::Sidecar => {
+            planned.clusters.push(ClusterInput::Passthrough(mesh.clone(), facet.clone()));
+            inbound(world, scope, class, &facet, &mut planned);
+            planned.clusters.push(ClusterInput::InboundPassthrough(mesh.clone(), facet));
+        }
+        ProxyKind::Router if auto_passthrough => {
+            for row in scope.services.iter().filter(|row| !row.service.mesh_external) {
+                outbound(scope, class, row, &facet, true, &mut planned);
+            }
+        }
+        ProxyKind::Router => {}
+    }
+    planned
+}
+
+fn facet(class: &ProxyClass) -> ClusterFacet {
+    ClusterFacet {
+        router: class.kind == ProxyKind::Router,
+        ip_mode: class.ip_mode,
+        metadata_exchange: class.capabilities.has(Capability::TcpMetadataExchangeCluster),
+        identity: class.has_identity,
+        preserve_case: class.proxy_config.headers.preserve_http1_case,
+        place: None,
+    }
+}
+
+fn outbound(
+    scope: &Scope,
+    class: &ProxyClass,
+    row: &ScopedService,
+    facet: &ClusterFacet,
+    sni_dnat: bool,
+    planned: &mut Clusters,
+) {
+    if matches!(row.service.resolution, Resolution::Alias | Resolution::DynamicDns) {
+        return;
+    }
+    for port in &row.service.ports {
+        let rule = row.rule.as_deref();
+        let subsets = rule.map(|r| r.subsets.as_slice()).unwrap_or_default();
+        let names = std::iter::once(Str::from("")).chain(subsets.iter().map(|s| s.name.clone()));
+        for subset in names {
+            add_outbound(scope, class, row, (port, subset, sni_dnat), facet, planned);
+        }
+    }
+}
+
+fn add_outbound(
+    scope: &Scope,
+    class: &ProxyClass,
+    row: &ScopedService,
+    (port, subset, sni_dnat): (&ServicePort, Str, bool),
+    facet: &ClusterFacet,
+    planned: &mut Clusters,
+) {
+    let mesh = &scope.mesh;
+    let policy = effective(row.rule.as_deref(), &subset, port.number, mesh);
+    let algorithm = policy.port.load_balancer.as_ref().and_then(|lb| lb.algorithm.as_ref());
+    let passthrough = algorithm == Some(&Algorithm::Passthrough);
+    let dns = matches!(row.service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let original_destination =
+        passthrough || (row.service.resolution == Resolution::Passthrough && !facet.router);
+    let own = row.endpoints.port(&port.name);
+    if dns && own.is_empty() && !passthrough {
+        return; // Envoy refuses a DNS cluster without a name to resolve.
+    }
+    let place = (class.locality.clone(), labels_with_node(class));
+    let balance = Balance::of(&policy, &row.service, mesh, Some((&place.0, &place.1)));
+    planned.clusters.push(ClusterInput::Outbound(OutboundCluster {
+        service: row.service.clone(),
+        port: port.clone(),
+        subset: subset.clone(),
+        rule: row.rule.clone(),
+        rule_selects_workload: row.rule_selects_workload,
+        identities: row.identities.clone(),
+        endpoints: dns.then(|| row.endpoints.clone()),
+        all_mtls: original_destination && !own.is_empty() && own.iter().all(|e| e.mtls),
+        sni_dnat,
+        mesh: mesh.clone(),
+        facet: ClusterFacet { place: (dns && balance != Balance::None).then_some(place), ..facet.clone() },
+    }));
+    if dns || original_destination {
+        return;
+    }
+    let host = &row.service.key.host;
+    let name = if sni_dnat { sni_name(port.number, &subset, host) } else { outbound_name(port.number, &subset, host) };
+    let choice = Choice {
+        port: port.name.clone(),
+        subset: subset_labels(row, &subset),
+        node: row.service.node_local.then(|| class.node.clone()),
+        unhealthy: policy.port.outlier_detection.as_ref().is_none_or(|o| o.min_health_percent <= 0),
+        tls: policy.port.tls.as_ref().map(|t| t.mode),
+        names: false,
+        only_mtls: sni_dnat,
+    };
+    let from: Vec<_> = std::iter::once(row.service.object.clone())
+        .chain(row.rule.iter().flat_map(|r| r.from.iter().cloned()))
+        .collect();
+    planned.endpoints.push(EndpointInput {
+        cluster: name.into(),
+        endpoints: row.endpoints.clone(),
+        choice,
+        balance: if shapes_endpoints(&balance) { balance } else { Balance::None },
+        from: Arc::from(from),
+    });
+}
+
+/// A cluster's wish to weigh localities does not change its endpoints, so it is not part of their key.
+fn shapes_endpoints(balance: &Balance) -> bool {
+    !matches!(balance, Balance::None | Balance::Weighted)
+}
+
+fn labels_with_node(class: &ProxyClass) -> Labels {
+    let mut labels = class.labels.clone();
+    if !class.node.is_empty() {
+        labels.0.insert("kubernetes.io/hostname".into(), class.node.clone());
+    }
+    labels
+}
+
+fn subset_labels(row: &ScopedService, subset: &str) -> Labels {
+    let subsets = row.rule.as_ref().map(|r| r.subsets.as_slice()).unwrap_or_default();
+    let found = subsets.iter().find(|s| !subset.is_empty() && *s.name == *subset);
+    found.map(|s| s.labels.clone()).unwrap_or_default()
+}
+
+/// Clusters to the workload's own ports. Istio 1.31: `buildInboundClusters`.
+fn inbound(world: &World, scope: &Scope, class: &ProxyClass, facet: &ClusterFacet, planned: &mut Clusters) {
+    let ingress = scope.sidecar.as_ref().map(|s| s.ingress.as_slice()).unwrap_or_default();
+    for listener in ingress {
+        planned.clusters.extend(from_ingress(world, scope, class, facet, listener).map(ClusterInput::Inbound));
+    }
+    if !ingress.is_empty() || class.interception == InterceptionMode::None {
+        return;
+    }
+    let mut targets: Vec<u16> = class.instances.iter().map(|i| i.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        let services: Vec<_> = class
+            .instances
+            .iter()
+            .filter(|i| i.target == target)
+            .filter_map(|i| Some((i.service.clone(), i.service.port(i.port)?.clone())))
+            .collect();
+        let Some((first, _)) = services.first() else { continue };
+        let address = scope.mesh.inbound_localhost.then(|| InboundAddress::Socket(localhost(class), target));
+        planned.clusters.push(ClusterInput::Inbound(InboundCluster {
+            port: target,
+            address,
+            rule: own_rule(world, scope, first),
+            services,
+            pool: scope.sidecar.as_ref().and_then(|s| s.inbound_connection_pool.clone()),
+            mesh: scope.mesh.clone(),
+            facet: facet.clone(),
+        }));
+    }
+}
+
+/// The rule of one of the workload's own services, as its clients in the namespace see it.
+fn own_rule(
+    world: &World,
+    scope: &Scope,
+    service: &meltemi_model::service::Service,
+) -> Option<Shared<meltemi_model::traffic::MergedRule>> {
+    scope.service(&service.key.host)?;
+    world.destination_rules.choose_inbound(service, &scope.namespace, &world.mesh).map(Shared::new)
+}
+
+fn localhost(class: &ProxyClass) -> Str {
+    if class.ip_mode == IpMode::V6 { "::1".into() } else { "127.0.0.1".into() }
+}
+
+/// A cluster for an ingress listener of a Sidecar. Istio 1.31: `buildInboundClustersFromSidecar`.
+fn from_ingress(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+    facet: &ClusterFacet,
+    listener: &IngressListener,
+) -> Option<InboundCluster> {
+    let address = ingress_address(class, listener)?;
+    let port =
+        ServicePort { name: listener.port_name.clone(), number: listener.port, protocol: listener.protocol };
+    // The workload's service at that port, or else one that stands for the listener.
+    let instance = class.instances.iter().find(|i| i.target == listener.port);
+    let service = match instance {
+        Some(instance) => instance.service.clone(),
+        None => Shared::new(super::sidecar_service(scope, &port)),
+    };
+    let sidecar = scope.sidecar.as_ref();
+    let pool =
+        listener.connection_pool.clone().or_else(|| sidecar.and_then(|s| s.inbound_connection_pool.clone()));
+    Some(InboundCluster {
+        port: listener.port,
+        address,
+        rule: own_rule(world, scope, &service),
+        services: vec![(service, port)],
+        pool,
+        mesh: scope.mesh.clone(),
+        facet: facet.clone(),
+    })
+}
+
+/// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable.
+fn ingress_address(class: &ProxyClass, listener: &IngressListener) -> Option<Option<InboundAddress>> {
+    let endpoint = &listener.default_endpoint;
+    if endpoint.is_empty() {
+        return Some(None);
+    }
+    if let Some(path) = endpoint.strip_prefix("unix://") {
+        return Some(Some(InboundAddress::Pipe(path.into())));
+    }
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host {
+        "0.0.0.0" | "::" | "" => match class.own_ips.first() {
+            Some(ip) => Some(Some(InboundAddress::Socket(ip.to_string().into(), port))),
+            None => Some(None),
+        },
+        "127.0.0.1" | "::1" => Some(Some(InboundAddress::Socket(host.into(), port))),
+        _ => None,
+    }
+}

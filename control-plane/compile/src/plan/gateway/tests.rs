@@ -1,0 +1,220 @@
+use std::collections::BTreeMap;
+
+use meltemi_model::gateway::ServerTls;
+use meltemi_model::object::Meta;
+use meltemi_model::proxy::{Capabilities, InterceptionMode, IpMode, MetaFacet, ProxyKind};
+use meltemi_model::{Kind, Labels, Locality};
+
+use super::*;
+
+fn class() -> ProxyClass {
+    ProxyClass {
+        kind: ProxyKind::Router,
+        namespace: "istio-system".into(),
+        dns_domain: "istio-system.svc.cluster.local".into(),
+        labels: [("istio", "ingressgateway")].into_iter().collect(),
+        locality: Locality::default(),
+        network: "".into(),
+        cluster_id: "Kubernetes".into(),
+        ip_mode: IpMode::V4,
+        capabilities: Capabilities::istio_proxy(),
+        has_identity: true,
+        version: (1, 31, 0),
+        interception: InterceptionMode::Redirect,
+        facet: MetaFacet::default(),
+        proxy_config: Shared::default(),
+        instances: Vec::new(),
+        gateway_ports: BTreeMap::from([(80, vec![8080, 8081]), (443, vec![8443])]),
+        own_ips: Vec::new(),
+        node: "".into(),
+    }
+}
+
+/// `PROTOCOL port name hosts [bind]`; HTTPS and TLS are terminated unless the name says `pass`.
+fn server(text: &str) -> Server {
+    let parts: Vec<&str> = text.split(' ').collect();
+    let protocol = Protocol::parse(parts[0]);
+    let mode = if parts[2] == "pass" {
+        ServerTlsMode::Passthrough
+    } else {
+        ServerTlsMode::Simple
+    };
+    Server {
+        port: parts[1].parse().unwrap(),
+        protocol,
+        port_name: parts[2].into(),
+        bind: parts.get(4).copied().unwrap_or_default().into(),
+        hosts: parts[3]
+            .split(',')
+            .map(|host| ServerHost {
+                namespace: "*".into(),
+                host: Hostname::new(host),
+            })
+            .collect(),
+        tls: protocol.is_tls().then(|| ServerTls {
+            https_redirect: false,
+            mode,
+            credential_names: Vec::new(),
+            ca_cert_credential_name: "".into(),
+            certificates: Vec::new(),
+            ca_certificates: "".into(),
+            subject_alt_names: Vec::new(),
+            min_version: 0,
+            max_version: 0,
+            cipher_suites: Vec::new(),
+        }),
+        name: "".into(),
+    }
+}
+
+fn gateway(name: &str, selector: &str, servers: &[&str]) -> Shared<Gateway> {
+    Shared::new(Gateway {
+        meta: Meta {
+            key: ObjectKey::new(Kind::Gateway, "default", name),
+            labels: Labels::default(),
+            annotations: Labels::default(),
+            created: 0,
+        },
+        selector: [("istio", selector)]
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect(),
+        servers: servers.iter().map(|text| server(text)).collect(),
+    })
+}
+
+/// Ports as `port protocol bind: gateway#server …`, route names, and the number of servers that were left out.
+fn summary(gateways: &[Shared<Gateway>]) -> (Vec<String>, Vec<String>, usize) {
+    let merged = merge(gateways, &class());
+    let servers = |list: &[MergedServer]| -> String {
+        list.iter()
+            .map(|s| format!(" {}#{}", s.gateway.meta.key.name, s.index))
+            .collect()
+    };
+    (
+        merged
+            .ports
+            .iter()
+            .map(|p| {
+                format!(
+                    "{} {} {}:{}",
+                    p.port,
+                    p.protocol.as_str(),
+                    p.bind,
+                    servers(&p.servers)
+                )
+            })
+            .collect(),
+        merged
+            .routes
+            .iter()
+            .map(|(name, list)| format!("{name}:{}", servers(list)))
+            .collect(),
+        merged.refused.len(),
+    )
+}
+
+#[test]
+fn gateways_are_merged() {
+    let one = |servers: &[&str]| vec![gateway("g", "", servers)];
+    for (what, gateways, ports, routes, refused) in [
+        (
+            "the selector decides, and ports are those of the pod",
+            vec![
+                gateway("g", "ingressgateway", &["HTTP 80 http *"]),
+                gateway("h", "other", &["HTTP 81 http *"]),
+            ],
+            vec!["8080 HTTP : g#0"],
+            vec!["http.8080: g#0"],
+            0,
+        ),
+        (
+            "plain HTTP is shared between Gateways",
+            vec![
+                gateway("g", "", &["HTTP 80 http a.com"]),
+                gateway("h", "", &["HTTP2 80 http2 b.com"]),
+            ],
+            vec!["8080 HTTP : g#0 h#0"],
+            vec!["http.8080: g#0 h#0"],
+            0,
+        ),
+        (
+            "TCP is not",
+            one(&["TCP 90 tcp *", "TCP 90 tcp2 *", "HTTP 90 http *"]),
+            vec!["90 TCP : g#0"],
+            vec![],
+            2,
+        ),
+        (
+            "addresses are apart",
+            one(&[
+                "HTTP 90 a * 1.1.1.1",
+                "TCP 90 b * 1.1.1.2",
+                "HTTP 90 c * 1.1.1.3",
+            ]),
+            vec![
+                "90 HTTP 1.1.1.1: g#0",
+                "90 TCP 1.1.1.2: g#1",
+                "90 HTTP 1.1.1.3: g#2",
+            ],
+            vec!["http.90.1.1.1.1: g#0", "http.90.1.1.1.3: g#2"],
+            0,
+        ),
+        (
+            "TLS servers share a port by SNI; names are those of the Service's port",
+            one(&[
+                "HTTPS 443 one a.com",
+                "HTTPS 443 two b.com",
+                "HTTPS 443 pass c.com",
+                "TLS 443 tls d.com",
+            ]),
+            vec!["8443 HTTPS : g#0 g#1 g#2", "8443 TLS : g#3"],
+            vec![
+                "https.443.one.g.default: g#0",
+                "https.443.two.g.default: g#1",
+            ],
+            0,
+        ),
+        (
+            "but not a host",
+            one(&[
+                "HTTPS 443 one a.com,b.com",
+                "HTTPS 443 two b.com",
+                "HTTPS 443 three b.com 1.1.1.1",
+            ]),
+            vec!["8443 HTTPS : g#0", "8443 HTTPS 1.1.1.1: g#2"],
+            vec![
+                "https.443.one.g.default: g#0",
+                "https.443.three.g.default.1.1.1.1: g#2",
+            ],
+            1,
+        ),
+        (
+            "plain text and TLS do not share an address",
+            one(&["HTTP 443 http *", "HTTPS 443 https *"]),
+            vec!["8443 HTTP : g#0"],
+            vec!["http.8443: g#0"],
+            1,
+        ),
+    ] {
+        let (got_ports, got_routes, got_refused) = summary(&gateways);
+        assert_eq!(got_ports, ports, "{what}");
+        assert_eq!(got_routes, routes, "{what}");
+        assert_eq!(got_refused, refused, "{what}");
+    }
+}
+
+#[test]
+fn sni_hosts_have_no_namespaces() {
+    let merged = merge(
+        &[gateway("g", "", &["HTTPS 443 https b.com,a.com"])],
+        &class(),
+    );
+    let hosts: Vec<_> = merged.ports[0].servers[0]
+        .sni_hosts()
+        .into_iter()
+        .map(|h| h.to_string())
+        .collect();
+    assert_eq!(hosts, ["a.com", "b.com"]);
+    assert!(!merged.auto_passthrough());
+}

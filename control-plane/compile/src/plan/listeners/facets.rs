@@ -1,0 +1,154 @@
+//! What the filters of a class have in common, per direction.
+
+use meltemi_builders::listener::{
+    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet, Tracing,
+};
+use meltemi_model::mesh::Mesh;
+use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
+use meltemi_model::sidecar::OutboundPolicy;
+use meltemi_model::{Shared, Str};
+use meltemi_world::Scope;
+
+/// The side of a proxy that a listener is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Connections of the workload.
+    Outbound,
+    /// Connections to the workload.
+    Inbound,
+    /// A gateway's.
+    Gateway,
+}
+
+/// The facets of one side of a class.
+#[derive(Debug, Clone)]
+pub(super) struct Facets {
+    /// For network filters.
+    pub(super) network: Shared<NetworkFacet>,
+    /// For HTTP.
+    pub(super) http: Shared<HttpFacet>,
+}
+
+impl Facets {
+    /// Those of a sidecar's outbound listeners.
+    pub(super) fn sidecar(scope: &Scope, class: &ProxyClass) -> Self {
+        Self::of(scope, class, Side::Outbound)
+    }
+
+    /// Those of one side.
+    pub(super) fn of(scope: &Scope, class: &ProxyClass, side: Side) -> Self {
+        Self { network: Shared::new(network(&scope.mesh, class)), http: Shared::new(http(scope, class, side)) }
+    }
+}
+
+fn network(mesh: &Mesh, class: &ProxyClass) -> NetworkFacet {
+    let access_log = access_log(mesh);
+    NetworkFacet {
+        stats: mesh.prometheus_metrics && class.capabilities.has(Capability::StatsTcp),
+        listener_log: access_log.is_some() && !mesh.disable_listener_log,
+        access_log,
+        idle_timeout: class.facet.idle_timeout,
+    }
+}
+
+/// The facet for HTTP. What does not matter on a side is left at its default, so that it cannot tell listeners apart.
+pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
+    let mesh = &scope.mesh;
+    let config = &class.proxy_config;
+    let headers = &config.headers;
+    let server_name: Str = if headers.server_disabled {
+        "".into()
+    } else if !headers.server_value.is_empty() {
+        headers.server_value.as_str().into()
+    } else if side == Side::Outbound {
+        // Envoy's own name, "envoy". Istio keeps the difference for compatibility.
+        "".into()
+    } else {
+        "istio-envoy".into()
+    };
+    let any_dns = || AnyDnsCache { family: dns_family(class), agent: class.facet.dns_capture };
+    HttpFacet {
+        metadata_exchange: class.capabilities.has(Capability::HttpMetadataExchange),
+        skip_external_metadata: side != Side::Inbound && headers.metadata_exchange_in_mesh,
+        alpn: side != Side::Inbound && class.capabilities.has(Capability::Alpn),
+        stats: mesh.prometheus_metrics && class.capabilities.has(Capability::StatsHttp),
+        server_name,
+        pass_server_header: headers.server_disabled,
+        no_request_id: headers.request_id_disabled,
+        suppress_debug_headers: headers.debug_headers_disabled,
+        preserve_case: headers.preserve_http1_case,
+        http10: class.facet.http10,
+        idle_timeout: class.facet.idle_timeout,
+        path: mesh.path_normalization,
+        client_cert: client_cert(class, side),
+        use_remote_address: side == Side::Gateway,
+        trusted_hops: if side == Side::Gateway { config.num_trusted_proxies } else { 0 },
+        tracing: mesh.enable_tracing.then(|| tracing(class)),
+        access_log: access_log(mesh),
+        any_dns: (side == Side::Outbound && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
+            .then(any_dns),
+    }
+}
+
+/// Which addresses names are resolved to. Istio 1.31: `SelectDNSLookupFamily`.
+pub(super) fn dns_family(class: &ProxyClass) -> DnsFamily {
+    match class.ip_mode {
+        IpMode::V4 => DnsFamily::V4,
+        IpMode::V6 => DnsFamily::V6,
+        IpMode::Dual => DnsFamily::All,
+    }
+}
+
+fn access_log(mesh: &Mesh) -> Option<AccessLog> {
+    (!mesh.access_log_file.is_empty()).then(|| AccessLog {
+        path: mesh.access_log_file.clone(),
+        json: mesh.access_log_json,
+        format: mesh.access_log_format.clone(),
+    })
+}
+
+/// Sidecars tell their application which client it was; gateways replace what a client from outside claims. Istio
+/// 1.31: `buildSidecarInboundHTTPOpts`, `buildGatewayConnectionManager`.
+fn client_cert(class: &ProxyClass, side: Side) -> Option<ClientCert> {
+    let config = &class.proxy_config;
+    match side {
+        Side::Outbound => None,
+        Side::Inbound => {
+            let said = forward(&config.headers.forwarded_client_cert);
+            Some(ClientCert { forward: said.unwrap_or(ForwardClientCert::AppendForward), details: Some(false) })
+        }
+        Side::Gateway => {
+            let forward = forward(&config.forward_client_cert_details).unwrap_or(ForwardClientCert::SanitizeSet);
+            let describes = matches!(forward, ForwardClientCert::AppendForward | ForwardClientCert::SanitizeSet);
+            Some(ClientCert { forward, details: describes.then_some(true) })
+        }
+    }
+}
+
+fn forward(text: &str) -> Option<ForwardClientCert> {
+    match text {
+        "SANITIZE" => Some(ForwardClientCert::Sanitize),
+        "FORWARD_ONLY" => Some(ForwardClientCert::ForwardOnly),
+        "APPEND_FORWARD" => Some(ForwardClientCert::AppendForward),
+        "SANITIZE_SET" => Some(ForwardClientCert::SanitizeSet),
+        "ALWAYS_FORWARD_ONLY" => Some(ForwardClientCert::AlwaysForwardOnly),
+        _ => None,
+    }
+}
+
+/// One percent of requests is traced where nothing else is said, and where more than all was asked for. Istio 1.31:
+/// `proxyConfigSamplingValue`.
+fn tracing(class: &ProxyClass) -> Tracing {
+    let or = |text: &str, fallback: &str| -> Str { if text.is_empty() { fallback } else { text }.into() };
+    let facet = &class.facet;
+    let said = class.proxy_config.tracing_sampling.filter(|share| (1..=1_000_000).contains(share));
+    Tracing {
+        sampling: said.unwrap_or(10_000),
+        max_path_tag_length: class.proxy_config.tracing_max_path_tag_length.filter(|length| *length != 0),
+        service: or(&facet.canonical_service, "unknown"),
+        revision: or(&facet.canonical_revision, "latest"),
+        cluster_id: or(&class.cluster_id, "unknown"),
+        mesh_id: or(&facet.mesh_id, "unknown"),
+        namespace: or(&class.namespace, "default"),
+    }
+}

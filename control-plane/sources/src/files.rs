@@ -1,0 +1,158 @@
+//! Objects from files: a directory of YAML and JSON, or one file.
+//!
+//! A file is read as a whole. While something in it cannot be read or used, the last good objects of that file stay:
+//! a half-written file removes nothing. Later files (by path) win over earlier ones with the same object.
+
+mod scan;
+mod tree;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use meltemi_model::diagnostic::Place;
+use meltemi_model::{Diagnostic, Object, ObjectKey, Severity, Str};
+
+use crate::lower::{LowerSettings, anonymous, lower, lower_mesh};
+use crate::yaml::{self, Document, Problem, Syntax};
+
+use tree::Tree;
+
+pub use watch::watch;
+
+/// What a directory or file holds.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The objects.
+    pub objects: BTreeMap<ObjectKey, Object>,
+    /// What is to be said about them, in order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What changed since the last batch.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// New and changed objects; `None`: the object is gone.
+    pub changes: Vec<(ObjectKey, Option<Object>)>,
+    /// Everything that is to be said now, not only what is new.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether all files have been read at least once.
+    pub synced: bool,
+}
+
+/// Reads a directory (recursively) or a file.
+pub fn load(path: &Path, settings: &LowerSettings) -> Loaded {
+    let mut tree = Tree::new(path, settings);
+    tree.refresh(&tree::Hints::default());
+    let batch = tree.batch();
+    Loaded {
+        objects: batch
+            .changes
+            .into_iter()
+            .filter_map(|(key, object)| Some((key, object?)))
+            .collect(),
+        diagnostics: batch.diagnostics,
+    }
+}
+
+/// Reads a mesh configuration that stands alone (`--mesh-config FILE`).
+pub fn load_mesh_config(path: &Path, settings: &LowerSettings) -> (Option<Object>, Vec<Diagnostic>) {
+    let file = Str::from(path.to_string_lossy());
+    let problem = |problem: Problem| (None, vec![at_line(problem_diagnostic(problem.message), &file, problem.line)]);
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return problem(Problem {
+                line: 0,
+                message: format!("cannot be read: {error}"),
+            });
+        }
+    };
+    let text = match yaml::decode(&bytes) {
+        Ok(text) => text,
+        Err(found) => return problem(found),
+    };
+    let value = match yaml::read_one(text) {
+        Ok(value) => value,
+        Err(found) => return problem(found),
+    };
+    let lowered = lower_mesh(&value, settings);
+    let place = |d: Diagnostic| {
+        let line = yaml::line_of(text, 1, &d.path);
+        at_line(d, &file, line)
+    };
+    (lowered.object, lowered.diagnostics.into_iter().map(place).collect())
+}
+
+/// What a text holds, lowered.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    /// Its objects with their lines, in order; the same object may be there twice.
+    pub objects: Vec<(Object, u32)>,
+    /// What is to be said, with places.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether everything in it could be read and used.
+    pub complete: bool,
+}
+
+/// Lowers the objects of a file's bytes; `file` is its name for Diagnostics.
+pub fn lower_bytes(file: &str, bytes: &[u8], settings: &LowerSettings) -> Text {
+    let name = Str::from(file);
+    let mut out = Text {
+        complete: true,
+        ..Text::default()
+    };
+    let text = match yaml::decode(bytes) {
+        Ok(text) => text,
+        Err(problem) => {
+            out.complete = false;
+            out.diagnostics
+                .push(at_line(problem_diagnostic(problem.message), &name, problem.line));
+            return out;
+        }
+    };
+    let syntax = if file.ends_with(".json") { Syntax::Json } else { Syntax::Yaml };
+    let contents = yaml::read(text, syntax);
+    for problem in contents.problems {
+        out.complete = false;
+        out.diagnostics
+            .push(at_line(problem_diagnostic(problem.message), &name, problem.line));
+    }
+    for document in &contents.documents {
+        lower_document(text, document, &name, settings, &mut out);
+    }
+    out.diagnostics.sort_by_key(|d| d.place.as_ref().map_or(0, |p| p.line));
+    out
+}
+
+fn lower_document(text: &str, document: &Document, file: &Str, settings: &LowerSettings, out: &mut Text) {
+    let lowered = lower(&document.value, settings);
+    let line = |path: &str| {
+        let separator = if document.root.is_empty() || path.is_empty() { "" } else { "." };
+        let path = format!("{}{separator}{path}", document.root);
+        yaml::line_of(&text[document.range.clone()], document.line, &path)
+    };
+    if let Some(object) = lowered.object {
+        out.objects.push((object, line("kind")));
+    }
+    for diagnostic in lowered.diagnostics {
+        if diagnostic.severity == Severity::Error {
+            out.complete = false;
+        }
+        let path = if diagnostic.path.is_empty() { "kind" } else { &diagnostic.path };
+        let line = line(path);
+        out.diagnostics.push(at_line(diagnostic, file, line));
+    }
+}
+
+fn problem_diagnostic(message: String) -> Diagnostic {
+    anonymous(Severity::Error, "", message)
+}
+
+fn at_line(mut diagnostic: Diagnostic, file: &Str, line: u32) -> Diagnostic {
+    diagnostic.place = Some(Place {
+        file: file.clone(),
+        line,
+    });
+    diagnostic
+}

@@ -1,0 +1,221 @@
+//! One object as users write it → the lowered model. Pure: the same value gives the same result.
+//!
+//! What is wrong is said in Diagnostics that name the field. An object with an error is not used at all, as if
+//! Istio's webhook had refused it; the others do not notice. Each kind has its file.
+
+mod checks;
+mod common;
+mod destination_rule;
+mod endpoint_slice;
+mod findings;
+mod gateway;
+mod mesh_config;
+mod meta;
+mod names;
+mod namespace;
+mod node;
+mod pod;
+mod proxy_config;
+mod service;
+mod service_account;
+mod service_entry;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+mod time;
+mod virtual_service;
+mod workload_entry;
+
+use serde_json::Value;
+
+use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, Str};
+
+use findings::Findings;
+use meta::Raw;
+
+pub use mesh_config::lower_mesh;
+pub use proxy_config::lower_proxy_config;
+
+/// What lowering must know besides the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LowerSettings {
+    /// The DNS suffix of the cluster (`--domain`).
+    pub domain: Str,
+    /// The cluster's name (CLUSTER_ID).
+    pub cluster_id: Str,
+    /// The namespace of the control plane, where the ConfigMap `istio` is.
+    pub system_namespace: Str,
+    /// The namespace of objects that name none.
+    pub default_namespace: Str,
+    /// The trust domain of identities that annotations name by service account only.
+    pub trust_domain: Str,
+}
+
+impl Default for LowerSettings {
+    fn default() -> Self {
+        Self {
+            domain: "cluster.local".into(),
+            cluster_id: "Kubernetes".into(),
+            system_namespace: "istio-system".into(),
+            default_namespace: "default".into(),
+            trust_domain: "cluster.local".into(),
+        }
+    }
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, Default)]
+pub struct Lowered {
+    /// Its key, as soon as it could be read so far; `None` also for kinds that Meltemi does not read.
+    pub key: Option<ObjectKey>,
+    /// The object; `None` when it is not used.
+    pub object: Option<Object>,
+    /// What is to be said about it.
+    pub diagnostics: Diagnostics,
+}
+
+/// Lowers one object of any kind.
+pub fn lower(raw: &Value, settings: &LowerSettings) -> Lowered {
+    let (kind, api_version) = match kind_of(raw) {
+        Ok(found) => found,
+        Err(problem) => return Lowered::refused(problem),
+    };
+    match known(&api_version, &kind) {
+        Known::Lowered(kind) => lower_kind(kind, raw, settings),
+        Known::NotYet => Lowered::refused(not_yet(&kind, raw, settings)),
+        Known::WrongVersion(instead) => {
+            let message = format!("{kind} is not served as {api_version}; write {instead}");
+            Lowered::refused(anonymous(Severity::Error, "apiVersion", message))
+        }
+        Known::Foreign => Lowered::default(),
+    }
+}
+
+impl Lowered {
+    fn refused(diagnostic: Diagnostic) -> Self {
+        Self {
+            key: None,
+            object: None,
+            diagnostics: vec![diagnostic],
+        }
+    }
+}
+
+fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
+    let raw = match Raw::read(kind, raw, settings) {
+        Ok(raw) => raw,
+        Err(diagnostic) => return Lowered::refused(diagnostic),
+    };
+    // Other ConfigMaps are none of ours.
+    if kind == Kind::MeshConfig && !mesh_config::is_mesh_config(&raw.meta.key, settings) {
+        return Lowered::default();
+    }
+    let key = raw.meta.key.clone();
+    let mut findings = Findings::new(&key);
+    let object = match kind {
+        Kind::Namespace => Some(namespace::lower(&raw)),
+        Kind::Node => node::lower(&raw, &mut findings),
+        Kind::Pod => pod::lower(&raw, &mut findings),
+        Kind::Service => service::lower(&raw, &mut findings, settings),
+        Kind::EndpointSlice => endpoint_slice::lower(&raw, &mut findings),
+        Kind::ServiceAccount => Some(service_account::lower(&raw)),
+        Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
+        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
+        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
+        Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
+        Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
+        Kind::Gateway => gateway::lower(&raw, &mut findings),
+        Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
+    };
+    Lowered {
+        object: object.filter(|_| findings.is_usable()),
+        key: Some(key),
+        diagnostics: findings.into_diagnostics(),
+    }
+}
+
+enum Known {
+    Lowered(Kind),
+    /// Istio reads it; Meltemi does not yet.
+    NotYet,
+    /// One of ours under a version that is not served; the version to write.
+    WrongVersion(String),
+    /// Nothing that Istio reads.
+    Foreign,
+}
+
+fn known(api_version: &str, kind: &str) -> Known {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let core = |kind| match version {
+        "v1" => Known::Lowered(kind),
+        _ => Known::WrongVersion("v1".to_owned()),
+    };
+    match (group, kind) {
+        ("", "Namespace") => core(Kind::Namespace),
+        ("", "Node") => core(Kind::Node),
+        ("", "Pod") => core(Kind::Pod),
+        ("", "Service") => core(Kind::Service),
+        ("", "ServiceAccount") => core(Kind::ServiceAccount),
+        ("", "ConfigMap") => core(Kind::MeshConfig),
+        ("discovery.k8s.io", "EndpointSlice") if version == "v1" => Known::Lowered(Kind::EndpointSlice),
+        ("discovery.k8s.io", "EndpointSlice") => Known::WrongVersion("discovery.k8s.io/v1".to_owned()),
+        ("networking.k8s.io", "Ingress" | "IngressClass") => Known::NotYet,
+        ("gateway.networking.k8s.io", _) => Known::NotYet,
+        _ => istio(group, version, kind),
+    }
+}
+
+fn istio(group: &str, version: &str, kind: &str) -> Known {
+    let Some(found) = meltemi_api::kinds::KINDS
+        .iter()
+        .find(|k| k.group == group && k.kind == kind)
+    else {
+        return Known::Foreign;
+    };
+    if !found.versions.contains(&version) {
+        return Known::WrongVersion(format!("{group}/{}", found.versions[0]));
+    }
+    match kind {
+        "ServiceEntry" => Known::Lowered(Kind::ServiceEntry),
+        "WorkloadEntry" => Known::Lowered(Kind::WorkloadEntry),
+        "VirtualService" => Known::Lowered(Kind::VirtualService),
+        "DestinationRule" => Known::Lowered(Kind::DestinationRule),
+        "Gateway" => Known::Lowered(Kind::Gateway),
+        "Sidecar" => Known::Lowered(Kind::Sidecar),
+        _ => Known::NotYet,
+    }
+}
+
+fn kind_of(raw: &Value) -> Result<(String, String), Diagnostic> {
+    let field = |name: &str| match raw.get(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
+        None | Some(Value::Null | Value::String(_)) => {
+            let message = format!("{name} is missing; an object begins with apiVersion and kind");
+            Err(anonymous(Severity::Error, "", message))
+        }
+        Some(other) => {
+            let message = format!("{other} is not a string");
+            Err(anonymous(Severity::Error, name, message))
+        }
+    };
+    Ok((field("kind")?, field("apiVersion")?))
+}
+
+fn not_yet(kind: &str, raw: &Value, settings: &LowerSettings) -> Diagnostic {
+    let text = |path: &str| raw.pointer(path).and_then(Value::as_str);
+    let namespace = text("/metadata/namespace").unwrap_or(&settings.default_namespace);
+    let name = text("/metadata/name").unwrap_or("");
+    let message = format!("{kind} {namespace}/{name} is not supported yet: it is read and ignored");
+    anonymous(Severity::Warning, "", message)
+}
+
+/// A Diagnostic about an object that has no key.
+pub(crate) fn anonymous(severity: Severity, path: &str, message: impl Into<String>) -> Diagnostic {
+    Diagnostic {
+        severity,
+        object: None,
+        path: path.to_owned(),
+        place: None,
+        message: message.into(),
+    }
+}

@@ -1,0 +1,343 @@
+//! MeshConfig: the key `mesh` of the ConfigMap `istio`, or a file of its own.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use meltemi_api::mesh_config as api;
+use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::sidecar::OutboundPolicy;
+use meltemi_model::{Kind, Object, ObjectKey, Shared};
+
+use super::destination_rule::{connection_pool, load_balancer, outlier};
+use super::findings::Findings;
+use super::meta::Raw;
+use super::virtual_service::retries;
+use super::{LowerSettings, Lowered, checks, names, proxy_config};
+use crate::yaml;
+
+/// The name of the ConfigMap.
+const NAME: &str = "istio";
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Data {
+    mesh: String,
+    mesh_networks: String,
+}
+
+/// Whether a ConfigMap is the mesh's.
+pub(super) fn is_mesh_config(key: &ObjectKey, settings: &LowerSettings) -> bool {
+    *key.name == *NAME && key.namespace == settings.system_namespace
+}
+
+pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+    let data: Data = findings.parse_part("data", raw.part("data"))?;
+    match yaml::read_one(&data.mesh_networks) {
+        Ok(networks) if has_networks(&networks) => findings.not_supported_yet("data.meshNetworks"),
+        Ok(_) => {}
+        Err(problem) => findings.error("data.meshNetworks", problem.message),
+    }
+    match yaml::read_one(&data.mesh) {
+        Ok(value) => lower_value("data.mesh", &value, &raw.meta.key, findings, settings),
+        Err(problem) => {
+            findings.error("data.mesh", problem.message);
+            None
+        }
+    }
+}
+
+fn has_networks(value: &Value) -> bool {
+    let networks = value.get("networks").and_then(Value::as_object);
+    networks.is_some_and(|networks| !networks.is_empty())
+}
+
+/// Lowers a mesh configuration that stands alone (`--mesh-config FILE`).
+pub fn lower_mesh(value: &Value, settings: &LowerSettings) -> Lowered {
+    let key = ObjectKey::new(Kind::MeshConfig, settings.system_namespace.clone(), NAME);
+    let mut findings = Findings::new(&key);
+    let object = lower_value("", value, &key, &mut findings, settings);
+    Lowered {
+        object: object.filter(|_| findings.is_usable()),
+        key: Some(key),
+        diagnostics: findings.into_diagnostics(),
+    }
+}
+
+/// What a field has that nobody sets. Istio 1.31: `DefaultMeshConfig`.
+fn defaults() -> Map<String, Value> {
+    let defaults = json!({
+        "enableTracing": true,
+        "protocolDetectionTimeout": "0s",
+        "ingressService": "istio-ingressgateway",
+        "ingressControllerMode": "STRICT",
+        "ingressClass": "istio",
+        "trustDomain": "cluster.local",
+        "enableAutoMtls": true,
+        "outboundTrafficPolicy": {"mode": "ALLOW_ANY"},
+        "inboundTrafficPolicy": {"mode": "PASSTHROUGH"},
+        "localityLbSetting": {"enabled": true},
+        "rootNamespace": "istio-system",
+        "proxyListenPort": 15001,
+        "proxyInboundListenPort": 15006,
+        "connectTimeout": "10s",
+        "defaultServiceExportTo": ["*"],
+        "defaultVirtualServiceExportTo": ["*"],
+        "defaultDestinationRuleExportTo": ["*"],
+        "dnsRefreshRate": "60s",
+    });
+    match defaults {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Fields that are read by nobody (in Istio either), or only by the injector and the installer.
+const HARMLESS: &[&str] = &[
+    "ca",
+    "caCertificates",
+    "certificates",
+    "defaultProviders",
+    "enablePrometheusMerge",
+    "extensionProviders",
+    "ingressClass",
+    "ingressControllerMode",
+    "ingressSelector",
+    "ingressService",
+    "verifyCertificateAtClient",
+];
+
+/// Fields that are lowered.
+const LOWERED: &[&str] = &[
+    "accessLogEncoding",
+    "accessLogFile",
+    "accessLogFormat",
+    "connectTimeout",
+    "defaultConfig",
+    "defaultDestinationRuleExportTo",
+    "defaultHttpRetryPolicy",
+    "defaultServiceExportTo",
+    "defaultTrafficPolicy",
+    "defaultVirtualServiceExportTo",
+    "disableEnvoyListenerLog",
+    "dnsRefreshRate",
+    "enableAutoMtls",
+    "enableTracing",
+    "h2UpgradePolicy",
+    "inboundClusterStatName",
+    "inboundTrafficPolicy",
+    "localityLbSetting",
+    "outboundClusterStatName",
+    "outboundTrafficPolicy",
+    "pathNormalization",
+    "protocolDetectionTimeout",
+    "proxyHttpPort",
+    "proxyInboundListenPort",
+    "proxyListenPort",
+    "rootNamespace",
+    "tcpKeepalive",
+    "trustDomain",
+    "trustDomainAliases",
+];
+
+fn lower_value(
+    root: &str,
+    value: &Value,
+    key: &ObjectKey,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
+    // Each field that the user gives replaces the default as a whole (Istio 1.31: `ApplyMeshConfig`).
+    let mut merged = defaults();
+    match value {
+        Value::Null => {}
+        Value::Object(fields) => {
+            for (name, field) in fields.iter().filter(|(_, field)| !field.is_null()) {
+                merged.remove(&camel_case(name));
+                merged.insert(name.clone(), field.clone());
+            }
+        }
+        _ => {
+            findings.error(root, "the mesh configuration is not an object");
+            return None;
+        }
+    }
+    let config: api::MeshConfig = findings.parse(root, &Value::Object(merged))?;
+    report_unsupported(root, value, &config, findings);
+    let mesh = lower_config(root, &config, findings, settings);
+    Some(Object::Mesh(key.clone(), Shared::new(mesh)))
+}
+
+fn at(root: &str, field: &str) -> String {
+    if root.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{root}.{field}")
+    }
+}
+
+/// A field may be spelt as in the proto, too.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        out.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+        out.push_str(letters.as_str());
+    }
+    out
+}
+
+fn report_unsupported(root: &str, value: &Value, config: &api::MeshConfig, findings: &mut Findings) {
+    for (name, field) in value.as_object().into_iter().flatten() {
+        let canonical = camel_case(name);
+        let is_empty = match field {
+            Value::Null => true,
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        let known = LOWERED.contains(&canonical.as_str()) || HARMLESS.contains(&canonical.as_str());
+        // A field that Istio does not have either was reported by the reader.
+        let exists = api_has(&canonical);
+        if !known && exists && !is_empty {
+            findings.not_supported_yet(at(root, name));
+        }
+    }
+    if let Some(providers) = &config.default_providers {
+        for (field, list) in [("tracing", &providers.tracing), ("accessLogging", &providers.access_logging)] {
+            if !list.is_empty() {
+                findings.not_supported_yet(at(root, &format!("defaultProviders.{field}")));
+            }
+        }
+    }
+    if config.outbound_traffic_policy.as_ref().is_some_and(|p| p.tls.is_some()) {
+        findings.not_supported_yet(at(root, "outboundTrafficPolicy.tls"));
+    }
+}
+
+/// Whether MeshConfig has such a field at all.
+fn api_has(name: &str) -> bool {
+    let probe = Value::Object(Map::from_iter([(name.to_owned(), Value::Null)]));
+    let parsed = meltemi_api::parse::<api::MeshConfig>(&probe);
+    parsed.is_ok_and(|parsed| parsed.unknown.is_empty())
+}
+
+fn lower_config(root: &str, config: &api::MeshConfig, findings: &mut Findings, settings: &LowerSettings) -> Mesh {
+    let path = |field: &str| at(root, field);
+    let defaults = Mesh::default();
+    let traffic = config.default_traffic_policy.as_ref();
+    Mesh {
+        trust_domain: config.trust_domain.as_str().into(),
+        trust_domain_aliases: config.trust_domain_aliases.iter().map(|d| d.as_str().into()).collect(),
+        root_namespace: config.root_namespace.as_str().into(),
+        domain: settings.domain.clone(),
+        cluster_id: settings.cluster_id.clone(),
+        outbound_port: port(path("proxyListenPort"), config.proxy_listen_port, findings),
+        inbound_port: port(path("proxyInboundListenPort"), config.proxy_inbound_listen_port, findings),
+        http_proxy_port: match config.proxy_http_port {
+            0 => 0,
+            number => port(path("proxyHttpPort"), number, findings),
+        },
+        connect_timeout: findings
+            .duration(path("connectTimeout"), config.connect_timeout)
+            .unwrap_or(defaults.connect_timeout),
+        tcp_keepalive: config
+            .tcp_keepalive
+            .as_ref()
+            .map(|k| connection_pool::lower_keepalive(k, &path("tcpKeepalive"), findings)),
+        protocol_detection_timeout: findings
+            .duration_or_zero(path("protocolDetectionTimeout"), config.protocol_detection_timeout)
+            .unwrap_or(defaults.protocol_detection_timeout),
+        outbound_policy: outbound_policy(config),
+        inbound_localhost: config
+            .inbound_traffic_policy
+            .as_ref()
+            .is_some_and(|p| p.mode == api::InboundMode::Localhost),
+        auto_mtls: config.enable_auto_mtls.unwrap_or(true),
+        service_export_to: default_export_to(&config.default_service_export_to),
+        virtual_service_export_to: default_export_to(&config.default_virtual_service_export_to),
+        destination_rule_export_to: default_export_to(&config.default_destination_rule_export_to),
+        locality_lb: config
+            .locality_lb_setting
+            .as_ref()
+            .map(|l| load_balancer::locality(l, &path("localityLbSetting"), findings))
+            .unwrap_or_default(),
+        dns_refresh_rate: findings
+            .duration(path("dnsRefreshRate"), config.dns_refresh_rate)
+            .unwrap_or(defaults.dns_refresh_rate),
+        h2_upgrade: config.h2_upgrade_policy == api::MeshH2UpgradePolicy::Upgrade,
+        inbound_stat_name: config.inbound_cluster_stat_name.as_str().into(),
+        outbound_stat_name: config.outbound_cluster_stat_name.as_str().into(),
+        enable_tracing: config.enable_tracing,
+        access_log_file: config.access_log_file.as_str().into(),
+        access_log_format: config.access_log_format.as_str().into(),
+        access_log_json: config.access_log_encoding == api::AccessLogEncoding::Json,
+        disable_listener_log: config.disable_envoy_listener_log,
+        prometheus_metrics: prometheus_metrics(config),
+        path_normalization: path_normalization(config),
+        default_retries: config
+            .default_http_retry_policy
+            .as_ref()
+            .map(|r| retries::lower(r, &path("defaultHttpRetryPolicy"), findings)),
+        default_connection_pool: traffic
+            .and_then(|t| t.connection_pool.as_ref())
+            .map(|p| connection_pool::lower(p, &path("defaultTrafficPolicy.connectionPool"), findings)),
+        default_outlier_detection: traffic
+            .and_then(|t| t.outlier_detection.as_ref())
+            .map(|o| outlier::lower(o, &path("defaultTrafficPolicy.outlierDetection"), findings)),
+        ingress_service: config.ingress_service.as_str().into(),
+        default_config: config
+            .default_config
+            .as_ref()
+            .map(|c| proxy_config::lower(c, &path("defaultConfig"), findings))
+            .unwrap_or_default(),
+    }
+}
+
+fn port(path: String, number: i32, findings: &mut Findings) -> u16 {
+    match u32::try_from(number).map_err(|_| format!("{number} is not a port")).and_then(checks::port) {
+        Ok(port) => port,
+        Err(message) => {
+            findings.error(path, message);
+            0
+        }
+    }
+}
+
+/// `.` stays: it means the namespace of each object.
+fn default_export_to(list: &[String]) -> meltemi_model::service::ExportTo {
+    match names::export_to(list.iter().map(String::as_str), ".") {
+        meltemi_model::service::ExportTo::Default => meltemi_model::service::ExportTo::Everybody,
+        other => other,
+    }
+}
+
+fn outbound_policy(config: &api::MeshConfig) -> OutboundPolicy {
+    match config.outbound_traffic_policy.as_ref().map(|p| p.mode) {
+        None | Some(api::MeshOutboundMode::AllowAny) => OutboundPolicy::AllowAny,
+        Some(api::MeshOutboundMode::RegistryOnly) => OutboundPolicy::RegistryOnly,
+        Some(api::MeshOutboundMode::AllowAnyDynamicDns) => OutboundPolicy::AllowAnyDynamicDns,
+    }
+}
+
+/// A provider `prometheus` is built in; others of that type have the user's names.
+fn prometheus_metrics(config: &api::MeshConfig) -> bool {
+    let types: BTreeMap<&str, bool> = config
+        .extension_providers
+        .iter()
+        .map(|p| (p.name.as_str(), p.prometheus.is_some()))
+        .collect();
+    let is_prometheus = |name: &String| *types.get(name.as_str()).unwrap_or(&(name == "prometheus"));
+    let metrics = config.default_providers.iter().flat_map(|p| &p.metrics);
+    metrics.into_iter().any(is_prometheus)
+}
+
+fn path_normalization(config: &api::MeshConfig) -> PathNormalization {
+    match config.path_normalization.as_ref().map(|p| p.normalization) {
+        None | Some(api::NormalizationType::Default | api::NormalizationType::Base) => PathNormalization::Base,
+        Some(api::NormalizationType::None) => PathNormalization::None,
+        Some(api::NormalizationType::MergeSlashes) => PathNormalization::MergeSlashes,
+        Some(api::NormalizationType::DecodeAndMergeSlashes) => PathNormalization::DecodeAndMergeSlashes,
+    }
+}

@@ -1,0 +1,22 @@
+//! What several verbs need.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+pub(super) fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Reads node metadata from a YAML or JSON file.
+pub(super) fn metadata(path: Option<&Path>) -> anyhow::Result<Value> {
+    let Some(path) = path else { return Ok(Value::Object(serde_json::Map::new())) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let value: Value =
+        meltemi_sources::yaml::read_one(&text).map_err(|p| anyhow::anyhow!("{}:{}: {}", path.display(), p.line, p.message))?;
+    anyhow::ensure!(value.is_object(), "{}: node metadata must be a map", path.display());
+    Ok(value)
+}

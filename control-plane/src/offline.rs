@@ -1,0 +1,83 @@
+//! The whole way from YAML to xDS in one call, without a server: what `meltemi compile` prints and tests compare.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use meltemi_compile::{Compiler, classify};
+use meltemi_model::mesh::Mesh;
+use meltemi_model::proxy::Proxy;
+use meltemi_model::{Diagnostics, Locality, Object, ObjectKey, ProxySnapshot, Shared};
+use meltemi_sources::files;
+use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
+use meltemi_world::{Change, Store, World};
+use serde_json::Value;
+
+/// A proxy to compile for.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The node id, `sidecar~IP~NAME.NS~DOMAIN`.
+    pub id: String,
+    /// `Node.cluster`.
+    pub cluster: String,
+    /// `Node.locality`, as `region/zone/subzone`.
+    pub locality: String,
+    /// `Node.metadata`.
+    pub metadata: Value,
+}
+
+/// What a proxy would be served.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The resources.
+    pub snapshot: std::sync::Arc<ProxySnapshot>,
+    /// Findings about the objects.
+    pub diagnostics: Diagnostics,
+}
+
+/// Objects that were read, with what was found on the way. Reading them once serves many proxies.
+#[derive(Debug)]
+pub struct Input {
+    /// The world.
+    pub world: World,
+    /// Findings about documents and single objects.
+    pub diagnostics: Diagnostics,
+    compiler: Compiler,
+}
+
+/// Reads files and directories; where two hold the same object, the later path wins.
+pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input> {
+    let mut objects: BTreeMap<ObjectKey, Object> = BTreeMap::new();
+    let mut diagnostics = Diagnostics::new();
+    for path in paths {
+        anyhow::ensure!(path.exists(), "{}: no such file or directory", path.display());
+        let loaded = files::load(path, settings);
+        objects.extend(loaded.objects);
+        diagnostics.extend(loaded.diagnostics);
+    }
+    let mut store = Store::default();
+    store.apply(objects.into_values().map(Change::Apply));
+    let mesh = Shared::new(default_mesh(settings));
+    let world = World::empty(mesh.clone()).next(&store, &mesh);
+    Ok(Input { world, diagnostics, compiler: Compiler::default() })
+}
+
+/// The mesh configuration where none was given.
+pub fn default_mesh(settings: &LowerSettings) -> Mesh {
+    Mesh {
+        domain: settings.domain.clone(),
+        cluster_id: settings.cluster_id.clone(),
+        ..Mesh::default()
+    }
+}
+
+/// Compiles for one proxy.
+pub fn compile(input: &Input, node: &Node) -> anyhow::Result<Answer> {
+    let locality = Locality::parse(&node.locality);
+    let proxy = Proxy::parse(&node.id, &node.cluster, locality, &node.metadata, [])?;
+    let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
+    let class = classify(&input.world, &proxy, config.as_ref());
+    let compiled = input.compiler.compile(&input.world, &class, None);
+    let mut diagnostics = input.diagnostics.clone();
+    diagnostics.extend(compiled.diagnostics);
+    Ok(Answer { snapshot: compiled.snapshot, diagnostics })
+}

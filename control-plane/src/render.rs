@@ -1,0 +1,47 @@
+//! Resources for people and tools: proto JSON with the proto's own field names, Any expanded, defaults left out.
+
+use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
+use meltemi_proto::any::type_name;
+use meltemi_proto::pool;
+use serde_json::{Map, Value};
+
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name.
+pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
+    let order = [
+        ("clusters", ResourceType::Cluster),
+        ("listeners", ResourceType::Listener),
+        ("routes", ResourceType::Route),
+        ("endpoints", ResourceType::Endpoint),
+    ];
+    let lists = order.map(|(key, ty)| (key.to_owned(), Value::Array(set(snapshot.set(ty)))));
+    Value::Object(Map::from_iter(lists))
+}
+
+fn set(set: &ResourceSet) -> Vec<Value> {
+    set.by_name.values().map(|r| resource(r)).collect()
+}
+
+/// One resource. What cannot be rendered is shown as the reason, so that a dump never hides a resource.
+pub fn resource(resource: &Resource) -> Value {
+    pool::message_to_json(type_name(resource.ty.type_url()), &resource.body)
+        .unwrap_or_else(|error| Value::String(format!("{}: {error}", resource.name)))
+}
+
+/// One line per resource: type, name, version, bytes, and the objects that decided it.
+pub fn summary(snapshot: &ProxySnapshot) -> String {
+    let mut out = String::new();
+    for ty in ResourceType::ALL {
+        for resource in snapshot.set(ty).by_name.values() {
+            let from: Vec<String> = resource.from.iter().map(ToString::to_string).collect();
+            out.push_str(&format!(
+                "{} {} {} {:>6} B  {}\n",
+                ty.short(),
+                resource.version,
+                resource.name,
+                resource.body.len(),
+                from.join(", ")
+            ));
+        }
+    }
+    out
+}

@@ -1,0 +1,30 @@
+//! What the process is told from outside: flags and environment, parsed once and passed in (I8).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of `meltemi serve`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The directory of objects.
+    pub config_dir: PathBuf,
+    /// A file with the mesh configuration; the ConfigMap `istio`, if it is read, comes before it.
+    pub mesh_config: Option<PathBuf>,
+    /// Where ADS is served in plain text.
+    pub grpc: SocketAddr,
+    /// Where `/ready` and `/debug` are served.
+    pub http: SocketAddr,
+    /// Where `/metrics` and `/debug` are served.
+    pub monitoring: SocketAddr,
+    /// The DNS suffix of the cluster.
+    pub domain: String,
+    /// The cluster's name.
+    pub cluster_id: String,
+    /// How long changes are gathered after the first one of a burst was sent.
+    pub quiet: Duration,
+    /// The longest that a change waits while others keep coming.
+    pub longest: Duration,
+    /// How long open streams may finish after SIGTERM.
+    pub drain: Duration,
+}

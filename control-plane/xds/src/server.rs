@@ -1,0 +1,207 @@
+//! The tonic shell: streams in, sessions, streams out. Everything that decides is in [`crate::session`].
+//!
+//! One task per stream waits for room at its client *before* it looks at requests and snapshots. So a slow reader holds
+//! only itself, and finds the newest snapshot when it can read again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use futures::Stream;
+use meltemi_model::ProxySnapshot;
+use meltemi_model::proxy::Proxy;
+use meltemi_proto::ads::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use meltemi_proto::ads::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::{Extensions, Request, Response, Status, Streaming};
+
+use crate::diff::Diffs;
+use crate::metrics::Metrics;
+use crate::node::proxy_of;
+use crate::registry::Registry;
+use crate::wire::{WireRequest, WireResponse};
+
+mod stream;
+#[cfg(test)]
+mod tests;
+
+/// Where sessions get what they serve. The binary implements it.
+pub trait Snapshots: Send + Sync + 'static {
+    /// The snapshots of the proxy's class, newest only. Its sender lives as long as the class has subscribers.
+    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>>;
+
+    /// Whether every source has synced (I10).
+    fn ready(&self) -> bool;
+
+    /// Whether this peer may connect as this proxy; runs once, on the first request. The extensions are those of the
+    /// connection (peer certificates, what an interceptor left). Istio 1.31: pilot/pkg/xds/auth.go.
+    #[expect(clippy::result_large_err, reason = "tonic's status, returned once per stream")]
+    fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
+        let _ = (proxy, extensions);
+        Ok(())
+    }
+}
+
+/// Limits of the server. Istio 1.31: pilot/pkg/grpc/grpc.go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request. Istio: ISTIO_GPRC_MAXRECVMSGSIZE, 4 MiB; a delta reconnect names all that it holds.
+    pub max_request_bytes: usize,
+    /// Time between keepalive pings. Istio: GRPC_KEEPALIVE_INTERVAL.
+    pub keepalive_interval: Duration,
+    /// How long a pong may take. Istio: GRPC_KEEPALIVE_TIMEOUT.
+    pub keepalive_timeout: Duration,
+    /// How long a connection lives before its client is told to reconnect, so that load spreads over replicas.
+    pub max_connection_age: Option<Duration>,
+    /// Streams per connection. Istio: ISTIO_GPRC_MAXSTREAMS.
+    pub max_streams: u32,
+    /// How long a client may owe an answer that holds back what follows (see [`crate::session`]).
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_request_bytes: 4 << 20,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            max_connection_age: None,
+            max_streams: 100_000,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A tonic server with these limits; add TLS and services to it.
+pub fn transport(limits: &Limits) -> Server {
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .max_concurrent_streams(limits.max_streams)
+        .tcp_nodelay(true);
+    match limits.max_connection_age {
+        Some(age) => server.max_connection_age(age),
+        None => server,
+    }
+}
+
+/// The aggregated discovery service.
+pub struct Ads<S> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S> std::fmt::Debug for Ads<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ads").field("connections", &self.inner.registry.len()).finish_non_exhaustive()
+    }
+}
+
+impl<S> Clone for Ads<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+struct Inner<S> {
+    snapshots: Arc<S>,
+    registry: Arc<Registry>,
+    metrics: Metrics,
+    limits: Limits,
+    drain: CancellationToken,
+    diffs: Arc<Diffs>,
+    /// Numbers connections, as Istio's process-wide counter does.
+    connections: AtomicU64,
+    /// Makes nonces of this process differ from those of the one before.
+    epoch: u64,
+}
+
+impl<S: Snapshots> Ads<S> {
+    /// A service. When `drain` is cancelled every stream ends cleanly and new ones are refused. `started_at` is the
+    /// process's start, which makes nonces unique over restarts.
+    pub fn new(
+        snapshots: Arc<S>,
+        registry: Arc<Registry>,
+        metrics: Metrics,
+        limits: Limits,
+        drain: CancellationToken,
+        started_at: SystemTime,
+    ) -> Self {
+        let since = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch = (since.as_millis() as u64) << 24;
+        let inner = Inner {
+            snapshots,
+            registry,
+            metrics,
+            limits,
+            drain,
+            diffs: Arc::default(),
+            connections: AtomicU64::new(0),
+            epoch,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// As a tonic service with its message limit.
+    pub fn into_service(self) -> AggregatedDiscoveryServiceServer<Self> {
+        let limit = self.inner.limits.max_request_bytes;
+        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(limit).max_encoding_message_size(usize::MAX)
+    }
+
+    #[expect(clippy::result_large_err, reason = "tonic's own signature")]
+    fn open<Q: WireRequest, R: WireResponse>(
+        &self,
+        request: Request<Streaming<Q>>,
+    ) -> Result<Response<ResponseStream<R>>, Status> {
+        let inner = &self.inner;
+        if !inner.snapshots.ready() {
+            inner.metrics.errors.inc();
+            return Err(Status::unavailable("server is not ready to serve discovery information"));
+        }
+        if inner.drain.is_cancelled() {
+            return Err(Status::unavailable("server is draining"));
+        }
+        let (_, extensions, requests) = request.into_parts();
+        let (sender, receiver) = mpsc::channel(stream::ROOM);
+        let inner = inner.clone();
+        tokio::spawn(async move {
+            let metrics = inner.metrics.clone();
+            if let Err(status) = stream::serve(&inner, requests, &extensions, &sender).await {
+                metrics.errors.inc();
+                // The client may be gone; then nobody wants the status.
+                let _ = sender.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// What a stream sends.
+pub type ResponseStream<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<S: Snapshots> AggregatedDiscoveryService for Ads<S> {
+    type StreamAggregatedResourcesStream = ResponseStream<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = ResponseStream<DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
+        self.open(request)
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        self.open(request)
+    }
+}

@@ -1,0 +1,189 @@
+//! One stream, from its first request to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use futures::{Stream, StreamExt};
+use meltemi_model::ResourceType;
+use meltemi_model::proxy::Proxy;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep_until};
+use tonic::{Extensions, Status};
+use tracing::{debug, info, warn};
+
+use super::{Inner, Snapshots, proxy_of};
+use crate::message::Action;
+use crate::metrics::{Metrics, VersionLabel};
+use crate::registry::{Connection, Registry};
+use crate::session::Session;
+use crate::wire::{WireRequest, WireResponse};
+
+/// Responses that wait for the client to read. One push is at most five; more would only hold memory.
+pub(super) const ROOM: usize = 4;
+
+pub(super) async fn serve<S, Q, R>(
+    inner: &Inner<S>,
+    mut requests: impl Stream<Item = Result<Q, Status>> + Unpin,
+    extensions: &Extensions,
+    sender: &Sender<Result<R, Status>>,
+) -> Result<(), Status>
+where
+    S: Snapshots,
+    Q: WireRequest,
+    R: WireResponse,
+{
+    let first = tokio::select! {
+        () = inner.drain.cancelled() => return Ok(()),
+        first = requests.next() => first,
+    };
+    let Some(first) = first else { return Ok(()) };
+    let first = first?;
+    let proxy = proxy_of(first.node()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    inner.snapshots.authorize(&proxy, extensions)?;
+    let proxy = Arc::new(proxy);
+    let mut snapshots = inner.snapshots.subscribe(&proxy);
+    let number = inner.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    let snapshot = snapshots.borrow_and_update().clone();
+    let session = Session::new(R::PROTOCOL, inner.epoch.wrapping_add(number), inner.diffs.clone(), snapshot);
+    let id = format!("{}-{number}", proxy.id);
+    let connection = Arc::new(Connection::new(id, proxy, SystemTime::now(), session));
+    let live = Live::enter(connection, inner.registry.clone(), inner.metrics.clone());
+    let peer = Peer { connection: &live.connection, metrics: &inner.metrics, sender };
+
+    peer.request(first).await?;
+    let mut release_at = peer.deadline(None, inner.limits.patience);
+    loop {
+        // Room for what follows first: a client that does not read is not worked for.
+        let room = tokio::select! {
+            () = inner.drain.cancelled() => return Ok(()),
+            room = sender.reserve() => room,
+        };
+        if room.map(drop).is_err() {
+            return Ok(());
+        }
+        tokio::select! {
+            // Requests before pushes, as istiod (pilot/pkg/xds, Stream).
+            biased;
+            () = inner.drain.cancelled() => return Ok(()),
+            request = requests.next() => match request {
+                Some(Ok(request)) => peer.request(request).await?,
+                Some(Err(status)) => {
+                    debug!(id = %live.connection.id, %status, "stream broke");
+                    return Ok(());
+                }
+                None => return Ok(()),
+            },
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    return Err(Status::unavailable("the class of this proxy is gone"));
+                }
+                let snapshot = snapshots.borrow_and_update().clone();
+                peer.act(|session| session.on_snapshot(snapshot)).await?;
+            }
+            () = sender.closed() => return Ok(()),
+            () = sleep_until(release_at.unwrap_or_else(Instant::now)), if release_at.is_some() => {
+                debug!(id = %live.connection.id, "client owes an answer, going on without it");
+                release_at = None;
+                peer.act(Session::release).await?;
+            }
+        }
+        release_at = peer.deadline(release_at, inner.limits.patience);
+    }
+}
+
+/// The other end of a stream.
+struct Peer<'a, R> {
+    connection: &'a Connection,
+    metrics: &'a Metrics,
+    sender: &'a Sender<Result<R, Status>>,
+}
+
+impl<R: WireResponse> Peer<'_, R> {
+    async fn request<Q: WireRequest>(&self, request: Q) -> Result<(), Status> {
+        let url = request.type_url().to_owned();
+        let Some(request) = request.into_request() else {
+            // Agents do not wait for these (dataplane-contract 3.6); for secrets Envoy goes on after its own timeout.
+            debug!(id = %self.connection.id, %url, "type is not served");
+            return Ok(());
+        };
+        if let Some(error) = &request.error {
+            warn!(id = %self.connection.id, ty = request.ty.short(), nonce = %request.nonce, %error, "rejected by the proxy");
+            self.metrics.rejects.get_or_create(&request.ty.into()).inc();
+        }
+        self.act(|session| session.on_request(&request)).await
+    }
+
+    /// Lets the session act, and sends what it says.
+    async fn act(&self, event: impl FnOnce(&mut Session) -> Vec<Action>) -> Result<(), Status> {
+        let (actions, before, after) = self.connection.with(|session| {
+            let before = rejecting(session);
+            (event(session), before, rejecting(session))
+        });
+        count_rejecting(self.metrics, before, after);
+        for action in actions {
+            match action {
+                Action::Close(code, message) => return Err(Status::new(code, message)),
+                Action::Send(response) => {
+                    let (ty, count) = (response.ty, response.resources.len());
+                    let message = R::of(response);
+                    let label = ty.into();
+                    self.metrics.pushes.get_or_create(&label).inc();
+                    self.metrics.resources.get_or_create(&label).inc_by(count as u64);
+                    self.metrics.bytes.get_or_create(&label).inc_by(message.encoded_len() as u64);
+                    if self.sender.send(Ok(message)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When to stop waiting for the client: kept while it keeps us waiting.
+    fn deadline(&self, current: Option<Instant>, patience: std::time::Duration) -> Option<Instant> {
+        let waiting = self.connection.with(|session| session.is_waiting());
+        waiting.then(|| current.unwrap_or_else(|| Instant::now() + patience))
+    }
+}
+
+/// The types whose last response was refused, as bits.
+fn rejecting(session: &Session) -> [bool; 4] {
+    ResourceType::ALL.map(|ty| session.subscription(ty).is_some_and(|s| s.report.error.is_some()))
+}
+
+fn count_rejecting(metrics: &Metrics, before: [bool; 4], after: [bool; 4]) {
+    for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
+        gauge.inc_by(i64::from(after) - i64::from(before));
+    }
+}
+
+/// A registered stream; leaves the registry when dropped, however the stream ends.
+struct Live {
+    connection: Arc<Connection>,
+    registry: Arc<Registry>,
+    metrics: Metrics,
+}
+
+impl Live {
+    fn enter(connection: Arc<Connection>, registry: Arc<Registry>, metrics: Metrics) -> Self {
+        info!(id = %connection.id, node = %connection.proxy.node_id, "proxy connected");
+        metrics.connected.get_or_create(&version_label(&connection.proxy)).inc();
+        registry.insert(connection.clone());
+        Self { connection, registry, metrics }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        info!(id = %self.connection.id, "proxy disconnected");
+        self.registry.remove(&self.connection.id);
+        self.metrics.connected.get_or_create(&version_label(&self.connection.proxy)).dec();
+        count_rejecting(&self.metrics, self.connection.with(|s| rejecting(s)), [false; 4]);
+    }
+}
+
+fn version_label(proxy: &Proxy) -> VersionLabel {
+    let text = proxy.meta.text("ISTIO_VERSION");
+    VersionLabel { version: if text.is_empty() { "unknown".to_owned() } else { text.to_owned() } }
+}

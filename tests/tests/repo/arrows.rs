@@ -1,0 +1,157 @@
+//! Which crate may use which (ARCHITECTURE.md, "Arrows"). Dev-dependencies are free.
+
+use std::collections::BTreeSet;
+
+use super::metadata::{members, text};
+use super::sources::read;
+
+/// A package and all that it may use of ours.
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("meltemi-api", &[]),
+    ("meltemi-builders", &["meltemi-model", "meltemi-proto"]),
+    (
+        "meltemi-compile",
+        &["meltemi-builders", "meltemi-model", "meltemi-world"],
+    ),
+    ("meltemi-demo", &[]),
+    ("meltemi-model", &[]),
+    ("meltemi-proto", &[]),
+    (
+        "meltemi-sources",
+        &["meltemi-api", "meltemi-model", "meltemi-world"],
+    ),
+    ("meltemi-tests", &[]),
+    ("meltemi-world", &["meltemi-model"]),
+    ("meltemi-xds", &["meltemi-model", "meltemi-proto"]),
+    ("xtask", &[]),
+];
+
+/// The binary may use all of these.
+const BINARY: &str = "meltemi";
+const NOT_FOR_THE_BINARY: [&str; 2] = ["meltemi-tests", "xtask"];
+
+/// Foreign crates that bring IO, a clock or randomness; the pure crates do without.
+const IMPURE: [&str; 17] = [
+    "axum",
+    "chrono",
+    "getrandom",
+    "hyper",
+    "inotify",
+    "notify",
+    "parking_lot",
+    "rand",
+    "reqwest",
+    "serde_yaml",
+    "serde_yaml_ng",
+    "tempfile",
+    "time",
+    "tokio",
+    "tonic",
+    "tracing-subscriber",
+    "walkdir",
+];
+const PURE: [&str; 4] = [
+    "meltemi-builders",
+    "meltemi-compile",
+    "meltemi-model",
+    "meltemi-world",
+];
+
+/// Types of Kubernetes end in `sources`; those of tonic begin in `xds` (and in `proto`, which holds the service).
+const ONLY_IN: [(&str, &[&str]); 3] = [
+    ("kube", &["meltemi-sources"]),
+    ("k8s-openapi", &["meltemi-sources"]),
+    ("tonic", &["meltemi-xds", "meltemi-proto", BINARY]),
+];
+
+/// What a package uses outside its tests, under the names of the packages.
+fn used(package: &'static serde_json::Value) -> BTreeSet<&'static str> {
+    let dependencies = package["dependencies"].as_array().expect("a list");
+    dependencies
+        .iter()
+        .filter(|dependency| text(dependency, "kind") != "dev")
+        .map(|d| text(d, "name"))
+        .collect()
+}
+
+#[test]
+fn i2_crates_use_only_what_the_arrows_allow() {
+    let ours: BTreeSet<_> = members().map(|package| text(package, "name")).collect();
+    for package in members() {
+        let name = text(package, "name");
+        let used: BTreeSet<_> = used(package).intersection(&ours).copied().collect();
+        if name == BINARY {
+            assert!(
+                NOT_FOR_THE_BINARY.iter().all(|other| !used.contains(other)),
+                "{name} uses {used:?}"
+            );
+            continue;
+        }
+        let allowed = ARROWS
+            .iter()
+            .find(|(from, _)| *from == name)
+            .map(|(_, to)| *to);
+        let allowed = allowed.unwrap_or_else(|| {
+            panic!("{name} is new: give it its arrows here and in ARCHITECTURE.md")
+        });
+        let too_many: Vec<_> = used
+            .iter()
+            .filter(|other| !allowed.contains(other))
+            .collect();
+        assert!(
+            too_many.is_empty(),
+            "{name} may use {allowed:?}, but uses {too_many:?} too"
+        );
+    }
+}
+
+#[test]
+fn every_arrow_names_a_package() {
+    let ours: BTreeSet<_> = members().map(|package| text(package, "name")).collect();
+    for (from, to) in ARROWS {
+        for name in std::iter::once(&from).chain(to) {
+            assert!(ours.contains(name), "{name} is no longer a package");
+        }
+    }
+}
+
+#[test]
+fn pure_crates_use_nothing_impure() {
+    for package in members().filter(|package| PURE.contains(&text(package, "name"))) {
+        let impure: Vec<_> = used(package)
+            .into_iter()
+            .filter(|name| IMPURE.contains(name))
+            .collect();
+        assert!(
+            impure.is_empty(),
+            "{} uses {impure:?}",
+            text(package, "name")
+        );
+    }
+}
+
+#[test]
+fn foreign_types_stay_where_they_belong() {
+    for package in members() {
+        let used = used(package);
+        for (foreign, places) in ONLY_IN {
+            let name = text(package, "name");
+            assert!(
+                !used.contains(foreign) || places.contains(&name),
+                "{name} uses {foreign}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_member_takes_the_lints_of_the_workspace() {
+    for package in members() {
+        let manifest = read(text(package, "manifest_path"));
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{}",
+            text(package, "name")
+        );
+    }
+}
