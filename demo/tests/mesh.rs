@@ -362,6 +362,9 @@ fn bootstrap(node: &str, metadata: &Path) -> Result<()> {
     let text = json!({
         "node": {"id": node, "cluster": "demo"},
         "admin": {"address": socket("127.0.0.1", 15000)},
+        // As in Istio's bootstrap (1.31, pkg/bootstrap/config.go): with it, endpoint updates can leave a worker without hosts.
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {
+            "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": false}}]},
         "dynamic_resources": {"cds_config": file(&cds), "lds_config": file(&lds)},
     });
     println!("{text}");

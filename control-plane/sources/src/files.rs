@@ -56,9 +56,21 @@ pub fn load(path: &Path, settings: &LowerSettings) -> Loaded {
 }
 
 /// Reads a mesh configuration that stands alone (`--mesh-config FILE`).
-pub fn load_mesh_config(path: &Path, settings: &LowerSettings) -> (Option<Object>, Vec<Diagnostic>) {
+pub fn load_mesh_config(
+    path: &Path,
+    settings: &LowerSettings,
+) -> (Option<Object>, Vec<Diagnostic>) {
     let file = Str::from(path.to_string_lossy());
-    let problem = |problem: Problem| (None, vec![at_line(problem_diagnostic(problem.message), &file, problem.line)]);
+    let problem = |problem: Problem| {
+        (
+            None,
+            vec![at_line(
+                problem_diagnostic(problem.message),
+                &file,
+                problem.line,
+            )],
+        )
+    };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -81,7 +93,10 @@ pub fn load_mesh_config(path: &Path, settings: &LowerSettings) -> (Option<Object
         let line = yaml::line_of(text, 1, &d.path);
         at_line(d, &file, line)
     };
-    (lowered.object, lowered.diagnostics.into_iter().map(place).collect())
+    (
+        lowered.object,
+        lowered.diagnostics.into_iter().map(place).collect(),
+    )
 }
 
 /// What a text holds, lowered.
@@ -106,29 +121,50 @@ pub fn lower_bytes(file: &str, bytes: &[u8], settings: &LowerSettings) -> Text {
         Ok(text) => text,
         Err(problem) => {
             out.complete = false;
-            out.diagnostics
-                .push(at_line(problem_diagnostic(problem.message), &name, problem.line));
+            out.diagnostics.push(at_line(
+                problem_diagnostic(problem.message),
+                &name,
+                problem.line,
+            ));
             return out;
         }
     };
-    let syntax = if file.ends_with(".json") { Syntax::Json } else { Syntax::Yaml };
+    let syntax = if file.ends_with(".json") {
+        Syntax::Json
+    } else {
+        Syntax::Yaml
+    };
     let contents = yaml::read(text, syntax);
     for problem in contents.problems {
         out.complete = false;
-        out.diagnostics
-            .push(at_line(problem_diagnostic(problem.message), &name, problem.line));
+        out.diagnostics.push(at_line(
+            problem_diagnostic(problem.message),
+            &name,
+            problem.line,
+        ));
     }
     for document in &contents.documents {
         lower_document(text, document, &name, settings, &mut out);
     }
-    out.diagnostics.sort_by_key(|d| d.place.as_ref().map_or(0, |p| p.line));
+    out.diagnostics
+        .sort_by_key(|d| d.place.as_ref().map_or(0, |p| p.line));
     out
 }
 
-fn lower_document(text: &str, document: &Document, file: &Str, settings: &LowerSettings, out: &mut Text) {
+fn lower_document(
+    text: &str,
+    document: &Document,
+    file: &Str,
+    settings: &LowerSettings,
+    out: &mut Text,
+) {
     let lowered = lower(&document.value, settings);
     let line = |path: &str| {
-        let separator = if document.root.is_empty() || path.is_empty() { "" } else { "." };
+        let separator = if document.root.is_empty() || path.is_empty() {
+            ""
+        } else {
+            "."
+        };
         let path = format!("{}{separator}{path}", document.root);
         yaml::line_of(&text[document.range.clone()], document.line, &path)
     };
@@ -139,7 +175,11 @@ fn lower_document(text: &str, document: &Document, file: &Str, settings: &LowerS
         if diagnostic.severity == Severity::Error {
             out.complete = false;
         }
-        let path = if diagnostic.path.is_empty() { "kind" } else { &diagnostic.path };
+        let path = if diagnostic.path.is_empty() {
+            "kind"
+        } else {
+            &diagnostic.path
+        };
         let line = line(path);
         out.diagnostics.push(at_line(diagnostic, file, line));
     }

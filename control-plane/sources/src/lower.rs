@@ -157,8 +157,12 @@ fn known(api_version: &str, kind: &str) -> Known {
         ("", "Service") => core(Kind::Service),
         ("", "ServiceAccount") => core(Kind::ServiceAccount),
         ("", "ConfigMap") => core(Kind::MeshConfig),
-        ("discovery.k8s.io", "EndpointSlice") if version == "v1" => Known::Lowered(Kind::EndpointSlice),
-        ("discovery.k8s.io", "EndpointSlice") => Known::WrongVersion("discovery.k8s.io/v1".to_owned()),
+        ("discovery.k8s.io", "EndpointSlice") if version == "v1" => {
+            Known::Lowered(Kind::EndpointSlice)
+        }
+        ("discovery.k8s.io", "EndpointSlice") => {
+            Known::WrongVersion("discovery.k8s.io/v1".to_owned())
+        }
         ("networking.k8s.io", "Ingress" | "IngressClass") => Known::NotYet,
         ("gateway.networking.k8s.io", _) => Known::NotYet,
         _ => istio(group, version, kind),

@@ -192,7 +192,11 @@ fn shift_lines(message: &str, by: u32) -> String {
 /// Adds an object, or the elements of a List (`kind: List`, `kind: ServiceList`).
 fn expand(value: Value, text: &str, chunk: &split::Chunk, contents: &mut Contents) {
     let Value::Object(object) = &value else {
-        let what = if value.is_array() { "a list" } else { "a value" };
+        let what = if value.is_array() {
+            "a list"
+        } else {
+            "a value"
+        };
         contents.problems.push(Problem {
             line: chunk.first_line,
             message: format!("{what}, not an object; a document begins with apiVersion and kind"),

@@ -35,19 +35,26 @@ fn check(files: &[PathBuf], exceptions: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for file in files {
         for error in errors(file) {
-            let excepted = exceptions
-                .iter()
-                .any(|(end, words)| file.to_string_lossy().ends_with(end) && error.message.contains(words));
+            let excepted = exceptions.iter().any(|(end, words)| {
+                file.to_string_lossy().ends_with(end) && error.message.contains(words)
+            });
             if !excepted {
                 wrong.push(error.to_string());
             }
         }
     }
     for (end, words) in exceptions {
-        let file = files.iter().find(|file| file.to_string_lossy().ends_with(end));
+        let file = files
+            .iter()
+            .find(|file| file.to_string_lossy().ends_with(end));
         let file = file.unwrap_or_else(|| panic!("{end} is an exception that is not there"));
-        let found = errors(file).iter().any(|error| error.message.contains(words));
-        assert!(found, "{end} is an exception, but has no error with {words:?}");
+        let found = errors(file)
+            .iter()
+            .any(|error| error.message.contains(words));
+        assert!(
+            found,
+            "{end} is an exception, but has no error with {words:?}"
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -64,7 +71,10 @@ fn worlds_lower_without_an_error() {
     });
     assert!(worlds.len() > 200, "only {} worlds", worlds.len());
     // Istio sends a weighted cluster without clusters, for which Envoy refuses the whole route configuration.
-    let exceptions = [("virtualservice/cross-namespace/world.yaml", "the weights of several destinations are all 0")];
+    let exceptions = [(
+        "virtualservice/cross-namespace/world.yaml",
+        "the weights of several destinations are all 0",
+    )];
     check(&worlds, &exceptions);
 }
 
@@ -81,9 +91,18 @@ fn labs_lower_without_an_error() {
     let exceptions = [
         ("L03-routing/workloadentry.yaml", "<VM_IP>"),
         ("L10-istioctl/negative/duration.yaml", "1 is not a string"),
-        ("L10-istioctl/negative/https-without-tls.yaml", "needs tls settings"),
-        ("L10-istioctl/negative/mirror-101.yaml", "101 is not a percentage"),
-        ("L10-istioctl/negative/tls-under-port.yaml", "needs tls settings"),
+        (
+            "L10-istioctl/negative/https-without-tls.yaml",
+            "needs tls settings",
+        ),
+        (
+            "L10-istioctl/negative/mirror-101.yaml",
+            "101 is not a percentage",
+        ),
+        (
+            "L10-istioctl/negative/tls-under-port.yaml",
+            "needs tls settings",
+        ),
     ];
     check(&manifests, &exceptions);
 }

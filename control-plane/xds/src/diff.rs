@@ -42,7 +42,9 @@ pub fn diff(
                 out.added.push(name.clone());
                 out.changed.push(resource.clone());
             }
-            Some(before) if before.version != resource.version => out.changed.push(resource.clone()),
+            Some(before) if before.version != resource.version => {
+                out.changed.push(resource.clone())
+            }
             Some(_) if new.ty == ResourceType::Endpoint => {
                 let owner = |set: &ResourceSet| set.by_name.get(name).map(|c| c.version);
                 if owner(old_referrers) != owner(new_referrers) {
@@ -52,20 +54,37 @@ pub fn diff(
             Some(_) => {}
         }
     }
-    out.removed = old.by_name.iter().filter(|(n, _)| !new.by_name.contains_key(*n)).map(|(_, r)| r.clone()).collect();
+    out.removed = old
+        .by_name
+        .iter()
+        .filter(|(n, _)| !new.by_name.contains_key(*n))
+        .map(|(_, r)| r.clone())
+        .collect();
     match new.ty {
         ResourceType::Endpoint => {
             let dangles = |name: &Str, cluster: &Resource| {
                 !new.by_name.contains_key(name)
                     && (old.by_name.contains_key(name)
-                        || old_referrers.by_name.get(name).is_none_or(|c| c.version != cluster.version))
+                        || old_referrers
+                            .by_name
+                            .get(name)
+                            .is_none_or(|c| c.version != cluster.version))
             };
-            out.dangling =
-                new_referrers.by_name.iter().filter(|(n, c)| dangles(n, c)).map(|(n, _)| n.clone()).collect();
+            out.dangling = new_referrers
+                .by_name
+                .iter()
+                .filter(|(n, c)| dangles(n, c))
+                .map(|(n, _)| n.clone())
+                .collect();
         }
         ResourceType::Route => {
             let named = |r: &&Arc<Resource>| is_named(new_referrers, &r.name);
-            out.dangling = out.removed.iter().filter(named).map(|r| r.name.clone()).collect();
+            out.dangling = out
+                .removed
+                .iter()
+                .filter(named)
+                .map(|r| r.name.clone())
+                .collect();
         }
         ResourceType::Cluster | ResourceType::Listener => {}
     }
@@ -76,14 +95,21 @@ pub fn diff(
 /// cluster name are one, dataplane-contract 8.19), a listener with that route name in its bytes for RDS.
 pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) -> bool {
     match ty {
-        ResourceType::Endpoint => snapshot.set(ResourceType::Cluster).by_name.contains_key(name),
+        ResourceType::Endpoint => snapshot
+            .set(ResourceType::Cluster)
+            .by_name
+            .contains_key(name),
         ResourceType::Route => is_named(snapshot.set(ResourceType::Listener), name),
         ResourceType::Cluster | ResourceType::Listener => false,
     }
 }
 
 fn is_named(referrers: &ResourceSet, name: &str) -> bool {
-    !name.is_empty() && referrers.by_name.values().any(|r| r.body.windows(name.len()).any(|w| w == name.as_bytes()))
+    !name.is_empty()
+        && referrers
+            .by_name
+            .values()
+            .any(|r| r.body.windows(name.len()).any(|w| w == name.as_bytes()))
 }
 
 type Key = (ResourceType, [Version; 4]);
@@ -107,8 +133,21 @@ impl Diffs {
         new: &ResourceSet,
         new_referrers: &ResourceSet,
     ) -> Arc<SetDiff> {
-        let key = (new.ty, [old.version, old_referrers.version, new.version, new_referrers.version]);
-        let known = self.latest.lock().iter().find(|(k, _)| *k == key).map(|(_, d)| d.clone());
+        let key = (
+            new.ty,
+            [
+                old.version,
+                old_referrers.version,
+                new.version,
+                new_referrers.version,
+            ],
+        );
+        let known = self
+            .latest
+            .lock()
+            .iter()
+            .find(|(k, _)| *k == key)
+            .map(|(_, d)| d.clone());
         if let Some(known) = known {
             return known;
         }

@@ -22,15 +22,34 @@ pub(crate) fn snapshot_of(revision: u64, sets: &[Bodies; 4]) -> Arc<ProxySnapsho
 }
 
 /// A snapshot from `name=body` words, per type.
-pub(crate) fn snapshot(clusters: &str, endpoints: &str, listeners: &str, routes: &str) -> Arc<ProxySnapshot> {
+pub(crate) fn snapshot(
+    clusters: &str,
+    endpoints: &str,
+    listeners: &str,
+    routes: &str,
+) -> Arc<ProxySnapshot> {
     let bodies = |text: &str| -> Bodies {
-        let pair = |word: &str| word.split_once('=').map(|(n, b)| (n.to_owned(), b.to_owned())).unwrap();
+        let pair = |word: &str| {
+            word.split_once('=')
+                .map(|(n, b)| (n.to_owned(), b.to_owned()))
+                .unwrap()
+        };
         text.split_whitespace().map(pair).collect()
     };
-    snapshot_of(1, &[bodies(clusters), bodies(endpoints), bodies(listeners), bodies(routes)])
+    snapshot_of(
+        1,
+        &[
+            bodies(clusters),
+            bodies(endpoints),
+            bodies(listeners),
+            bodies(routes),
+        ],
+    )
 }
 
 /// The names after `key:` in a body.
 pub(crate) fn references<'a>(body: &'a str, key: &str) -> Vec<&'a str> {
-    body.split(',').filter_map(|word| word.strip_prefix(key)?.strip_prefix(':')).collect()
+    body.split(',')
+        .filter_map(|word| word.strip_prefix(key)?.strip_prefix(':'))
+        .collect()
 }

@@ -5,13 +5,13 @@
 //! type), `server.rs` (the shell).
 
 pub mod diff;
+#[cfg(test)]
+mod fixture;
 pub mod message;
 pub mod metrics;
 pub mod names;
 pub mod node;
 pub mod registry;
-#[cfg(test)]
-mod fixture;
 mod rejection;
 pub mod server;
 pub mod session;

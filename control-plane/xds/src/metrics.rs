@@ -36,7 +36,9 @@ pub struct TypeLabel {
 
 impl From<ResourceType> for TypeLabel {
     fn from(ty: ResourceType) -> Self {
-        Self { r#type: TypeValue(ty) }
+        Self {
+            r#type: TypeValue(ty),
+        }
     }
 }
 
@@ -70,16 +72,49 @@ impl Metrics {
     /// Registers all metrics.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("pilot_xds", "Number of endpoints connected to this pilot using XDS", metrics.connected.clone());
-        registry.register("pilot_xds_pushes", "Responses sent, by type", metrics.pushes.clone());
-        registry.register("pilot_total_xds_rejects", "Responses rejected by proxies, by type", metrics.rejects.clone());
-        let rejecting = ["pilot_xds_cds_reject", "pilot_xds_eds_reject", "pilot_xds_lds_reject", "pilot_xds_rds_reject"];
+        registry.register(
+            "pilot_xds",
+            "Number of endpoints connected to this pilot using XDS",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "pilot_xds_pushes",
+            "Responses sent, by type",
+            metrics.pushes.clone(),
+        );
+        registry.register(
+            "pilot_total_xds_rejects",
+            "Responses rejected by proxies, by type",
+            metrics.rejects.clone(),
+        );
+        let rejecting = [
+            "pilot_xds_cds_reject",
+            "pilot_xds_eds_reject",
+            "pilot_xds_lds_reject",
+            "pilot_xds_rds_reject",
+        ];
         for (name, gauge) in rejecting.into_iter().zip(&metrics.rejecting) {
-            registry.register(name, "Proxies that rejected the last response of this type", gauge.clone());
+            registry.register(
+                name,
+                "Proxies that rejected the last response of this type",
+                gauge.clone(),
+            );
         }
-        registry.register("meltemi_xds_resources_sent", "Resources sent, by type", metrics.resources.clone());
-        registry.register("meltemi_xds_bytes_sent", "Bytes of encoded responses, by type", metrics.bytes.clone());
-        registry.register("pilot_total_xds_internal_errors", "Streams closed with an error", metrics.errors.clone());
+        registry.register(
+            "meltemi_xds_resources_sent",
+            "Resources sent, by type",
+            metrics.resources.clone(),
+        );
+        registry.register(
+            "meltemi_xds_bytes_sent",
+            "Bytes of encoded responses, by type",
+            metrics.bytes.clone(),
+        );
+        registry.register(
+            "pilot_total_xds_internal_errors",
+            "Streams closed with an error",
+            metrics.errors.clone(),
+        );
         metrics
     }
 }

@@ -26,12 +26,17 @@ const COMPACT_ABOVE: usize = 16;
 impl Names {
     /// No names.
     pub fn none(ty: ResourceType) -> Self {
-        Self { like: Arc::new(ResourceSet::empty(ty)), plus: BTreeSet::new(), minus: BTreeSet::new() }
+        Self {
+            like: Arc::new(ResourceSet::empty(ty)),
+            plus: BTreeSet::new(),
+            minus: BTreeSet::new(),
+        }
     }
 
     /// Whether the name is a member.
     pub fn contains(&self, name: &str) -> bool {
-        self.plus.contains(name) || (self.like.by_name.contains_key(name) && !self.minus.contains(name))
+        self.plus.contains(name)
+            || (self.like.by_name.contains_key(name) && !self.minus.contains(name))
     }
 
     /// How many names.
@@ -51,12 +56,20 @@ impl Names {
 
     /// All names, those of the shared set first.
     pub fn iter(&self) -> impl Iterator<Item = &Str> {
-        self.like.by_name.keys().filter(|n| !self.minus.contains(*n)).chain(&self.plus)
+        self.like
+            .by_name
+            .keys()
+            .filter(|n| !self.minus.contains(*n))
+            .chain(&self.plus)
     }
 
     /// Adds a name; says whether it is new.
     pub fn insert(&mut self, name: &Str) -> bool {
-        if self.like.by_name.contains_key(name) { self.minus.remove(name) } else { self.plus.insert(name.clone()) }
+        if self.like.by_name.contains_key(name) {
+            self.minus.remove(name)
+        } else {
+            self.plus.insert(name.clone())
+        }
     }
 
     /// Drops a name; says whether it was there.
@@ -72,10 +85,23 @@ impl Names {
         if self.own() <= COMPACT_ABOVE {
             return;
         }
-        let plus: BTreeSet<Str> = self.iter().filter(|n| !set.by_name.contains_key(*n)).cloned().collect();
-        let minus: BTreeSet<Str> = set.by_name.keys().filter(|n| !self.contains(n)).cloned().collect();
+        let plus: BTreeSet<Str> = self
+            .iter()
+            .filter(|n| !set.by_name.contains_key(*n))
+            .cloned()
+            .collect();
+        let minus: BTreeSet<Str> = set
+            .by_name
+            .keys()
+            .filter(|n| !self.contains(n))
+            .cloned()
+            .collect();
         if plus.len() + minus.len() < self.own() {
-            *self = Self { like: set.clone(), plus, minus };
+            *self = Self {
+                like: set.clone(),
+                plus,
+                minus,
+            };
         }
     }
 
@@ -110,9 +136,17 @@ mod tests {
     fn set(names: &BTreeSet<u8>) -> Arc<ResourceSet> {
         let resource = |n: &u8| {
             let name: Str = n.to_string().into();
-            Arc::new(Resource::new(ResourceType::Endpoint, name, Bytes::from(vec![*n]), Arc::from([])))
+            Arc::new(Resource::new(
+                ResourceType::Endpoint,
+                name,
+                Bytes::from(vec![*n]),
+                Arc::from([]),
+            ))
         };
-        Arc::new(ResourceSet::new(ResourceType::Endpoint, names.iter().map(resource)))
+        Arc::new(ResourceSet::new(
+            ResourceType::Endpoint,
+            names.iter().map(resource),
+        ))
     }
 
     #[derive(Debug, Clone)]

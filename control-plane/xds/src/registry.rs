@@ -28,7 +28,12 @@ pub struct Connection {
 impl Connection {
     /// A connection with its session.
     pub fn new(id: String, proxy: Arc<Proxy>, connected_at: SystemTime, session: Session) -> Self {
-        Self { id, proxy, connected_at, session: Mutex::new(session) }
+        Self {
+            id,
+            proxy,
+            connected_at,
+            session: Mutex::new(session),
+        }
     }
 
     /// Does something with the session.
@@ -48,15 +53,21 @@ impl Connection {
 
     /// Where each type stands, in push order.
     pub fn types(&self) -> [TypeStatus; 4] {
-        self.with(|session| ResourceType::ALL.map(|ty| TypeStatus::of(ty, session.subscription(ty))))
+        self.with(|session| {
+            ResourceType::ALL.map(|ty| TypeStatus::of(ty, session.subscription(ty)))
+        })
     }
 
     /// The resources of a type that this client was sent last and watches.
     pub fn resources(&self, ty: ResourceType) -> Vec<Arc<Resource>> {
         self.with(|session| {
-            let Some(subscription) = session.subscription(ty) else { return Vec::new() };
+            let Some(subscription) = session.subscription(ty) else {
+                return Vec::new();
+            };
             let sent = subscription.sent.by_name.values();
-            sent.filter(|r| subscription.wants(&r.name)).cloned().collect()
+            sent.filter(|r| subscription.wants(&r.name))
+                .cloned()
+                .collect()
         })
     }
 }
@@ -182,15 +193,23 @@ impl Registry {
 
     /// All streams, sorted by id.
     pub fn all(&self) -> Vec<Arc<Connection>> {
-        let mut all: Vec<_> = self.by_id.iter().map(|entry| entry.value().clone()).collect();
+        let mut all: Vec<_> = self
+            .by_id
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
 
     /// The streams of a proxy (`name.namespace`): while one replaces another there can be two. The newest is last.
     pub fn of_proxy(&self, proxy_id: &str) -> Vec<Arc<Connection>> {
-        let mut found: Vec<_> =
-            self.by_id.iter().filter(|e| &*e.proxy.id == proxy_id).map(|e| e.value().clone()).collect();
+        let mut found: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|e| &*e.proxy.id == proxy_id)
+            .map(|e| e.value().clone())
+            .collect();
         found.sort_by_key(|c| c.connected_at);
         found
     }

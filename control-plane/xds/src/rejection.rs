@@ -19,7 +19,9 @@ pub(crate) struct Rejected {
 
 impl Rejected {
     pub(crate) fn is_good(&self, resource: &Resource) -> bool {
-        self.good.as_ref().is_some_and(|good| good.version == resource.version)
+        self.good
+            .as_ref()
+            .is_some_and(|good| good.version == resource.version)
     }
 }
 
@@ -34,7 +36,10 @@ pub(crate) fn culprits<'a>(message: &str, resources: &'a [Delivery]) -> Vec<&'a 
         end -= 1;
     }
     let message = &message[..end];
-    resources.iter().filter(|d| names(message, &d.resource.name)).collect()
+    resources
+        .iter()
+        .filter(|d| names(message, &d.resource.name))
+        .collect()
 }
 
 /// Whether a message names a resource: the name as a whole word, perhaps followed by punctuation. So an error about
@@ -45,7 +50,8 @@ fn names(message: &str, name: &str) -> bool {
     }
     message.match_indices(name).any(|(at, _)| {
         let before = message[..at].chars().next_back();
-        let after = message[at + name.len()..].trim_start_matches([':', ',', ';', '.', ')', ']', '\'', '"']);
+        let after = message[at + name.len()..]
+            .trim_start_matches([':', ',', ';', '.', ')', ']', '\'', '"']);
         let opens = before.is_none_or(|c| c.is_whitespace() || "('\"[,=:".contains(c));
         let closes = after.chars().next().is_none_or(char::is_whitespace);
         opens && closes
@@ -59,11 +65,31 @@ mod tests {
     #[test]
     fn a_message_names_whole_words() {
         for (message, name, want) in [
-            ("Error adding/updating cluster(s) a: bad, b: worse", "a", true),
-            ("Error adding/updating cluster(s) a: bad, b: worse", "b", true),
-            ("Error adding/updating cluster(s) outbound|80||a.b: bad", "outbound|80||a", false),
-            ("Error adding/updating cluster(s) outbound|80||a.b: bad", "outbound|80||a.b", true),
-            ("Error adding/updating listener(s) 0.0.0.0_80: no filter", "0.0.0.0_8", false),
+            (
+                "Error adding/updating cluster(s) a: bad, b: worse",
+                "a",
+                true,
+            ),
+            (
+                "Error adding/updating cluster(s) a: bad, b: worse",
+                "b",
+                true,
+            ),
+            (
+                "Error adding/updating cluster(s) outbound|80||a.b: bad",
+                "outbound|80||a",
+                false,
+            ),
+            (
+                "Error adding/updating cluster(s) outbound|80||a.b: bad",
+                "outbound|80||a.b",
+                true,
+            ),
+            (
+                "Error adding/updating listener(s) 0.0.0.0_80: no filter",
+                "0.0.0.0_8",
+                false,
+            ),
             ("route 'a.b:80', port", "a.b:80", true),
             ("route a.b:8080 is bad", "a.b:80", false),
             ("nothing here", "", false),

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
 use futures::Stream;
@@ -20,6 +20,7 @@ use meltemi_proto::ads::{
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
@@ -43,7 +44,10 @@ pub trait Snapshots: Send + Sync + 'static {
 
     /// Whether this peer may connect as this proxy; runs once, on the first request. The extensions are those of the
     /// connection (peer certificates, what an interceptor left). Istio 1.31: pilot/pkg/xds/auth.go.
-    #[expect(clippy::result_large_err, reason = "tonic's status, returned once per stream")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "tonic's status, returned once per stream"
+    )]
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
         let _ = (proxy, extensions);
         Ok(())
@@ -100,13 +104,17 @@ pub struct Ads<S> {
 
 impl<S> std::fmt::Debug for Ads<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ads").field("connections", &self.inner.registry.len()).finish_non_exhaustive()
+        f.debug_struct("Ads")
+            .field("connections", &self.inner.registry.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl<S> Clone for Ads<S> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone() }
+        Self {
+            inner: self.inner.clone(),
+        }
     }
 }
 
@@ -116,6 +124,8 @@ struct Inner<S> {
     metrics: Metrics,
     limits: Limits,
     drain: CancellationToken,
+    streams: TaskTracker,
+    clock: fn() -> SystemTime,
     diffs: Arc<Diffs>,
     /// Numbers connections, as Istio's process-wide counter does.
     connections: AtomicU64,
@@ -124,17 +134,19 @@ struct Inner<S> {
 }
 
 impl<S: Snapshots> Ads<S> {
-    /// A service. When `drain` is cancelled every stream ends cleanly and new ones are refused. `started_at` is the
-    /// process's start, which makes nonces unique over restarts.
+    /// A service. When `drain` is cancelled every stream ends cleanly and new ones are refused. The clock tells when
+    /// streams began, and makes nonces unique over restarts.
     pub fn new(
         snapshots: Arc<S>,
         registry: Arc<Registry>,
         metrics: Metrics,
         limits: Limits,
         drain: CancellationToken,
-        started_at: SystemTime,
+        clock: fn() -> SystemTime,
     ) -> Self {
-        let since = started_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = clock()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let epoch = (since.as_millis() as u64) << 24;
         let inner = Inner {
             snapshots,
@@ -142,17 +154,29 @@ impl<S: Snapshots> Ads<S> {
             metrics,
             limits,
             drain,
+            streams: TaskTracker::new(),
+            clock,
             diffs: Arc::default(),
             connections: AtomicU64::new(0),
             epoch,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Waits until every stream has ended; call it after cancelling `drain`.
+    pub async fn drained(&self) {
+        self.inner.streams.close();
+        self.inner.streams.wait().await;
     }
 
     /// As a tonic service with its message limit.
     pub fn into_service(self) -> AggregatedDiscoveryServiceServer<Self> {
         let limit = self.inner.limits.max_request_bytes;
-        AggregatedDiscoveryServiceServer::new(self).max_decoding_message_size(limit).max_encoding_message_size(usize::MAX)
+        AggregatedDiscoveryServiceServer::new(self)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(usize::MAX)
     }
 
     #[expect(clippy::result_large_err, reason = "tonic's own signature")]
@@ -163,7 +187,9 @@ impl<S: Snapshots> Ads<S> {
         let inner = &self.inner;
         if !inner.snapshots.ready() {
             inner.metrics.errors.inc();
-            return Err(Status::unavailable("server is not ready to serve discovery information"));
+            return Err(Status::unavailable(
+                "server is not ready to serve discovery information",
+            ));
         }
         if inner.drain.is_cancelled() {
             return Err(Status::unavailable("server is draining"));
@@ -171,10 +197,13 @@ impl<S: Snapshots> Ads<S> {
         let (_, extensions, requests) = request.into_parts();
         let (sender, receiver) = mpsc::channel(stream::ROOM);
         let inner = inner.clone();
-        tokio::spawn(async move {
-            let metrics = inner.metrics.clone();
-            if let Err(status) = stream::serve(&inner, requests, &extensions, &sender).await {
-                metrics.errors.inc();
+        self.inner.streams.spawn(async move {
+            let end = tokio::select! {
+                () = inner.drain.cancelled() => Ok(()),
+                end = stream::serve(&inner, requests, &extensions, &sender) => end,
+            };
+            if let Err(status) = end {
+                inner.metrics.errors.inc();
                 // The client may be gone; then nobody wants the status.
                 let _ = sender.send(Err(status)).await;
             }

@@ -61,7 +61,12 @@ pub struct Session {
 
 impl Session {
     /// A session that starts with a snapshot. `stream` must be unique among the streams of this and recent processes.
-    pub fn new(protocol: Protocol, stream: u64, diffs: Arc<Diffs>, snapshot: Arc<ProxySnapshot>) -> Self {
+    pub fn new(
+        protocol: Protocol,
+        stream: u64,
+        diffs: Arc<Diffs>,
+        snapshot: Arc<ProxySnapshot>,
+    ) -> Self {
         Self {
             protocol,
             stream,
@@ -97,27 +102,39 @@ impl Session {
     pub fn is_waiting(&self) -> bool {
         !self.leaving.is_empty()
             || (!self.gate.is_open()
-                && [ResourceType::Listener, ResourceType::Route].into_iter().any(|ty| self.is_behind(ty)))
+                && [ResourceType::Listener, ResourceType::Route]
+                    .into_iter()
+                    .any(|ty| self.is_behind(ty)))
     }
 
     /// Takes a request.
     pub fn on_request(&mut self, request: &Request) -> Vec<Action> {
-        let last = self.subscription(request.ty).map(|s| s.report.nonce_sent.clone());
+        let last = self
+            .subscription(request.ty)
+            .map(|s| s.report.nonce_sent.clone());
         // Nonces are numbered, so an answer that crossed a newer response is still worth something.
         self.take_answer(request);
         match &request.interest {
-            Interest::Delta { subscribe, unsubscribe, initial } => {
+            Interest::Delta {
+                subscribe,
+                unsubscribe,
+                initial,
+            } => {
                 self.take_delta(request.ty, subscribe, unsubscribe, initial);
             }
             Interest::Sotw { names, version } => {
-                let is_stale = last.is_some_and(|last| !request.nonce.is_empty() && request.nonce != last);
+                let is_stale =
+                    last.is_some_and(|last| !request.nonce.is_empty() && request.nonce != last);
                 if is_stale {
                     return self.advance();
                 }
                 self.take_sotw(request.ty, request.nonce.is_empty(), names, version);
             }
         }
-        if self.subscription(request.ty).is_some_and(|s| s.names.len() > MAX_NAMES) {
+        if self
+            .subscription(request.ty)
+            .is_some_and(|s| s.names.len() > MAX_NAMES)
+        {
             let message = format!("more than {MAX_NAMES} resource names on one stream");
             return vec![Action::Close(Code::ResourceExhausted, message)];
         }
@@ -129,9 +146,11 @@ impl Session {
     pub fn on_snapshot(&mut self, snapshot: Arc<ProxySnapshot>) -> Vec<Action> {
         self.target = snapshot;
         let clusters = self.target.set(ResourceType::Cluster);
-        self.leaving.retain(|name, _| !clusters.by_name.contains_key(name));
+        self.leaving
+            .retain(|name, _| !clusters.by_name.contains_key(name));
         let routes = self.target.set(ResourceType::Route);
-        self.routes_awaited.retain(|name| routes.by_name.contains_key(name));
+        self.routes_awaited
+            .retain(|name| routes.by_name.contains_key(name));
         self.gate.retain(self.target.set(ResourceType::Endpoint));
         self.advance()
     }
@@ -150,8 +169,12 @@ impl Session {
     }
 
     fn take_answer(&mut self, request: &Request) {
-        let Some(nonce) = self.number_of(&request.nonce) else { return };
-        let Some(subscription) = self.subscriptions[request.ty.index()].as_mut() else { return };
+        let Some(nonce) = self.number_of(&request.nonce) else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions[request.ty.index()].as_mut() else {
+            return;
+        };
         let refused = subscription.answered(nonce, request);
         match request.ty {
             ResourceType::Cluster => self.gate.clusters_answered(nonce, &refused),
@@ -175,7 +198,10 @@ impl Session {
         let subscription = slot.get_or_insert_with(|| Subscription::new(ty));
         if is_first {
             subscription.wildcard = ty.is_wildcard() && subscribe.is_empty();
-            subscription.first = Some(First { held: initial.clone(), returning: !initial.is_empty() });
+            subscription.first = Some(First {
+                held: initial.clone(),
+                returning: !initial.is_empty(),
+            });
             if !ty.is_wildcard() {
                 // What the client holds it is subscribed to (dataplane-contract 8.4).
                 for name in initial.keys().filter(|n| *n != "*") {
@@ -220,16 +246,29 @@ impl Session {
         }
         let is_first = slot.is_none();
         let subscription = slot.get_or_insert_with(|| Subscription::new(ty));
-        let wanted: BTreeSet<Str> = names.iter().filter(|n| *n != "*").map(|n| shared_name(&set, n)).collect();
-        let everything =
-            ty.is_wildcard() && (names.iter().any(|n| n == "*") || names.is_empty() && (is_first || subscription.wildcard));
+        let wanted: BTreeSet<Str> = names
+            .iter()
+            .filter(|n| *n != "*")
+            .map(|n| shared_name(&set, n))
+            .collect();
+        let everything = ty.is_wildcard()
+            && (names.iter().any(|n| n == "*")
+                || names.is_empty() && (is_first || subscription.wildcard));
         if is_first {
-            subscription.first = Some(First { held: BTreeMap::new(), returning: !version.is_empty() });
+            subscription.first = Some(First {
+                held: BTreeMap::new(),
+                returning: !version.is_empty(),
+            });
         } else if restart || (everything && !subscription.wildcard) {
             subscription.owed.all = true;
             subscription.owed.names.extend(wanted.iter().cloned());
         }
-        let dropped: Vec<Str> = subscription.names.iter().filter(|n| !wanted.contains(*n)).cloned().collect();
+        let dropped: Vec<Str> = subscription
+            .names
+            .iter()
+            .filter(|n| !wanted.contains(*n))
+            .cloned()
+            .collect();
         for name in dropped {
             subscription.names.remove(&name);
             subscription.owed.names.remove(&name);
@@ -271,17 +310,26 @@ impl Session {
 
     fn send_clusters(&mut self, out: &mut Vec<Action>) {
         let returning = |s: &Subscription| s.first.as_ref().is_some_and(|f| f.returning);
-        let returning = self.subscription(ResourceType::Cluster).is_some_and(returning);
+        let returning = self
+            .subscription(ResourceType::Cluster)
+            .is_some_and(returning);
         self.expects_listeners |= returning;
         let quiet = self.is_quiet();
         let serving = returning
             || self.subscription(ResourceType::Listener).is_some()
             || self.subscription(ResourceType::Route).is_some();
-        let Some(step) = self.next_step(ResourceType::Cluster) else { return };
+        let Some(step) = self.next_step(ResourceType::Cluster) else {
+            return;
+        };
         self.leaving.extend(step.leaving.iter().cloned());
         let endpoints = self.target.set(ResourceType::Endpoint).clone();
         if serving && !step.added.is_empty() && !step.resources.is_empty() {
-            self.gate.close(step.added.iter().filter(|n| endpoints.by_name.contains_key(*n)), self.nonce + 1);
+            self.gate.close(
+                step.added
+                    .iter()
+                    .filter(|n| endpoints.by_name.contains_key(*n)),
+                self.nonce + 1,
+            );
         }
         let sends = step.always || !step.resources.is_empty() || !step.removed.is_empty();
         if quiet && sends && !self.leaving.is_empty() {
@@ -301,7 +349,9 @@ impl Session {
     fn send_listeners_and_routes(&mut self, out: &mut Vec<Action>) {
         let open = self.gate.is_open();
         for ty in [ResourceType::Listener, ResourceType::Route] {
-            let Some(subscription) = &mut self.subscriptions[ty.index()] else { continue };
+            let Some(subscription) = &mut self.subscriptions[ty.index()] else {
+                continue;
+            };
             let is_new = subscription.first.as_ref().is_some_and(|f| !f.returning);
             if open || (is_new && ty == ResourceType::Listener) {
                 self.note_new_routes(ty);
@@ -322,8 +372,12 @@ impl Session {
             }
         }
         let fetched = self.subscription(ResourceType::Route);
-        let wanted: Vec<Str> =
-            self.routes_awaited.iter().filter(|n| fetched.is_some_and(|s| s.names.contains(n))).cloned().collect();
+        let wanted: Vec<Str> = self
+            .routes_awaited
+            .iter()
+            .filter(|n| fetched.is_some_and(|s| s.names.contains(n)))
+            .cloned()
+            .collect();
         for name in wanted {
             self.routes_awaited.remove(&name);
         }
@@ -334,7 +388,9 @@ impl Session {
         if ty == ResourceType::Listener {
             self.listeners_routes = self.target.set(ResourceType::Route).clone();
         }
-        let Some(listeners) = self.subscription(ResourceType::Listener) else { return };
+        let Some(listeners) = self.subscription(ResourceType::Listener) else {
+            return;
+        };
         let is_returning = listeners.first.as_ref().is_some_and(|f| f.returning);
         let changed = listeners.first.is_none()
             && listeners.sent.version != self.target.set(ResourceType::Listener).version
@@ -344,9 +400,17 @@ impl Session {
         }
         let routes = self.subscription(ResourceType::Route);
         let is_new = |n: &Str| {
-            routes.is_none_or(|s| !s.names.contains(n) && (is_returning || !s.sent.by_name.contains_key(n)))
+            routes.is_none_or(|s| {
+                !s.names.contains(n) && (is_returning || !s.sent.by_name.contains_key(n))
+            })
         };
-        let new = self.target.set(ResourceType::Route).by_name.keys().filter(|n| is_new(n)).cloned();
+        let new = self
+            .target
+            .set(ResourceType::Route)
+            .by_name
+            .keys()
+            .filter(|n| is_new(n))
+            .cloned();
         let new: Vec<Str> = new.collect();
         self.routes_awaited.extend(new);
     }
@@ -361,9 +425,14 @@ impl Session {
     /// Whether the client's listeners and routes are those of the newest snapshot, so that no cluster is in use that is
     /// not in it.
     fn is_quiet(&self) -> bool {
-        let settled = |ty| !self.is_behind(ty) && self.subscription(ty).is_none_or(Subscription::is_settled);
-        let listeners_known = !self.expects_listeners || self.subscription(ResourceType::Listener).is_some();
-        self.routes_awaited.is_empty() && listeners_known && settled(ResourceType::Listener) && settled(ResourceType::Route)
+        let settled =
+            |ty| !self.is_behind(ty) && self.subscription(ty).is_none_or(Subscription::is_settled);
+        let listeners_known =
+            !self.expects_listeners || self.subscription(ResourceType::Listener).is_some();
+        self.routes_awaited.is_empty()
+            && listeners_known
+            && settled(ResourceType::Listener)
+            && settled(ResourceType::Route)
     }
 
     fn send_removals(&mut self, out: &mut Vec<Action>) {
@@ -373,7 +442,9 @@ impl Session {
         let mut step = answer::Step::default();
         if self.protocol == Protocol::Sotw {
             self.leaving.clear();
-            let Some(subscription) = self.subscription(ResourceType::Cluster) else { return };
+            let Some(subscription) = self.subscription(ResourceType::Cluster) else {
+                return;
+            };
             step.resources = self.whole(self.target.set(ResourceType::Cluster), subscription);
             step.always = true;
             step.before = Some(self.target.set(ResourceType::Cluster).clone());
@@ -385,10 +456,12 @@ impl Session {
 
     fn send_removals_with(&mut self, mut step: answer::Step, out: &mut Vec<Action>) {
         if self.protocol == Protocol::Delta {
-            step.removed.extend(std::mem::take(&mut self.leaving).into_keys());
+            step.removed
+                .extend(std::mem::take(&mut self.leaving).into_keys());
         } else {
             let gone = std::mem::take(&mut self.leaving);
-            step.resources.retain(|d| !gone.contains_key(&d.resource.name));
+            step.resources
+                .retain(|d| !gone.contains_key(&d.resource.name));
         }
         self.emit(ResourceType::Cluster, step, out);
     }
@@ -405,15 +478,23 @@ impl Session {
         if let Some(subscription) = &mut self.subscriptions[ty.index()] {
             subscription.sending((self.nonce, &nonce), version, &resources, step.before);
         }
-        out.push(Action::Send(Response { ty, version, nonce, resources, removed: step.removed }));
+        out.push(Action::Send(Response {
+            ty,
+            version,
+            nonce,
+            resources,
+            removed: step.removed,
+        }));
     }
 
     fn version_of(&self, ty: ResourceType, step: &answer::Step) -> Version {
         let set = self.target.set(ty);
         let same = |(d, (_, r)): (&Delivery, (&Str, &Arc<Resource>))| {
-            Arc::ptr_eq(&d.resource, r) || (d.resource.name == r.name && d.resource.version == r.version)
+            Arc::ptr_eq(&d.resource, r)
+                || (d.resource.name == r.name && d.resource.version == r.version)
         };
-        let is_set = step.resources.len() == set.by_name.len() && step.resources.iter().zip(&set.by_name).all(same);
+        let is_set = step.resources.len() == set.by_name.len()
+            && step.resources.iter().zip(&set.by_name).all(same);
         if self.protocol == Protocol::Delta || (is_set && ty != ResourceType::Endpoint) {
             return set.version;
         }
@@ -429,11 +510,14 @@ impl Session {
     /// The number in a nonce of this stream.
     fn number_of(&self, nonce: &str) -> Option<u64> {
         let (stream, number) = nonce.split_once('-')?;
-        (u64::from_str_radix(stream, 16).ok()? == self.stream).then(|| u64::from_str_radix(number, 16).ok())?
+        (u64::from_str_radix(stream, 16).ok()? == self.stream)
+            .then(|| u64::from_str_radix(number, 16).ok())?
     }
 }
 
 /// The set's own copy of a name, if it has one.
 fn shared_name(set: &ResourceSet, name: &str) -> Str {
-    set.by_name.get_key_value(name).map_or_else(|| name.into(), |(shared, _)| shared.clone())
+    set.by_name
+        .get_key_value(name)
+        .map_or_else(|| name.into(), |(shared, _)| shared.clone())
 }

@@ -137,7 +137,12 @@ impl Subscription {
         if self.in_flight.len() == MAX_IN_FLIGHT {
             self.in_flight.pop_front();
         }
-        self.in_flight.push_back(InFlight { nonce: nonce.0, version, resources: resources.clone(), before });
+        self.in_flight.push_back(InFlight {
+            nonce: nonce.0,
+            version,
+            resources: resources.clone(),
+            before,
+        });
         self.sent_nonce = nonce.0;
         nonce.1.clone_into(&mut self.report.nonce_sent);
         self.report.version_sent = Some(version);
@@ -172,33 +177,60 @@ impl Subscription {
             return;
         }
         for delivery in response.iter().flat_map(|r| r.resources.iter()) {
-            let other = |r: &Rejected| r.version != delivery.resource.version && !r.is_good(&delivery.resource);
-            if self.rejected.get(&delivery.resource.name).is_some_and(other) {
+            let other = |r: &Rejected| {
+                r.version != delivery.resource.version && !r.is_good(&delivery.resource)
+            };
+            if self
+                .rejected
+                .get(&delivery.resource.name)
+                .is_some_and(other)
+            {
                 self.rejected.remove(&delivery.resource.name);
             }
         }
     }
 
     fn refused(&mut self, response: &InFlight, message: &str) -> Vec<Str> {
-        let before = |name: &str| response.before.as_ref().and_then(|set| set.by_name.get(name));
+        let before = |name: &str| {
+            response
+                .before
+                .as_ref()
+                .and_then(|set| set.by_name.get(name))
+        };
         // What the client already had in this version it had accepted.
-        let is_new = |d: &&Delivery| before(&d.resource.name).is_none_or(|b| b.version != d.resource.version);
+        let is_new = |d: &&Delivery| {
+            before(&d.resource.name).is_none_or(|b| b.version != d.resource.version)
+        };
         let named = culprits(message, &response.resources);
         let group = named.is_empty().then_some(response.nonce);
-        let guilty: Vec<&Delivery> =
-            if group.is_some() { response.resources.iter().filter(is_new).collect() } else { named };
+        let guilty: Vec<&Delivery> = if group.is_some() {
+            response.resources.iter().filter(is_new).collect()
+        } else {
+            named
+        };
         let mut names = Vec::with_capacity(guilty.len());
         for delivery in guilty {
             let resource = &delivery.resource;
             let good = match (self.rejected.get(&resource.name), before(&resource.name)) {
-                (Some(old), b) if b.is_none_or(|b| b.version == old.version || b.version == resource.version) => {
+                (Some(old), b)
+                    if b.is_none_or(|b| {
+                        b.version == old.version || b.version == resource.version
+                    }) =>
+                {
                     old.good.clone()
                 }
                 (_, Some(b)) if b.version != resource.version => Some(b.clone()),
                 _ => None,
             };
             names.push(resource.name.clone());
-            self.rejected.insert(resource.name.clone(), Rejected { version: resource.version, good, group });
+            self.rejected.insert(
+                resource.name.clone(),
+                Rejected {
+                    version: resource.version,
+                    good,
+                    group,
+                },
+            );
         }
         names
     }
@@ -210,14 +242,19 @@ impl Subscription {
             return;
         }
         let version = |name: &Str| set.by_name.get(name).map(|r| r.version);
-        let moved: BTreeSet<u64> =
-            self.rejected.iter().filter(|(n, r)| version(n) != Some(r.version)).filter_map(|(_, r)| r.group).collect();
+        let moved: BTreeSet<u64> = self
+            .rejected
+            .iter()
+            .filter(|(n, r)| version(n) != Some(r.version))
+            .filter_map(|(_, r)| r.group)
+            .collect();
         let (again, rejected) = std::mem::take(&mut self.rejected)
             .into_iter()
             .partition(|(_, r)| r.group.is_some_and(|group| moved.contains(&group)));
         self.rejected = rejected;
         // A version in between stays noted until another is accepted, for what was good before it.
-        self.rejected.retain(|name, r| set.by_name.get(name).is_some_and(|now| !r.is_good(now)));
+        self.rejected
+            .retain(|name, r| set.by_name.get(name).is_some_and(|now| !r.is_good(now)));
         self.again.extend(BTreeMap::into_keys(again));
     }
 }

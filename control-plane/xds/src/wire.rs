@@ -2,7 +2,8 @@
 
 use meltemi_model::ResourceType;
 use meltemi_proto::ads::{
-    Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node, Resource,
+    Any, DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Node,
+    Resource,
 };
 use prost::Message;
 
@@ -55,7 +56,10 @@ impl WireRequest for DiscoveryRequest {
             ty: ResourceType::from_type_url(&self.type_url)?,
             nonce: self.response_nonce,
             error: self.error_detail.map(|status| status.message),
-            interest: Interest::Sotw { names: self.resource_names, version: self.version_info },
+            interest: Interest::Sotw {
+                names: self.resource_names,
+                version: self.version_info,
+            },
         })
     }
 }
@@ -76,7 +80,10 @@ impl WireResponse for DeltaDiscoveryResponse {
         let resource = |d: &crate::message::Delivery| Resource {
             name: d.resource.name.to_string(),
             version: d.version(),
-            resource: Some(Any { type_url: url.into(), value: d.resource.body.clone() }),
+            resource: Some(Any {
+                type_url: url.into(),
+                value: d.resource.body.clone(),
+            }),
             ..Resource::default()
         };
         Self {
@@ -95,8 +102,10 @@ impl WireResponse for DiscoveryResponse {
 
     fn of(response: Response) -> Self {
         let url = response.ty.type_url();
-        let any =
-            |d: &crate::message::Delivery| Any { type_url: url.into(), value: d.resource.body.clone() };
+        let any = |d: &crate::message::Delivery| Any {
+            type_url: url.into(),
+            value: d.resource.body.clone(),
+        };
         Self {
             version_info: response.version.to_string(),
             resources: response.resources.iter().map(any).collect(),

@@ -88,7 +88,7 @@ impl Load {
 }
 
 impl Counts {
-    fn note(&self, answer: Result<Answer>) {
+    fn note(&self, way: &str, answer: Result<Answer>) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let problem = match answer {
             Ok(answer) if answer.status == 200 && !answer.body.contains("Error fetching") => None,
@@ -99,7 +99,7 @@ impl Counts {
             None => {
                 self.good.fetch_add(1, Ordering::Relaxed);
             }
-            Some(problem) => self.bad.lock().push(problem),
+            Some(problem) => self.bad.lock().push(format!("{way}: {problem}")),
         }
     }
 }
@@ -116,7 +116,7 @@ async fn gateway_worker(rig: Rig, counts: Arc<Counts>, stop: watch::Receiver<boo
         if answer.is_err() {
             connection = None;
         }
-        counts.note(answer);
+        counts.note("through the gateway", answer);
     }
 }
 
@@ -152,6 +152,9 @@ async fn mesh_worker(agent: Agent, counts: Arc<Counts>, stop: watch::Receiver<bo
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !*stop.borrow() {
         pace.tick().await;
-        counts.note(agent.fetch(call.clone()).await);
+        counts.note(
+            "from productpage to reviews",
+            agent.fetch(call.clone()).await,
+        );
     }
 }

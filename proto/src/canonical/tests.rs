@@ -433,6 +433,24 @@ fn hosts() -> impl Strategy<Value = VirtualHost> {
 
 const HOST: &str = "envoy.config.route.v3.VirtualHost";
 
+/// An empty Any is shown, but not read back: JSON has to name the type.
+fn has_empty_any(json: &serde_json::Value, any: bool) -> bool {
+    match json {
+        serde_json::Value::Object(fields) => {
+            let within = |key: &str| key.starts_with("typed_");
+            (any && fields.is_empty())
+                || fields.iter().any(|(key, value)| match value.as_object() {
+                    Some(entries) if within(key) && key != "typed_config" => {
+                        entries.values().any(|v| has_empty_any(v, true))
+                    }
+                    _ => has_empty_any(value, key == "typed_config"),
+                })
+        }
+        serde_json::Value::Array(items) => items.iter().any(|item| has_empty_any(item, false)),
+        _ => false,
+    }
+}
+
 /// A cheap source of numbers for the shuffles, seeded by proptest so that a failure can be repeated.
 fn numbers(mut state: u64) -> impl FnMut() -> u64 {
     move || {
@@ -457,9 +475,8 @@ proptest! {
             let other = shuffle(ty, &expected, &mut random);
             prop_assert_eq!(&canonicalize(HOST, &other).unwrap(), &expected);
         }
-        // An empty Any is shown, but not read back.
         let json = message_to_json(HOST, &expected).unwrap();
-        if !json.to_string().contains(":{}") {
+        if !has_empty_any(&json, false) {
             prop_assert_eq!(&json_to_message(HOST, &json).unwrap(), &expected);
         }
     }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::envoy::config as envoy;
 
 const TYPES: [(&str, &str); 4] = [
     ("cds", "envoy.config.cluster.v3.Cluster"),
@@ -175,6 +176,11 @@ fn round_trip(name: &str, json: &Value, place: &str) {
         bytes,
         "{place}: not canonical"
     );
+    assert_eq!(
+        encoded_by_prost(name, &bytes),
+        bytes,
+        "{place}: the fast encoder differs from the slow one"
+    );
     let printed = message_to_json(name, &bytes).unwrap_or_else(|e| panic!("{place}: {e}"));
     assert_eq!(
         json_to_message(name, &printed).unwrap(),
@@ -183,6 +189,23 @@ fn round_trip(name: &str, json: &Value, place: &str) {
     );
     if let Some(difference) = difference(json, &printed) {
         panic!("{place}: {difference}");
+    }
+}
+
+fn encoded_by_prost(name: &str, bytes: &[u8]) -> Bytes {
+    fn through<M: canonical::Canonical + Default>(bytes: &[u8]) -> Bytes {
+        canonical::encode(&M::decode(bytes).unwrap())
+    }
+    match name {
+        "envoy.config.cluster.v3.Cluster" => through::<envoy::cluster::v3::Cluster>(bytes),
+        "envoy.config.endpoint.v3.ClusterLoadAssignment" => {
+            through::<envoy::endpoint::v3::ClusterLoadAssignment>(bytes)
+        }
+        "envoy.config.listener.v3.Listener" => through::<envoy::listener::v3::Listener>(bytes),
+        "envoy.config.route.v3.RouteConfiguration" => {
+            through::<envoy::route::v3::RouteConfiguration>(bytes)
+        }
+        other => panic!("no type of Rust for {other}"),
     }
 }
 

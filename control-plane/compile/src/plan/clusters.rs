@@ -94,6 +94,8 @@ fn add_outbound(
     let dns = matches!(row.service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
     let original_destination =
         passthrough || (row.service.resolution == Resolution::Passthrough && !facet.router);
+    // Istio 1.31: where no load balancing hides the endpoints, mutual TLS needs all of them to take it, on gateways too.
+    let unbalanced = passthrough || row.service.resolution == Resolution::Passthrough;
     let own = row.endpoints.port(&port.name);
     if dns && own.is_empty() && !passthrough {
         return; // Envoy refuses a DNS cluster without a name to resolve.
@@ -108,7 +110,7 @@ fn add_outbound(
         rule_selects_workload: row.rule_selects_workload,
         identities: row.identities.clone(),
         endpoints: dns.then(|| row.endpoints.clone()),
-        all_mtls: original_destination && !own.is_empty() && own.iter().all(|e| e.mtls),
+        all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
         sni_dnat,
         mesh: mesh.clone(),
         facet: ClusterFacet { place: (dns && balance != Balance::None).then_some(place), ..facet.clone() },

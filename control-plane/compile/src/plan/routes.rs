@@ -2,10 +2,11 @@
 //! inputs of the route builder. Everything that only filters (source labels, gateways, ports, visibility) is decided
 //! here, so that classes which decide alike share the resource.
 //!
-//! Read first: `routes/sidecar.rs`, `routes/gateway.rs`, then `routes/rules.rs`, which both use.
+//! Read first: `routes/sidecar.rs` and `routes/hosts.rs`, `routes/gateway.rs`, then `routes/rules.rs`, which both use.
 
 mod domains;
 mod gateway;
+mod hosts;
 mod names;
 mod rules;
 mod sidecar;

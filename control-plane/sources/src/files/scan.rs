@@ -28,7 +28,12 @@ impl Fingerprint {
 #[cfg(unix)]
 fn identity(metadata: &Metadata) -> (u64, u64, i64, i64) {
     use std::os::unix::fs::MetadataExt;
-    (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+    (
+        metadata.dev(),
+        metadata.ino(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    )
 }
 
 #[cfg(not(unix))]
@@ -48,7 +53,9 @@ pub(super) struct Found {
 impl Found {
     /// Whether a path that was not found may be there all the same.
     pub(super) fn may_hide(&self, path: &Path) -> bool {
-        self.unreadable.iter().any(|(hidden, _)| path.starts_with(hidden))
+        self.unreadable
+            .iter()
+            .any(|(hidden, _)| path.starts_with(hidden))
     }
 }
 
@@ -58,7 +65,9 @@ pub(super) fn scan(root: &Path) -> Found {
     match std::fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => directory(root, &mut BTreeSet::new(), &mut found),
         Ok(metadata) => {
-            found.files.insert(root.to_owned(), Fingerprint::of(&metadata));
+            found
+                .files
+                .insert(root.to_owned(), Fingerprint::of(&metadata));
         }
         Err(error) => found.unreadable.push((root.to_owned(), error.to_string())),
     }
@@ -99,7 +108,9 @@ fn entry(path: &Path, above: &mut BTreeSet<PathBuf>, found: &mut Found) {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => directory(path, above, found),
         Ok(metadata) if metadata.is_file() && is_config(path) => {
-            found.files.insert(path.to_owned(), Fingerprint::of(&metadata));
+            found
+                .files
+                .insert(path.to_owned(), Fingerprint::of(&metadata));
         }
         Ok(_) => {}
         // It went between listing and looking, or a link leads nowhere: it is not there.
@@ -114,7 +125,12 @@ fn entry(path: &Path, above: &mut BTreeSet<PathBuf>, found: &mut Found) {
 
 /// Files by their names; what editors leave behind (`.x.swp`, `x.yaml~`, `#x.yaml#`) is none of them.
 pub(super) fn is_config(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let known = [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending));
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("");
+    let known = [".yaml", ".yml", ".json"]
+        .iter()
+        .any(|ending| name.ends_with(ending));
     known && !name.starts_with(['.', '#'])
 }

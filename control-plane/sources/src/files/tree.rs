@@ -1,5 +1,8 @@
 //! The state of a directory: what each file gave last, what of it is good, and what was already handed on.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -64,7 +67,12 @@ impl Tree {
         let unreadable: Vec<Diagnostic> = found
             .unreadable
             .iter()
-            .map(|(path, error)| about(path, format!("cannot be read: {error}; its last objects stay")))
+            .map(|(path, error)| {
+                about(
+                    path,
+                    format!("cannot be read: {error}; its last objects stay"),
+                )
+            })
             .collect();
         changed |= unreadable != self.unreadable;
         let gone: Vec<PathBuf> = self
@@ -123,7 +131,11 @@ impl Tree {
             for (key, (object, line)) in &state.objects {
                 if let Some((other, other_line)) = places.insert(key, (path, *line)) {
                     let place = place(other, other_line);
-                    diagnostics.push(overridden(key, place, &format!("{}:{line}", path.display())));
+                    diagnostics.push(overridden(
+                        key,
+                        place,
+                        &format!("{}:{line}", path.display()),
+                    ));
                 }
                 objects.insert(key.clone(), object.clone());
             }
@@ -139,11 +151,21 @@ impl FileState {
             Err(error) => {
                 // No fingerprint: it is tried again at the next look.
                 self.fingerprint = None;
-                self.diagnostics = vec![about(path, format!("cannot be read: {error}; its last objects stay"))];
+                self.diagnostics = vec![about(
+                    path,
+                    format!("cannot be read: {error}; its last objects stay"),
+                )];
                 return;
             }
         };
         self.fingerprint = Some(fingerprint);
+        // What a full disk or an interrupted writer leaves behind.
+        if bytes.is_empty() && !self.objects.is_empty() {
+            let message =
+                "the file became empty; its last objects stay until it is removed or written again";
+            self.diagnostics = vec![about(path, message.to_owned())];
+            return;
+        }
         let name = path.to_string_lossy();
         let text = lower_bytes(&name, &bytes, settings);
         let mut diagnostics = text.diagnostics;
@@ -151,13 +173,19 @@ impl FileState {
         for (object, line) in text.objects {
             let key = object.key().clone();
             if let Some((_, first)) = objects.insert(key.clone(), (object, line)) {
-                diagnostics.push(overridden(&key, place(path, first), &format!("line {line} of the same file")));
+                diagnostics.push(overridden(
+                    &key,
+                    place(path, first),
+                    &format!("line {line} of the same file"),
+                ));
             }
         }
         if !text.complete {
             let kept = keep_missing(&mut objects, &self.objects);
             if kept > 0 {
-                let message = format!("until the errors of this file are mended, {kept} of its last good objects stay");
+                let message = format!(
+                    "until the errors of this file are mended, {kept} of its last good objects stay"
+                );
                 let mut notice = about(path, message);
                 notice.severity = Severity::Info;
                 diagnostics.push(notice);

@@ -4,10 +4,9 @@
 //! comparing. So an event that is lost, or a file system that sends none, costs time and nothing else.
 
 #[cfg(target_os = "linux")]
-mod events;
+mod kernel;
 #[cfg(not(target_os = "linux"))]
-#[path = "watch/poll.rs"]
-mod events;
+mod poll;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +24,10 @@ use super::Batch;
 use super::tree::{Hints, Tree};
 use crate::lower::LowerSettings;
 
-use events::Events;
+#[cfg(target_os = "linux")]
+use kernel::Events;
+#[cfg(not(target_os = "linux"))]
+use poll::Events;
 
 /// A burst of events ends when none came for so long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -99,7 +101,11 @@ pub async fn watch(path: PathBuf, settings: LowerSettings, tx: Sender<Batch>) {
         }
         let batch = tree.batch();
         if !batch.changes.is_empty() || last.as_ref() != Some(&batch.diagnostics) {
-            debug!(changes = batch.changes.len(), diagnostics = batch.diagnostics.len(), "files read");
+            debug!(
+                changes = batch.changes.len(),
+                diagnostics = batch.diagnostics.len(),
+                "files read"
+            );
             last = Some(batch.diagnostics.clone());
             if tx.send(batch).await.is_err() {
                 return;
@@ -130,14 +136,23 @@ async fn look(mut tree: Tree, hints: Hints) -> Tree {
 
 /// Returns after a burst of events, or when it is time to look without any.
 async fn wait(events: &mut Events, pending: &mut Pending) {
-    let first = Instant::now() + if pending.writing.is_empty() { events.patience() } else { LONGEST_WRITE };
+    let first = Instant::now()
+        + if pending.writing.is_empty() {
+            events.patience()
+        } else {
+            LONGEST_WRITE
+        };
     let Ok(event) = timeout_at(first, events.next()).await else {
         return;
     };
     pending.note(event, Instant::now());
     let end = Instant::now() + LONGEST_BURST;
     loop {
-        let quiet = if pending.writing.is_empty() { Instant::now() + QUIET } else { end };
+        let quiet = if pending.writing.is_empty() {
+            Instant::now() + QUIET
+        } else {
+            end
+        };
         match timeout_at(quiet.min(end), events.next()).await {
             Ok(event) => pending.note(event, Instant::now()),
             Err(_) => return,

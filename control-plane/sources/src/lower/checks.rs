@@ -55,7 +55,9 @@ pub(super) fn fqdn(host: &str) -> Result<(), String> {
 /// A host name that may begin with a wildcard. Istio 1.31: `ValidateWildcardDomain`.
 pub(super) fn wildcard_host(host: &str) -> Result<(), String> {
     host_length(host)?;
-    let (first, rest) = host.split_once('.').map_or((host, None), |(f, r)| (f, Some(r)));
+    let (first, rest) = host
+        .split_once('.')
+        .map_or((host, None), |(f, r)| (f, Some(r)));
     let plain = first
         .strip_prefix("*-")
         .or_else(|| first.strip_prefix('*'))
@@ -89,7 +91,9 @@ fn dotted(host: &str, labels: &str) -> Result<(), String> {
 }
 
 fn bad_host(host: &str, label: &str) -> String {
-    format!("{host:?} is not a host name: the part {label:?} is not made of letters, digits and inner hyphens")
+    format!(
+        "{host:?} is not a host name: the part {label:?} is not made of letters, digits and inner hyphens"
+    )
 }
 
 /// An IP address.
@@ -149,9 +153,7 @@ pub(super) fn duration(value: meltemi_api::Duration) -> Result<std::time::Durati
     if nanos % 1_000_000 != 0 {
         return Err(format!("{value} is not a whole number of milliseconds"));
     }
-    value
-        .to_std()
-        .ok_or_else(|| format!("{value} is negative"))
+    value.to_std().ok_or_else(|| format!("{value} is negative"))
 }
 
 impl Findings {
@@ -165,7 +167,11 @@ impl Findings {
 
     /// A port where 0 means that none is given.
     pub(super) fn optional_port(&mut self, path: impl Into<String>, number: u32) -> u16 {
-        if number == 0 { 0 } else { self.port(path, number) }
+        if number == 0 {
+            0
+        } else {
+            self.port(path, number)
+        }
     }
 
     /// A duration of at least a millisecond.

@@ -32,7 +32,10 @@ impl Findings {
     /// Labels of a selector. Istio 1.31: `ValidateAlphaWorkloadSelector`.
     pub(super) fn selector(&mut self, path: &str, map: &BTreeMap<String, String>) -> Labels {
         if map.is_empty() {
-            self.warning(path, "a selector without labels selects every workload of the namespace");
+            self.warning(
+                path,
+                "a selector without labels selects every workload of the namespace",
+            );
         }
         for (key, value) in map {
             if key.is_empty() {
@@ -72,9 +75,15 @@ impl Findings {
         };
         let at = format!("{path}.host");
         if api.host == "*" {
-            self.error(at, "\"*\" is not a destination; write the name of a service");
+            self.error(
+                at,
+                "\"*\" is not a destination; write the name of a service",
+            );
         } else {
-            self.check(&at, checks::wildcard_host(&api.host).or_else(|m| checks::ip(&api.host).map_err(|_| m)));
+            self.check(
+                &at,
+                checks::wildcard_host(&api.host).or_else(|m| checks::ip(&api.host).map_err(|_| m)),
+            );
         }
         if !api.subset.is_empty() {
             self.check(&format!("{path}.subset"), checks::dns_label(&api.subset));

@@ -6,23 +6,35 @@ pub(super) mod outlier;
 mod tls;
 
 use meltemi_api::destination_rule as api;
-use meltemi_model::traffic::{DestinationRule, PortPolicy, RetryBudget, Subset, TrafficPolicy, Tunnel};
+use meltemi_model::traffic::{
+    DestinationRule, PortPolicy, RetryBudget, Subset, TrafficPolicy, Tunnel,
+};
 use meltemi_model::{Object, Shared};
 
 use super::findings::Findings;
 use super::meta::{Raw, labels};
 use super::{LowerSettings, checks, names};
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let spec: api::DestinationRule = findings.parse("spec", raw.part("spec"))?;
-    findings.check("spec.host", checks::wildcard_host(&spec.host).or_else(|m| checks::ip(&spec.host).map_err(|_| m)));
+    findings.check(
+        "spec.host",
+        checks::wildcard_host(&spec.host).or_else(|m| checks::ip(&spec.host).map_err(|_| m)),
+    );
     let selector = spec
         .workload_selector
         .as_ref()
         .map(|s| findings.selector("spec.workloadSelector.matchLabels", &s.match_labels));
     let beyond = |entry: &String| entry != "." && **entry != *raw.namespace();
     if selector.is_some() && spec.export_to.iter().any(beyond) {
-        findings.warning("spec.exportTo", "a rule with a workloadSelector stays in its namespace; write [\".\"]");
+        findings.warning(
+            "spec.exportTo",
+            "a rule with a workloadSelector stays in its namespace; write [\".\"]",
+        );
     }
     Some(Object::DestinationRule(Shared::new(DestinationRule {
         host: names::fqdn(&spec.host, raw.namespace(), &settings.domain),
@@ -61,10 +73,16 @@ fn subsets(spec: &api::DestinationRule, findings: &mut Findings) -> Vec<Subset> 
 /// Istio 1.31: `validateTrafficPolicy`.
 fn lower_policy(policy: &api::TrafficPolicy, path: &str, findings: &mut Findings) -> TrafficPolicy {
     if *policy == api::TrafficPolicy::default() {
-        findings.warning(path, "the policy says nothing; write at least one of its fields, or remove it");
+        findings.warning(
+            path,
+            "the policy says nothing; write at least one of its fields, or remove it",
+        );
     }
     if policy.tunnel.is_some() && policy.proxy_protocol.is_some() {
-        findings.error(path, "tunnel and proxyProtocol exclude each other; keep only one of them");
+        findings.error(
+            path,
+            "tunnel and proxyProtocol exclude each other; keep only one of them",
+        );
     }
     let all = Blocks {
         load_balancer: policy.load_balancer.as_ref(),
@@ -115,7 +133,11 @@ fn lower_blocks(blocks: &Blocks<'_>, path: &str, findings: &mut Findings) -> Por
     }
 }
 
-fn ports(policy: &api::TrafficPolicy, path: &str, findings: &mut Findings) -> Vec<(u16, PortPolicy)> {
+fn ports(
+    policy: &api::TrafficPolicy,
+    path: &str,
+    findings: &mut Findings,
+) -> Vec<(u16, PortPolicy)> {
     let mut out = Vec::with_capacity(policy.port_level_settings.len());
     for (i, settings) in policy.port_level_settings.iter().enumerate() {
         let path = format!("{path}.portLevelSettings[{i}]");
@@ -147,7 +169,8 @@ fn lower_tunnel(tunnel: &api::TunnelSettings, path: &str, findings: &mut Finding
         let message = format!("{:?} is not known; write CONNECT or POST", tunnel.protocol);
         findings.error(format!("{path}.protocol"), message);
     }
-    let host = checks::fqdn(&tunnel.target_host).or_else(|m| checks::ip(&tunnel.target_host).map_err(|_| m));
+    let host = checks::fqdn(&tunnel.target_host)
+        .or_else(|m| checks::ip(&tunnel.target_host).map_err(|_| m));
     findings.check(&format!("{path}.targetHost"), host);
     Tunnel {
         post: tunnel.protocol == "POST",

@@ -104,7 +104,11 @@ fn endpoint(endpoint: &Endpoint) -> SliceEndpoint {
     let conditions = &endpoint.conditions;
     let ready = conditions.ready.unwrap_or(true);
     SliceEndpoint {
-        addresses: endpoint.addresses.iter().map(|a| a.as_str().into()).collect(),
+        addresses: endpoint
+            .addresses
+            .iter()
+            .map(|a| a.as_str().into())
+            .collect(),
         ready,
         // Istio 1.31, `endpointHealthStatus`: an endpoint that is not ready and says no more is serving and terminating.
         serving: conditions.serving.unwrap_or(true),

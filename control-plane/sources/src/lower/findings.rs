@@ -59,7 +59,11 @@ impl Findings {
     }
 
     /// Reads a part of the value at `root`: the fields that the type leaves out are somebody else's.
-    pub(super) fn parse_part<T: DeserializeOwned>(&mut self, root: &str, value: &Value) -> Option<T> {
+    pub(super) fn parse_part<T: DeserializeOwned>(
+        &mut self,
+        root: &str,
+        value: &Value,
+    ) -> Option<T> {
         self.parse_but(root, value, |_| false)
     }
 
@@ -73,7 +77,10 @@ impl Findings {
         match meltemi_api::parse_at(root, value) {
             Ok(parsed) => {
                 for path in parsed.unknown.into_iter().filter(|path| warn(path)) {
-                    self.warning(path, "unknown field: it is ignored; check its spelling and indentation");
+                    self.warning(
+                        path,
+                        "unknown field: it is ignored; check its spelling and indentation",
+                    );
                 }
                 Some(parsed.value)
             }

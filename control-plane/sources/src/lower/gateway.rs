@@ -36,7 +36,12 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
     })))
 }
 
-fn lower_server(server: &api::Server, path: &str, namespace: &str, findings: &mut Findings) -> Server {
+fn lower_server(
+    server: &api::Server,
+    path: &str,
+    namespace: &str,
+    findings: &mut Findings,
+) -> Server {
     let none = api::Port::default();
     if server.port.is_none() {
         findings.error(format!("{path}.port"), "the port is missing");
@@ -53,7 +58,10 @@ fn lower_server(server: &api::Server, path: &str, namespace: &str, findings: &mu
         lower_tls(tls, &path, findings)
     });
     if protocol.is_tls() && tls.is_none() {
-        findings.error(format!("{path}.tls"), "a server for HTTPS or TLS needs tls settings");
+        findings.error(
+            format!("{path}.tls"),
+            "a server for HTTPS or TLS needs tls settings",
+        );
     }
     Server {
         port: number,
@@ -74,7 +82,10 @@ fn check_port(server: &api::Server, port: &api::Port, path: &str, findings: &mut
         findings.warning(format!("{path}.port.name"), "the port needs a name");
     }
     if port.target_port > 0 {
-        findings.warning(format!("{path}.port.targetPort"), "targetPort means nothing here; remove it");
+        findings.warning(
+            format!("{path}.port.targetPort"),
+            "targetPort means nothing here; remove it",
+        );
     }
     if names::protocol(&port.protocol) == Protocol::Unsupported {
         let message = format!(
@@ -87,7 +98,10 @@ fn check_port(server: &api::Server, port: &api::Port, path: &str, findings: &mut
     if let Some(socket) = server.bind.strip_prefix(UNIX) {
         findings.check(&bind, checks::unix_path(socket));
         if port.number != 0 {
-            findings.error(format!("{path}.port.number"), "the port of a Unix socket is 0");
+            findings.error(
+                format!("{path}.port.number"),
+                "the port of a Unix socket is 0",
+            );
         }
         return 0;
     }
@@ -101,12 +115,19 @@ fn check_port(server: &api::Server, port: &api::Port, path: &str, findings: &mut
 /// Istio 1.31: `ValidateNamespaceSlashWildcardHostname`.
 fn hosts(server: &api::Server, path: &str, own: &str, findings: &mut Findings) -> Vec<ServerHost> {
     if server.hosts.is_empty() {
-        findings.error(format!("{path}.hosts"), "a server needs at least one host; \"*\" stands for all");
+        findings.error(
+            format!("{path}.hosts"),
+            "a server needs at least one host; \"*\" stands for all",
+        );
     }
     let mut out = Vec::with_capacity(server.hosts.len());
     for (i, text) in server.hosts.iter().enumerate() {
         let at = format!("{path}.hosts[{i}]");
-        let full = if text.contains('/') { text.clone() } else { format!("*/{text}") };
+        let full = if text.contains('/') {
+            text.clone()
+        } else {
+            format!("*/{text}")
+        };
         let Some((namespace, host)) = names::namespaced_host(&full, own) else {
             continue;
         };
@@ -121,7 +142,8 @@ fn hosts(server: &api::Server, path: &str, own: &str, findings: &mut Findings) -
                 findings.warning(&at, message);
             }
             if name.starts_with('*') && name != "*" && !name.starts_with("*.") {
-                let message = format!("{name:?}: a wildcard is a whole part, such as *.example.com");
+                let message =
+                    format!("{name:?}: a wildcard is a whole part, such as *.example.com");
                 findings.warning(&at, message);
             }
         }
@@ -130,17 +152,27 @@ fn hosts(server: &api::Server, path: &str, own: &str, findings: &mut Findings) -
     out
 }
 
-fn check_protocol(tls: &api::ServerTlsSettings, protocol: Protocol, path: &str, findings: &mut Findings) {
+fn check_protocol(
+    tls: &api::ServerTlsSettings,
+    protocol: Protocol,
+    path: &str,
+    findings: &mut Findings,
+) {
     if protocol.is_tls() || protocol == Protocol::Unsupported {
         return;
     }
     // `tls: {httpsRedirect: true}` is all that a plain HTTP server may say; its mode is PASSTHROUGH, the default.
     let says_more = tls.mode != api::ServerTlsMode::Passthrough
-        || [&tls.ca_certificates, &tls.private_key, &tls.server_certificate]
-            .iter()
-            .any(|file| !file.is_empty());
+        || [
+            &tls.ca_certificates,
+            &tls.private_key,
+            &tls.server_certificate,
+        ]
+        .iter()
+        .any(|file| !file.is_empty());
     if !protocol.is_http() || says_more {
-        let message = "a server for plain text has no tls settings; write protocol: HTTPS, or remove them";
+        let message =
+            "a server for plain text has no tls settings; write protocol: HTTPS, or remove them";
         findings.warning(path, message);
     }
 }
@@ -149,8 +181,14 @@ fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) 
     check_certificates(tls, path, findings);
     for (field, is_set) in [
         ("caCrl", !tls.ca_crl.is_empty()),
-        ("verifyCertificateSpki", !tls.verify_certificate_spki.is_empty()),
-        ("verifyCertificateHash", !tls.verify_certificate_hash.is_empty()),
+        (
+            "verifyCertificateSpki",
+            !tls.verify_certificate_spki.is_empty(),
+        ),
+        (
+            "verifyCertificateHash",
+            !tls.verify_certificate_hash.is_empty(),
+        ),
         ("ecdhCurves", !tls.ecdh_curves.is_empty()),
         ("insecureSkipVerify", tls.insecure_skip_verify.is_some()),
     ] {
@@ -160,14 +198,26 @@ fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) 
     }
     let files: Vec<(Str, Str)> = match tls.tls_certificates.as_slice() {
         [] if tls.server_certificate.is_empty() && tls.private_key.is_empty() => Vec::new(),
-        [] => vec![(tls.server_certificate.as_str().into(), tls.private_key.as_str().into())],
+        [] => vec![(
+            tls.server_certificate.as_str().into(),
+            tls.private_key.as_str().into(),
+        )],
         many => many
             .iter()
-            .map(|c| (c.server_certificate.as_str().into(), c.private_key.as_str().into()))
+            .map(|c| {
+                (
+                    c.server_certificate.as_str().into(),
+                    c.private_key.as_str().into(),
+                )
+            })
             .collect(),
     };
     let names = match tls.credential_name.as_str() {
-        "" => tls.credential_names.iter().map(|n| n.as_str().into()).collect(),
+        "" => tls
+            .credential_names
+            .iter()
+            .map(|n| n.as_str().into())
+            .collect(),
         name => vec![name.into()],
     };
     ServerTls {
@@ -177,10 +227,18 @@ fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) 
         ca_cert_credential_name: tls.ca_cert_credential_name.as_str().into(),
         certificates: files,
         ca_certificates: tls.ca_certificates.as_str().into(),
-        subject_alt_names: tls.subject_alt_names.iter().map(|n| n.as_str().into()).collect(),
+        subject_alt_names: tls
+            .subject_alt_names
+            .iter()
+            .map(|n| n.as_str().into())
+            .collect(),
         min_version: version(tls.min_protocol_version),
         max_version: version(tls.max_protocol_version),
-        cipher_suites: tls.cipher_suites.iter().map(|n| n.as_str().into()).collect(),
+        cipher_suites: tls
+            .cipher_suites
+            .iter()
+            .map(|n| n.as_str().into())
+            .collect(),
     }
 }
 
@@ -201,8 +259,15 @@ fn check_certificates(tls: &api::ServerTlsSettings, path: &str, findings: &mut F
     }
     match tls.mode {
         Mode::IstioMutual => {
-            if by_name || files || !tls.ca_certificates.is_empty() || !tls.tls_certificates.is_empty() {
-                findings.warning(path, "mode ISTIO_MUTUAL uses the mesh's certificates; remove the others");
+            if by_name
+                || files
+                || !tls.ca_certificates.is_empty()
+                || !tls.tls_certificates.is_empty()
+            {
+                findings.warning(
+                    path,
+                    "mode ISTIO_MUTUAL uses the mesh's certificates; remove the others",
+                );
             }
         }
         Mode::Passthrough | Mode::AutoPassthrough => {
@@ -215,7 +280,10 @@ fn check_certificates(tls: &api::ServerTlsSettings, path: &str, findings: &mut F
                 return;
             }
             if tls.mode != Mode::Simple && tls.ca_certificates.is_empty() {
-                findings.error(format!("{path}.caCertificates"), "this mode needs the CA of the clients");
+                findings.error(
+                    format!("{path}.caCertificates"),
+                    "this mode needs the CA of the clients",
+                );
             }
             let complete = match tls.tls_certificates.as_slice() {
                 [] => sources[0],

@@ -31,7 +31,11 @@ pub(super) fn is_mesh_config(key: &ObjectKey, settings: &LowerSettings) -> bool 
     *key.name == *NAME && key.namespace == settings.system_namespace
 }
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let data: Data = findings.parse_part("data", raw.part("data"))?;
     match yaml::read_one(&data.mesh_networks) {
         Ok(networks) if has_networks(&networks) => findings.not_supported_yet("data.meshNetworks"),
@@ -188,7 +192,12 @@ fn camel_case(name: &str) -> String {
     out
 }
 
-fn report_unsupported(root: &str, value: &Value, config: &api::MeshConfig, findings: &mut Findings) {
+fn report_unsupported(
+    root: &str,
+    value: &Value,
+    config: &api::MeshConfig,
+    findings: &mut Findings,
+) {
     for (name, field) in value.as_object().into_iter().flatten() {
         let canonical = camel_case(name);
         let is_empty = match field {
@@ -205,13 +214,20 @@ fn report_unsupported(root: &str, value: &Value, config: &api::MeshConfig, findi
         }
     }
     if let Some(providers) = &config.default_providers {
-        for (field, list) in [("tracing", &providers.tracing), ("accessLogging", &providers.access_logging)] {
+        for (field, list) in [
+            ("tracing", &providers.tracing),
+            ("accessLogging", &providers.access_logging),
+        ] {
             if !list.is_empty() {
                 findings.not_supported_yet(at(root, &format!("defaultProviders.{field}")));
             }
         }
     }
-    if config.outbound_traffic_policy.as_ref().is_some_and(|p| p.tls.is_some()) {
+    if config
+        .outbound_traffic_policy
+        .as_ref()
+        .is_some_and(|p| p.tls.is_some())
+    {
         findings.not_supported_yet(at(root, "outboundTrafficPolicy.tls"));
     }
 }
@@ -223,18 +239,31 @@ fn api_has(name: &str) -> bool {
     parsed.is_ok_and(|parsed| parsed.unknown.is_empty())
 }
 
-fn lower_config(root: &str, config: &api::MeshConfig, findings: &mut Findings, settings: &LowerSettings) -> Mesh {
+fn lower_config(
+    root: &str,
+    config: &api::MeshConfig,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Mesh {
     let path = |field: &str| at(root, field);
     let defaults = Mesh::default();
     let traffic = config.default_traffic_policy.as_ref();
     Mesh {
         trust_domain: config.trust_domain.as_str().into(),
-        trust_domain_aliases: config.trust_domain_aliases.iter().map(|d| d.as_str().into()).collect(),
+        trust_domain_aliases: config
+            .trust_domain_aliases
+            .iter()
+            .map(|d| d.as_str().into())
+            .collect(),
         root_namespace: config.root_namespace.as_str().into(),
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
         outbound_port: port(path("proxyListenPort"), config.proxy_listen_port, findings),
-        inbound_port: port(path("proxyInboundListenPort"), config.proxy_inbound_listen_port, findings),
+        inbound_port: port(
+            path("proxyInboundListenPort"),
+            config.proxy_inbound_listen_port,
+            findings,
+        ),
         http_proxy_port: match config.proxy_http_port {
             0 => 0,
             number => port(path("proxyHttpPort"), number, findings),
@@ -247,7 +276,10 @@ fn lower_config(root: &str, config: &api::MeshConfig, findings: &mut Findings, s
             .as_ref()
             .map(|k| connection_pool::lower_keepalive(k, &path("tcpKeepalive"), findings)),
         protocol_detection_timeout: findings
-            .duration_or_zero(path("protocolDetectionTimeout"), config.protocol_detection_timeout)
+            .duration_or_zero(
+                path("protocolDetectionTimeout"),
+                config.protocol_detection_timeout,
+            )
             .unwrap_or(defaults.protocol_detection_timeout),
         outbound_policy: outbound_policy(config),
         inbound_localhost: config
@@ -280,9 +312,9 @@ fn lower_config(root: &str, config: &api::MeshConfig, findings: &mut Findings, s
             .default_http_retry_policy
             .as_ref()
             .map(|r| retries::lower(r, &path("defaultHttpRetryPolicy"), findings)),
-        default_connection_pool: traffic
-            .and_then(|t| t.connection_pool.as_ref())
-            .map(|p| connection_pool::lower(p, &path("defaultTrafficPolicy.connectionPool"), findings)),
+        default_connection_pool: traffic.and_then(|t| t.connection_pool.as_ref()).map(|p| {
+            connection_pool::lower(p, &path("defaultTrafficPolicy.connectionPool"), findings)
+        }),
         default_outlier_detection: traffic
             .and_then(|t| t.outlier_detection.as_ref())
             .map(|o| outlier::lower(o, &path("defaultTrafficPolicy.outlierDetection"), findings)),
@@ -296,7 +328,10 @@ fn lower_config(root: &str, config: &api::MeshConfig, findings: &mut Findings, s
 }
 
 fn port(path: String, number: i32, findings: &mut Findings) -> u16 {
-    match u32::try_from(number).map_err(|_| format!("{number} is not a port")).and_then(checks::port) {
+    match u32::try_from(number)
+        .map_err(|_| format!("{number} is not a port"))
+        .and_then(checks::port)
+    {
         Ok(port) => port,
         Err(message) => {
             findings.error(path, message);
@@ -328,16 +363,21 @@ fn prometheus_metrics(config: &api::MeshConfig) -> bool {
         .iter()
         .map(|p| (p.name.as_str(), p.prometheus.is_some()))
         .collect();
-    let is_prometheus = |name: &String| *types.get(name.as_str()).unwrap_or(&(name == "prometheus"));
+    let is_prometheus =
+        |name: &String| *types.get(name.as_str()).unwrap_or(&(name == "prometheus"));
     let metrics = config.default_providers.iter().flat_map(|p| &p.metrics);
     metrics.into_iter().any(is_prometheus)
 }
 
 fn path_normalization(config: &api::MeshConfig) -> PathNormalization {
     match config.path_normalization.as_ref().map(|p| p.normalization) {
-        None | Some(api::NormalizationType::Default | api::NormalizationType::Base) => PathNormalization::Base,
+        None | Some(api::NormalizationType::Default | api::NormalizationType::Base) => {
+            PathNormalization::Base
+        }
         Some(api::NormalizationType::None) => PathNormalization::None,
         Some(api::NormalizationType::MergeSlashes) => PathNormalization::MergeSlashes,
-        Some(api::NormalizationType::DecodeAndMergeSlashes) => PathNormalization::DecodeAndMergeSlashes,
+        Some(api::NormalizationType::DecodeAndMergeSlashes) => {
+            PathNormalization::DecodeAndMergeSlashes
+        }
     }
 }

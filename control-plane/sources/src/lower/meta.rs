@@ -59,9 +59,15 @@ static NULL: Value = Value::Null;
 
 impl<'a> Raw<'a> {
     /// Reads `metadata`. Nothing can be said about an object without a name, so its problems have no key.
-    pub(super) fn read(kind: Kind, value: &'a Value, settings: &LowerSettings) -> Result<Self, Diagnostic> {
+    pub(super) fn read(
+        kind: Kind,
+        value: &'a Value,
+        settings: &LowerSettings,
+    ) -> Result<Self, Diagnostic> {
         let metadata = value.get("metadata").unwrap_or(&NULL);
-        let refuse = |path: &str, message: String| anonymous(Severity::Error, path, format!("{kind}: {message}"));
+        let refuse = |path: &str, message: String| {
+            anonymous(Severity::Error, path, format!("{kind}: {message}"))
+        };
         let all: ObjectMeta = meltemi_api::parse_at("metadata", metadata)
             .map_err(|error| refuse(&error.path, error.message))?
             .value;
@@ -75,12 +81,14 @@ impl<'a> Raw<'a> {
             _ => all.namespace.as_str(),
         };
         if !namespace.is_empty() {
-            checks::dns_label(namespace).map_err(|message| refuse("metadata.namespace", message))?;
+            checks::dns_label(namespace)
+                .map_err(|message| refuse("metadata.namespace", message))?;
         }
         let created = match all.creation_timestamp.as_str() {
             "" => 0,
             text => time::seconds(text).ok_or_else(|| {
-                let message = format!("{text:?} is not a time; write for instance 2026-01-31T12:00:00Z");
+                let message =
+                    format!("{text:?} is not a time; write for instance 2026-01-31T12:00:00Z");
                 refuse("metadata.creationTimestamp", message)
             })?,
         };

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn visibility() {
-        let only = |names: &[&str]| ExportTo::Namespaces(names.iter().map(|n| Str::from(*n)).collect());
+        let only =
+            |names: &[&str]| ExportTo::Namespaces(names.iter().map(|n| Str::from(*n)).collect());
         for (list, want) in [
             (&[][..], ExportTo::Default),
             (&["*"], ExportTo::Everybody),

@@ -140,13 +140,19 @@ fn workload(pod: &str, meta: &ObjectMeta) -> Str {
         Some(rest.strip_suffix('-').unwrap_or(&owner.name))
     };
     let name = match owner.kind.as_str() {
-        "ReplicaSet" => without_hash("pod-template-hash").or_else(|| without_hash("rollouts-pod-template-hash")),
+        "ReplicaSet" => {
+            without_hash("pod-template-hash").or_else(|| without_hash("rollouts-pod-template-hash"))
+        }
         "ReplicationController" => label("deploymentconfig").map(String::as_str),
         "Job" => cron_job(&owner.name),
         _ => None,
     };
     let name = name.unwrap_or(&owner.name);
-    if name.is_empty() { pod.into() } else { name.into() }
+    if name.is_empty() {
+        pod.into()
+    } else {
+        name.into()
+    }
 }
 
 /// The CronJob of a Job whose name ends with a time of 8 to 10 digits.

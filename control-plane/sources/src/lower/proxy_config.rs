@@ -5,7 +5,11 @@ use meltemi_model::mesh::{ProxyConfig, ProxyHeaders};
 
 use super::findings::Findings;
 
-pub(super) fn lower(config: &api::MeshProxyConfig, path: &str, findings: &mut Findings) -> ProxyConfig {
+pub(super) fn lower(
+    config: &api::MeshProxyConfig,
+    path: &str,
+    findings: &mut Findings,
+) -> ProxyConfig {
     let not_lowered = not_lowered(config);
     for field in &not_lowered {
         findings.not_supported_yet(format!("{path}.{field}"));
@@ -13,11 +17,18 @@ pub(super) fn lower(config: &api::MeshProxyConfig, path: &str, findings: &mut Fi
     let tracing = config.tracing.as_ref();
     let topology = config.gateway_topology.as_ref();
     // Nothing is sampled where tracing is configured without a rate; where it is not, Istio's default applies.
-    let sampling = tracing.map(|t| t.sampling).filter(|sampling| *sampling > 0.0);
+    let sampling = tracing
+        .map(|t| t.sampling)
+        .filter(|sampling| *sampling > 0.0);
     ProxyConfig {
-        tracing_sampling: sampling
-            .map(|sampling| findings.percent(format!("{path}.tracing.sampling"), sampling).0),
-        tracing_max_path_tag_length: tracing.map(|t| t.max_path_tag_length).filter(|length| *length > 0),
+        tracing_sampling: sampling.map(|sampling| {
+            findings
+                .percent(format!("{path}.tracing.sampling"), sampling)
+                .0
+        }),
+        tracing_max_path_tag_length: tracing
+            .map(|t| t.max_path_tag_length)
+            .filter(|length| *length > 0),
         num_trusted_proxies: topology.map_or(0, |t| t.num_trusted_proxies),
         forward_client_cert_details: topology
             .map(|t| details(t.forward_client_cert_details))
@@ -27,7 +38,11 @@ pub(super) fn lower(config: &api::MeshProxyConfig, path: &str, findings: &mut Fi
             api::InboundInterceptionMode::Redirect => String::new(),
             mode => mode.as_str().to_owned(),
         },
-        headers: config.proxy_headers.as_ref().map(headers).unwrap_or_default(),
+        headers: config
+            .proxy_headers
+            .as_ref()
+            .map(headers)
+            .unwrap_or_default(),
         not_lowered,
     }
 }
@@ -45,8 +60,14 @@ fn headers(headers: &api::ProxyHeaders) -> ProxyHeaders {
     ProxyHeaders {
         server_disabled: server.is_some_and(|s| disabled(s.disabled)),
         server_value: server.map(|s| s.value.clone()).unwrap_or_default(),
-        request_id_disabled: headers.request_id.as_ref().is_some_and(|h| disabled(h.disabled)),
-        attempt_count_disabled: headers.attempt_count.as_ref().is_some_and(|h| disabled(h.disabled)),
+        request_id_disabled: headers
+            .request_id
+            .as_ref()
+            .is_some_and(|h| disabled(h.disabled)),
+        attempt_count_disabled: headers
+            .attempt_count
+            .as_ref()
+            .is_some_and(|h| disabled(h.disabled)),
         debug_headers_disabled: headers
             .envoy_debug_headers
             .as_ref()
@@ -69,18 +90,48 @@ fn not_lowered(config: &api::MeshProxyConfig) -> Vec<String> {
             "proxyHeaders.setCurrentClientCertDetails",
             headers.is_some_and(|h| h.set_current_client_cert_details.is_some()),
         ),
-        ("proxyHeaders.xForwardedHost", headers.is_some_and(|h| h.x_forwarded_host.is_some())),
-        ("proxyHeaders.xForwardedPort", headers.is_some_and(|h| h.x_forwarded_port.is_some())),
+        (
+            "proxyHeaders.xForwardedHost",
+            headers.is_some_and(|h| h.x_forwarded_host.is_some()),
+        ),
+        (
+            "proxyHeaders.xForwardedPort",
+            headers.is_some_and(|h| h.x_forwarded_port.is_some()),
+        ),
         ("connectionSettings", config.connection_settings.is_some()),
         ("privateKeyProvider", config.private_key_provider.is_some()),
-        ("tracing.customTags", tracing.is_some_and(|t| !t.custom_tags.is_empty())),
-        ("tracing.zipkin", tracing.is_some_and(|t| t.zipkin.is_some())),
-        ("tracing.lightstep", tracing.is_some_and(|t| t.lightstep.is_some())),
-        ("tracing.datadog", tracing.is_some_and(|t| t.datadog.is_some())),
-        ("tracing.stackdriver", tracing.is_some_and(|t| t.stackdriver.is_some())),
-        ("tracing.openCensusAgent", tracing.is_some_and(|t| t.open_census_agent.is_some())),
-        ("tracing.tlsSettings", tracing.is_some_and(|t| t.tls_settings.is_some())),
-        ("tracing.enableIstioTags", tracing.is_some_and(|t| t.enable_istio_tags.is_some())),
+        (
+            "tracing.customTags",
+            tracing.is_some_and(|t| !t.custom_tags.is_empty()),
+        ),
+        (
+            "tracing.zipkin",
+            tracing.is_some_and(|t| t.zipkin.is_some()),
+        ),
+        (
+            "tracing.lightstep",
+            tracing.is_some_and(|t| t.lightstep.is_some()),
+        ),
+        (
+            "tracing.datadog",
+            tracing.is_some_and(|t| t.datadog.is_some()),
+        ),
+        (
+            "tracing.stackdriver",
+            tracing.is_some_and(|t| t.stackdriver.is_some()),
+        ),
+        (
+            "tracing.openCensusAgent",
+            tracing.is_some_and(|t| t.open_census_agent.is_some()),
+        ),
+        (
+            "tracing.tlsSettings",
+            tracing.is_some_and(|t| t.tls_settings.is_some()),
+        ),
+        (
+            "tracing.enableIstioTags",
+            tracing.is_some_and(|t| t.enable_istio_tags.is_some()),
+        ),
         ("tracingServiceName", config.tracing_service_name.is_some()),
     ]
     .into_iter()
@@ -95,5 +146,7 @@ pub fn lower_proxy_config(value: &serde_json::Value) -> ProxyConfig {
     let key = meltemi_model::ObjectKey::new(meltemi_model::Kind::Pod, "", "");
     let mut findings = Findings::new(&key);
     let parsed = findings.parse::<api::MeshProxyConfig>("PROXY_CONFIG", value);
-    parsed.map(|config| lower(&config, "PROXY_CONFIG", &mut findings)).unwrap_or_default()
+    parsed
+        .map(|config| lower(&config, "PROXY_CONFIG", &mut findings))
+        .unwrap_or_default()
 }

@@ -79,7 +79,9 @@ impl<'de> Deserialize<'de> for IntOrString {
                     .ok()
                     .filter(|number| *number > 0)
                     .map(IntOrString::Int)
-                    .ok_or_else(|| E::custom(format!("{number} is not a port; write one from 1 to 65535")))
+                    .ok_or_else(|| {
+                        E::custom(format!("{number} is not a port; write one from 1 to 65535"))
+                    })
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<IntOrString, E> {
@@ -112,7 +114,11 @@ struct Ingress {
     hostname: String,
 }
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let is_other = |path: &str| {
         path.strip_prefix("spec.")
             .is_some_and(|field| OTHER_FIELDS.contains(&field))
@@ -198,10 +204,16 @@ fn ports(spec: &Spec, findings: &mut Findings) -> Vec<KubeServicePort> {
     for (i, port) in spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{i}]");
         if port.port == 0 {
-            findings.error(format!("{path}.port"), "0 is not a port; write one from 1 to 65535");
+            findings.error(
+                format!("{path}.port"),
+                "0 is not a port; write one from 1 to 65535",
+            );
         }
         if !matches!(port.protocol.as_str(), "" | "TCP" | "UDP" | "SCTP") {
-            let message = format!("{:?} is not a protocol; write TCP, UDP or SCTP", port.protocol);
+            let message = format!(
+                "{:?} is not a protocol; write TCP, UDP or SCTP",
+                port.protocol
+            );
             findings.error(format!("{path}.protocol"), message);
         }
         if port.name.is_empty() && spec.ports.len() > 1 {
@@ -221,7 +233,9 @@ fn ports(spec: &Spec, findings: &mut Findings) -> Vec<KubeServicePort> {
             number: port.port,
             target: match &port.target_port {
                 Some(IntOrString::Int(number)) => TargetPort::Number(*number),
-                Some(IntOrString::String(name)) if !name.is_empty() => TargetPort::Name(name.as_str().into()),
+                Some(IntOrString::String(name)) if !name.is_empty() => {
+                    TargetPort::Name(name.as_str().into())
+                }
                 _ => TargetPort::Number(port.port),
             },
             node_port: port.node_port,
@@ -254,7 +268,10 @@ fn protocol(port: &Port) -> Protocol {
         _ => {}
     }
     let name = port.app_protocol.as_deref().unwrap_or(&port.name);
-    if name.get(..8).is_some_and(|prefix| prefix.eq_ignore_ascii_case("grpc-web")) {
+    if name
+        .get(..8)
+        .is_some_and(|prefix| prefix.eq_ignore_ascii_case("grpc-web"))
+    {
         return Protocol::GrpcWeb;
     }
     let prefix = name.split('-').next().unwrap_or_default();
@@ -266,7 +283,11 @@ fn protocol(port: &Port) -> Protocol {
 
 /// The field, then the annotation. The namespace's annotation is applied where namespaces are known.
 /// Istio 1.31: `GetTrafficDistribution`.
-fn traffic_distribution(spec: &Spec, raw: &Raw<'_>, findings: &mut Findings) -> TrafficDistribution {
+fn traffic_distribution(
+    spec: &Spec,
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+) -> TrafficDistribution {
     match spec.traffic_distribution.as_str() {
         "PreferClose" | "PreferSameZone" => return TrafficDistribution::PreferSameZone,
         "PreferSameNode" => return TrafficDistribution::PreferSameNode,
@@ -315,7 +336,11 @@ fn service_accounts(raw: &Raw<'_>, settings: &LowerSettings) -> Vec<Str> {
         out.push(canonical.into());
     }
     for name in list("alpha.istio.io/kubernetes-serviceaccounts") {
-        let id = format!("spiffe://{}/ns/{}/sa/{name}", settings.trust_domain, raw.namespace());
+        let id = format!(
+            "spiffe://{}/ns/{}/sa/{name}",
+            settings.trust_domain,
+            raw.namespace()
+        );
         out.push(id.into());
     }
     out

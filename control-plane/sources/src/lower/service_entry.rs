@@ -39,7 +39,11 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
             .as_ref()
             .map(|s| findings.selector("spec.workloadSelector.labels", &s.labels)),
         export_to: findings.export_to("spec.exportTo", &spec.export_to, raw.namespace()),
-        subject_alt_names: spec.subject_alt_names.iter().map(|s| s.as_str().into()).collect(),
+        subject_alt_names: spec
+            .subject_alt_names
+            .iter()
+            .map(|s| s.as_str().into())
+            .collect(),
         meta: raw.meta.clone(),
     })))
 }
@@ -62,14 +66,20 @@ fn check_hosts(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut 
     for (i, host) in spec.hosts.iter().enumerate() {
         let path = format!("spec.hosts[{i}]");
         if host == "*" {
-            findings.error(path, "\"*\" would be every host; write a name such as *.example.com");
+            findings.error(
+                path,
+                "\"*\" would be every host; write a name such as *.example.com",
+            );
         } else if by_name && spec.endpoints.is_empty() && host.starts_with('*') {
             findings.warning(
                 path,
                 format!("{host:?} cannot be resolved; name endpoints, or use resolution: NONE or DYNAMIC_DNS"),
             );
         } else if resolution == Resolution::DynamicDns && !host.starts_with('*') {
-            findings.error(path, "with resolution: DYNAMIC_DNS a host begins with a wildcard");
+            findings.error(
+                path,
+                "with resolution: DYNAMIC_DNS a host begins with a wildcard",
+            );
         } else {
             findings.check(&path, checks::wildcard_host(host));
         }
@@ -79,8 +89,12 @@ fn check_hosts(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut 
         !protocol.is_http() && !protocol.is_tls()
     };
     // Nothing in a plain TCP stream tells which host is meant.
-    if resolution != Resolution::Passthrough && spec.hosts.len() > 1 && spec.ports.iter().any(plain) {
-        findings.warning("spec.hosts", "several hosts need HTTP or TLS ports; write one ServiceEntry per host");
+    if resolution != Resolution::Passthrough && spec.hosts.len() > 1 && spec.ports.iter().any(plain)
+    {
+        findings.warning(
+            "spec.hosts",
+            "several hosts need HTTP or TLS ports; write one ServiceEntry per host",
+        );
     }
 }
 
@@ -93,7 +107,10 @@ fn check_endpoints(spec: &api::ServiceEntry, resolution: Resolution, findings: &
     }
     let none_allowed = matches!(resolution, Resolution::Passthrough | Resolution::DynamicDns);
     if none_allowed && !spec.endpoints.is_empty() {
-        findings.error("spec.endpoints", "with this resolution there are no endpoints; use resolution: STATIC");
+        findings.error(
+            "spec.endpoints",
+            "with this resolution there are no endpoints; use resolution: STATIC",
+        );
     }
     if resolution == Resolution::DnsRoundRobin && spec.endpoints.len() > 1 {
         findings.error(
@@ -106,7 +123,10 @@ fn check_endpoints(spec: &api::ServiceEntry, resolution: Resolution, findings: &
         let names_allowed = resolution != Resolution::ClientSideLb;
         workload_entry::check(endpoint, &path, names_allowed, findings);
         if endpoint.address.starts_with("unix://") && spec.ports.len() != 1 {
-            findings.error(format!("{path}.address"), "a Unix socket serves exactly one port");
+            findings.error(
+                format!("{path}.address"),
+                "a Unix socket serves exactly one port",
+            );
         }
         for name in endpoint.ports.keys() {
             if spec.ports.iter().all(|port| port.name != *name) {
@@ -118,11 +138,21 @@ fn check_endpoints(spec: &api::ServiceEntry, resolution: Resolution, findings: &
 }
 
 /// Addresses; a CIDR of one address becomes that address. Istio 1.31: `convertServices`.
-fn addresses(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut Findings) -> Vec<Str> {
+fn addresses(
+    spec: &api::ServiceEntry,
+    resolution: Resolution,
+    findings: &mut Findings,
+) -> Vec<Str> {
     if resolution == Resolution::DynamicDns && !spec.addresses.is_empty() {
-        findings.error("spec.addresses", "with resolution: DYNAMIC_DNS there are no addresses");
+        findings.error(
+            "spec.addresses",
+            "with resolution: DYNAMIC_DNS there are no addresses",
+        );
     }
-    let cidr_allowed = matches!(resolution, Resolution::Passthrough | Resolution::ClientSideLb);
+    let cidr_allowed = matches!(
+        resolution,
+        Resolution::Passthrough | Resolution::ClientSideLb
+    );
     let mut out = Vec::with_capacity(spec.addresses.len());
     for (i, address) in spec.addresses.iter().enumerate() {
         let path = format!("spec.addresses[{i}]");
@@ -142,7 +172,11 @@ fn addresses(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut Fi
     out
 }
 
-fn ports(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut Findings) -> Vec<ServiceEntryPort> {
+fn ports(
+    spec: &api::ServiceEntry,
+    resolution: Resolution,
+    findings: &mut Findings,
+) -> Vec<ServiceEntryPort> {
     let mut out: Vec<ServiceEntryPort> = Vec::with_capacity(spec.ports.len());
     for (i, port) in spec.ports.iter().enumerate() {
         let path = format!("spec.ports[{i}]");
@@ -155,7 +189,10 @@ fn ports(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut Findin
             findings.error(format!("{path}.name"), message);
         }
         if out.iter().any(|p| p.number == number) {
-            findings.error(format!("{path}.number"), format!("port {number} is listed twice"));
+            findings.error(
+                format!("{path}.number"),
+                format!("port {number} is listed twice"),
+            );
         }
         let dynamic = matches!(
             protocol,

@@ -13,14 +13,21 @@ use super::{LowerSettings, checks, names};
 
 const UNIX: &str = "unix://";
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let spec: api::Sidecar = findings.parse("spec", raw.part("spec"))?;
     let says_nothing = spec.egress.is_empty()
         && spec.ingress.is_empty()
         && spec.outbound_traffic_policy.is_none()
         && spec.inbound_connection_pool.is_none();
     if says_nothing {
-        findings.warning("spec", "the Sidecar says nothing; write egress, ingress or outboundTrafficPolicy");
+        findings.warning(
+            "spec",
+            "the Sidecar says nothing; write egress, ingress or outboundTrafficPolicy",
+        );
     }
     let selector = spec.workload_selector.as_ref().map(|s| {
         findings.selector("spec.workloadSelector.labels", &s.labels);
@@ -35,7 +42,8 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSett
             api::OutboundMode::RegistryOnly => OutboundPolicy::RegistryOnly,
             api::OutboundMode::AllowAny => OutboundPolicy::AllowAny,
         }),
-        egress_proxy: policy.and_then(|p| egress_proxy(p, raw.namespace(), &settings.domain, findings)),
+        egress_proxy: policy
+            .and_then(|p| egress_proxy(p, raw.namespace(), &settings.domain, findings)),
         inbound_connection_pool: spec
             .inbound_connection_pool
             .as_ref()
@@ -80,7 +88,10 @@ fn ingress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<IngressListener>
         let number = findings.port(format!("{path}.port.number"), port.number);
         check_port(port, &path, findings);
         if out.iter().any(|l| l.port == number) {
-            findings.error(format!("{path}.port.number"), format!("port {number} is listed twice"));
+            findings.error(
+                format!("{path}.port.number"),
+                format!("port {number} is listed twice"),
+            );
         }
         if !listener.bind.is_empty() {
             findings.check(&format!("{path}.bind"), checks::ip(&listener.bind));
@@ -97,10 +108,9 @@ fn ingress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<IngressListener>
             bind: listener.bind.as_str().into(),
             capture_mode: capture_mode(listener.capture_mode),
             default_endpoint: listener.default_endpoint.as_str().into(),
-            connection_pool: listener
-                .connection_pool
-                .as_ref()
-                .map(|pool| connection_pool::lower(pool, &format!("{path}.connectionPool"), findings)),
+            connection_pool: listener.connection_pool.as_ref().map(|pool| {
+                connection_pool::lower(pool, &format!("{path}.connectionPool"), findings)
+            }),
         });
     }
     out
@@ -112,7 +122,10 @@ fn check_port(port: &api::SidecarPort, path: &str, findings: &mut Findings) {
         findings.check(&format!("{path}.port.name"), checks::dns_label(&port.name));
     }
     if port.target_port > 0 {
-        findings.warning(format!("{path}.port.targetPort"), "targetPort means nothing here; remove it");
+        findings.warning(
+            format!("{path}.port.targetPort"),
+            "targetPort means nothing here; remove it",
+        );
     }
 }
 
@@ -140,21 +153,30 @@ fn egress(spec: &api::Sidecar, namespace: &str, findings: &mut Findings) -> Vec<
     for (i, listener) in spec.egress.iter().enumerate() {
         let path = format!("spec.egress[{i}]");
         if listener.port.is_none() && i + 1 < spec.egress.len() {
-            findings.error(&path, "a listener without a port takes what the others leave; write it last");
+            findings.error(
+                &path,
+                "a listener without a port takes what the others leave; write it last",
+            );
         }
         let port = listener
             .port
             .as_ref()
             .map(|port| egress_port(listener, port, &path, findings));
         let same = |other: &EgressListener| {
-            let numbers = (other.port.as_ref().map(|p| p.number), port.as_ref().map(|p| p.number));
+            let numbers = (
+                other.port.as_ref().map(|p| p.number),
+                port.as_ref().map(|p| p.number),
+            );
             matches!(numbers, (Some(a), Some(b)) if a == b && (a != 0 || *other.bind == *listener.bind))
         };
         if out.iter().any(same) {
             findings.error(format!("{path}.port"), "this port is listed twice");
         }
         if listener.hosts.is_empty() {
-            findings.error(format!("{path}.hosts"), "a listener needs at least one host, such as ./*");
+            findings.error(
+                format!("{path}.hosts"),
+                "a listener needs at least one host, such as ./*",
+            );
         }
         out.push(EgressListener {
             port,
@@ -182,10 +204,16 @@ fn egress_port(
     } else if let Some(socket) = listener.bind.strip_prefix(UNIX) {
         findings.check(&bind, checks::unix_path(socket));
         if listener.capture_mode == api::CaptureMode::Iptables {
-            findings.error(format!("{path}.captureMode"), "a Unix socket is captured with DEFAULT or NONE");
+            findings.error(
+                format!("{path}.captureMode"),
+                "a Unix socket is captured with DEFAULT or NONE",
+            );
         }
     } else {
-        findings.error(format!("{path}.port.number"), "port 0 needs bind: unix://PATH");
+        findings.error(
+            format!("{path}.port.number"),
+            "port 0 needs bind: unix://PATH",
+        );
     }
     EgressPort {
         number: u16::try_from(port.number).unwrap_or(0),
@@ -194,12 +222,19 @@ fn egress_port(
     }
 }
 
-fn egress_hosts(hosts: &[String], path: &str, own: &str, findings: &mut Findings) -> Vec<EgressHost> {
+fn egress_hosts(
+    hosts: &[String],
+    path: &str,
+    own: &str,
+    findings: &mut Findings,
+) -> Vec<EgressHost> {
     let mut out = Vec::with_capacity(hosts.len());
     for (i, text) in hosts.iter().enumerate() {
         let at = format!("{path}.hosts[{i}]");
         let Some((namespace, host)) = names::namespaced_host(text, own) else {
-            let message = format!("{text:?} is not of the form NAMESPACE/HOST; write ./{text} for this namespace");
+            let message = format!(
+                "{text:?} is not of the form NAMESPACE/HOST; write ./{text} for this namespace"
+            );
             findings.error(at, message);
             continue;
         };

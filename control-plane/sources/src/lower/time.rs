@@ -18,11 +18,18 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
         number(clock.next()?, 2)?,
         number(clock.next()?, 2)?,
     );
-    let in_range = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 61;
+    let in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 61;
     if !in_range {
         return None;
     }
-    Some(days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?)
+    Some(
+        days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
+            - offset(zone)?,
+    )
 }
 
 fn number(text: &str, digits: usize) -> Option<i64> {

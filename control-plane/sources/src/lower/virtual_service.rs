@@ -23,7 +23,11 @@ struct Scope<'a> {
     hosts: &'a [String],
 }
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings, settings: &LowerSettings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let spec: api::VirtualService = findings.parse("spec", raw.part("spec"))?;
     if spec.hosts.is_empty() {
         // The target of a delegate has no hosts.
@@ -74,7 +78,10 @@ fn check_hosts(spec: &api::VirtualService, gateways: &[Str], findings: &mut Find
     for (i, host) in spec.hosts.iter().enumerate() {
         let path = format!("spec.hosts[{i}]");
         if host == "*" && for_sidecars {
-            findings.warning(path, "\"*\" takes the requests to every host; for sidecars Istio's webhook refuses it");
+            findings.warning(
+                path,
+                "\"*\" takes the requests to every host; for sidecars Istio's webhook refuses it",
+            );
         } else if checks::ip(host).is_err() && !host.starts_with("outbound_") {
             findings.check(&path, checks::wildcard_host(host));
         }
@@ -104,5 +111,7 @@ fn gateways(path: &str, list: &[String], scope: &Scope<'_>, findings: &mut Findi
             }
         }
     }
-    list.iter().map(|name| names::gateway(name, scope.namespace)).collect()
+    list.iter()
+        .map(|name| names::gateway(name, scope.namespace))
+        .collect()
 }

@@ -22,7 +22,10 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
         spec.locality = label_locality(&spec.labels);
     }
     let meta = raw.meta.clone();
-    Some(Object::WorkloadEntry(Shared::new(WorkloadEntry { meta, spec })))
+    Some(Object::WorkloadEntry(Shared::new(WorkloadEntry {
+        meta,
+        spec,
+    })))
 }
 
 /// Istio 1.31: `validateWorkloadEntry`.

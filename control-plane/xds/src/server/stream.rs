@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
 
 use futures::{Stream, StreamExt};
 use meltemi_model::ResourceType;
@@ -33,39 +32,42 @@ where
     Q: WireRequest,
     R: WireResponse,
 {
-    let first = tokio::select! {
-        () = inner.drain.cancelled() => return Ok(()),
-        first = requests.next() => first,
+    let Some(first) = requests.next().await else {
+        return Ok(());
     };
-    let Some(first) = first else { return Ok(()) };
     let first = first?;
-    let proxy = proxy_of(first.node()).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let proxy =
+        proxy_of(first.node()).map_err(|error| Status::invalid_argument(error.to_string()))?;
     inner.snapshots.authorize(&proxy, extensions)?;
     let proxy = Arc::new(proxy);
     let mut snapshots = inner.snapshots.subscribe(&proxy);
     let number = inner.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let snapshot = snapshots.borrow_and_update().clone();
-    let session = Session::new(R::PROTOCOL, inner.epoch.wrapping_add(number), inner.diffs.clone(), snapshot);
+    let session = Session::new(
+        R::PROTOCOL,
+        inner.epoch.wrapping_add(number),
+        inner.diffs.clone(),
+        snapshot,
+    );
     let id = format!("{}-{number}", proxy.id);
-    let connection = Arc::new(Connection::new(id, proxy, SystemTime::now(), session));
+    let connection = Arc::new(Connection::new(id, proxy, (inner.clock)(), session));
     let live = Live::enter(connection, inner.registry.clone(), inner.metrics.clone());
-    let peer = Peer { connection: &live.connection, metrics: &inner.metrics, sender };
+    let peer = Peer {
+        connection: &live.connection,
+        metrics: &inner.metrics,
+        sender,
+    };
 
     peer.request(first).await?;
     let mut release_at = peer.deadline(None, inner.limits.patience);
     loop {
-        // Room for what follows first: a client that does not read is not worked for.
-        let room = tokio::select! {
-            () = inner.drain.cancelled() => return Ok(()),
-            room = sender.reserve() => room,
-        };
-        if room.map(drop).is_err() {
+        // A client that has not read the last push gets no next one; when it reads on it gets the newest.
+        if sender.reserve_many(ROOM).await.map(drop).is_err() {
             return Ok(());
         }
         tokio::select! {
             // Requests before pushes, as istiod (pilot/pkg/xds, Stream).
             biased;
-            () = inner.drain.cancelled() => return Ok(()),
             request = requests.next() => match request {
                 Some(Ok(request)) => peer.request(request).await?,
                 Some(Err(status)) => {
@@ -129,8 +131,14 @@ impl<R: WireResponse> Peer<'_, R> {
                     let message = R::of(response);
                     let label = ty.into();
                     self.metrics.pushes.get_or_create(&label).inc();
-                    self.metrics.resources.get_or_create(&label).inc_by(count as u64);
-                    self.metrics.bytes.get_or_create(&label).inc_by(message.encoded_len() as u64);
+                    self.metrics
+                        .resources
+                        .get_or_create(&label)
+                        .inc_by(count as u64);
+                    self.metrics
+                        .bytes
+                        .get_or_create(&label)
+                        .inc_by(message.encoded_len() as u64);
                     if self.sender.send(Ok(message)).await.is_err() {
                         return Ok(());
                     }
@@ -149,7 +157,11 @@ impl<R: WireResponse> Peer<'_, R> {
 
 /// The types whose last response was refused, as bits.
 fn rejecting(session: &Session) -> [bool; 4] {
-    ResourceType::ALL.map(|ty| session.subscription(ty).is_some_and(|s| s.report.error.is_some()))
+    ResourceType::ALL.map(|ty| {
+        session
+            .subscription(ty)
+            .is_some_and(|s| s.report.error.is_some())
+    })
 }
 
 fn count_rejecting(metrics: &Metrics, before: [bool; 4], after: [bool; 4]) {
@@ -168,9 +180,16 @@ struct Live {
 impl Live {
     fn enter(connection: Arc<Connection>, registry: Arc<Registry>, metrics: Metrics) -> Self {
         info!(id = %connection.id, node = %connection.proxy.node_id, "proxy connected");
-        metrics.connected.get_or_create(&version_label(&connection.proxy)).inc();
+        metrics
+            .connected
+            .get_or_create(&version_label(&connection.proxy))
+            .inc();
         registry.insert(connection.clone());
-        Self { connection, registry, metrics }
+        Self {
+            connection,
+            registry,
+            metrics,
+        }
     }
 }
 
@@ -178,12 +197,25 @@ impl Drop for Live {
     fn drop(&mut self) {
         info!(id = %self.connection.id, "proxy disconnected");
         self.registry.remove(&self.connection.id);
-        self.metrics.connected.get_or_create(&version_label(&self.connection.proxy)).dec();
-        count_rejecting(&self.metrics, self.connection.with(|s| rejecting(s)), [false; 4]);
+        self.metrics
+            .connected
+            .get_or_create(&version_label(&self.connection.proxy))
+            .dec();
+        count_rejecting(
+            &self.metrics,
+            self.connection.with(|s| rejecting(s)),
+            [false; 4],
+        );
     }
 }
 
 fn version_label(proxy: &Proxy) -> VersionLabel {
     let text = proxy.meta.text("ISTIO_VERSION");
-    VersionLabel { version: if text.is_empty() { "unknown".to_owned() } else { text.to_owned() } }
+    VersionLabel {
+        version: if text.is_empty() {
+            "unknown".to_owned()
+        } else {
+            text.to_owned()
+        },
+    }
 }

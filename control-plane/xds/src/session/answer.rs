@@ -46,11 +46,21 @@ impl Session {
 
     /// The first answer on a stream: all that is watched, less what the client holds in the right version.
     fn answer_first(&self, ty: ResourceType, first: &First) -> Step {
-        let Some(subscription) = self.subscription(ty) else { return Step::default() };
+        let Some(subscription) = self.subscription(ty) else {
+            return Step::default();
+        };
         // With no names there is nothing that a client of EDS or RDS could wait for.
-        let mut step = Step { always: ty.is_wildcard(), ..Step::default() };
+        let mut step = Step {
+            always: ty.is_wildcard(),
+            ..Step::default()
+        };
         let set = self.target.set(ty);
-        let holds = |d: &Delivery| first.held.get(&*d.resource.name).is_some_and(|held| *held == d.version());
+        let holds = |d: &Delivery| {
+            first
+                .held
+                .get(&*d.resource.name)
+                .is_some_and(|held| *held == d.version())
+        };
         if subscription.wildcard {
             let all = set.by_name.values().map(|r| self.delivery(r));
             step.resources.extend(all.filter(|d| !holds(d)));
@@ -60,22 +70,34 @@ impl Session {
                 match self.delivery_of(set, subscription, name, held.is_some()) {
                     Some(delivery) if !holds(&delivery) => step.resources.push(delivery),
                     Some(_) => {}
-                    None if self.protocol == Protocol::Delta && ty.is_wildcard() => step.removed.push(name.clone()),
+                    None if self.protocol == Protocol::Delta && ty.is_wildcard() => {
+                        step.removed.push(name.clone())
+                    }
                     None => {}
                 }
             }
         }
         if ty.is_wildcard() {
-            let gone = first.held.keys().filter(|n| !set.by_name.contains_key(n.as_str()));
+            let gone = first
+                .held
+                .keys()
+                .filter(|n| !set.by_name.contains_key(n.as_str()));
             let gone = gone.filter(|n| subscription.wildcard || !subscription.names.contains(n));
             match ty {
-                ResourceType::Cluster => step.leaving.extend(gone.map(|n| (n.as_str().into(), None))),
+                ResourceType::Cluster => {
+                    step.leaving.extend(gone.map(|n| (n.as_str().into(), None)))
+                }
                 _ => step.removed.extend(gone.map(|n| Str::from(n.as_str()))),
             }
         }
         if first.returning {
             let unknown = |d: &&Delivery| !first.held.contains_key(&*d.resource.name);
-            step.added = step.resources.iter().filter(unknown).map(|d| d.resource.name.clone()).collect();
+            step.added = step
+                .resources
+                .iter()
+                .filter(unknown)
+                .map(|d| d.resource.name.clone())
+                .collect();
         }
         step
     }
@@ -85,25 +107,40 @@ impl Session {
         let target = self.target.clone();
         let (set, referrers) = (target.set(ty), target.set(referrer(ty)));
         let whole = self.protocol == Protocol::Sotw && ty.is_wildcard();
-        let Some(subscription) = self.subscriptions[ty.index()].as_mut() else { return Step::default() };
+        let Some(subscription) = self.subscriptions[ty.index()].as_mut() else {
+            return Step::default();
+        };
         let refused_before = subscription.rejected.clone();
         subscription.review(set);
         let again = std::mem::take(&mut subscription.again);
         let moved = subscription.sent.version != set.version
-            || (ty == ResourceType::Endpoint && subscription.referrers.version != referrers.version)
+            || (ty == ResourceType::Endpoint
+                && subscription.referrers.version != referrers.version)
             || (ty == ResourceType::Route && subscription.referrers.version != referrers.version);
-        let mut step = if subscription.owed.is_empty() { Step::default() } else { self.answer_owed(ty, set) };
+        let mut step = if subscription.owed.is_empty() {
+            Step::default()
+        } else {
+            self.answer_owed(ty, set)
+        };
         if !moved && again.is_empty() {
             return step;
         }
-        let Some(subscription) = self.subscription(ty) else { return step };
+        let Some(subscription) = self.subscription(ty) else {
+            return step;
+        };
         let old = subscription.sent.clone();
-        let diff = self.diffs.between(&old, &subscription.referrers, set, referrers);
+        let diff = self
+            .diffs
+            .between(&old, &subscription.referrers, set, referrers);
         let mut fresh = Vec::new();
         for resource in diff.changed.iter().filter(|r| subscription.wants(&r.name)) {
             fresh.extend(self.substitute(subscription, &resource.name, Some(resource)));
         }
-        for name in diff.dangling.iter().filter(|n| subscription.names.contains(n)) {
+        for name in diff
+            .dangling
+            .iter()
+            .filter(|n| subscription.names.contains(n))
+        {
             fresh.extend(self.substitute(subscription, name, None));
         }
         for name in again.iter().filter(|n| subscription.wants(n)) {
@@ -111,21 +148,38 @@ impl Session {
                 fresh.extend(self.substitute(subscription, name, Some(resource)));
             }
         }
-        let gone: Vec<&Arc<Resource>> = diff.removed.iter().filter(|r| subscription.wants(&r.name)).collect();
+        let gone: Vec<&Arc<Resource>> = diff
+            .removed
+            .iter()
+            .filter(|r| subscription.wants(&r.name))
+            .collect();
         let refused = |n: &Str| {
             let version = set.by_name.get(n).map(|r| r.version);
-            subscription.rejected.get(n).is_some_and(|r| Some(r.version) == version)
+            subscription
+                .rejected
+                .get(n)
+                .is_some_and(|r| Some(r.version) == version)
         };
-        step.added.extend(diff.added.iter().filter(|n| subscription.wants(n) && !refused(n)).cloned());
+        step.added.extend(
+            diff.added
+                .iter()
+                .filter(|n| subscription.wants(n) && !refused(n))
+                .cloned(),
+        );
         match ty {
             ResourceType::Cluster => {
                 let kept = |r: &Arc<Resource>| match refused_before.get(&r.name) {
                     Some(rejected) if rejected.version == r.version => rejected.good.clone(),
                     _ => Some(r.clone()),
                 };
-                step.leaving.extend(gone.iter().map(|r| (r.name.clone(), kept(r).filter(|_| whole))));
+                step.leaving.extend(
+                    gone.iter()
+                        .map(|r| (r.name.clone(), kept(r).filter(|_| whole))),
+                );
             }
-            ResourceType::Listener if !whole => step.removed.extend(gone.iter().map(|r| r.name.clone())),
+            ResourceType::Listener if !whole => {
+                step.removed.extend(gone.iter().map(|r| r.name.clone()))
+            }
             // Envoy drops endpoints and routes with the cluster or listener that named them, and ignores removals.
             _ => {}
         }
@@ -134,12 +188,24 @@ impl Session {
                 let mut resources = self.whole(set, subscription);
                 let leaving = step.leaving.iter().filter_map(|(_, r)| r.as_ref());
                 resources.extend(leaving.map(|r| self.delivery(r)));
-                step = Step { resources, always: true, ..step };
+                step = Step {
+                    resources,
+                    always: true,
+                    ..step
+                };
             }
         } else {
-            let known: BTreeSet<Str> = step.resources.iter().map(|d| d.resource.name.clone()).collect();
+            let known: BTreeSet<Str> = step
+                .resources
+                .iter()
+                .map(|d| d.resource.name.clone())
+                .collect();
             let mut seen = known;
-            step.resources.extend(fresh.into_iter().filter(|d| seen.insert(d.resource.name.clone())));
+            step.resources.extend(
+                fresh
+                    .into_iter()
+                    .filter(|d| seen.insert(d.resource.name.clone())),
+            );
         }
         step.before = Some(old.clone());
         if let Some(subscription) = self.subscriptions[ty.index()].as_mut() {
@@ -150,10 +216,17 @@ impl Session {
 
     /// Answers what requests asked for, from this set, or from the newest one where that has not the name.
     pub(super) fn answer_owed(&mut self, ty: ResourceType, set: &Arc<ResourceSet>) -> Step {
-        let Some(subscription) = self.subscriptions[ty.index()].as_mut() else { return Step::default() };
+        let Some(subscription) = self.subscriptions[ty.index()].as_mut() else {
+            return Step::default();
+        };
         let owed = std::mem::take(&mut subscription.owed);
-        let Some(subscription) = self.subscription(ty) else { return Step::default() };
-        let mut step = Step { always: ty.is_wildcard(), ..Step::default() };
+        let Some(subscription) = self.subscription(ty) else {
+            return Step::default();
+        };
+        let mut step = Step {
+            always: ty.is_wildcard(),
+            ..Step::default()
+        };
         if self.protocol == Protocol::Sotw && ty.is_wildcard() {
             step.resources = self.whole(set, subscription);
             return step;
@@ -175,11 +248,22 @@ impl Session {
     }
 
     /// All that the client is to have of a type; clusters that are leaving included.
-    pub(super) fn whole(&self, set: &Arc<ResourceSet>, subscription: &Subscription) -> Vec<Delivery> {
+    pub(super) fn whole(
+        &self,
+        set: &Arc<ResourceSet>,
+        subscription: &Subscription,
+    ) -> Vec<Delivery> {
         let mut all: Vec<Delivery> = if subscription.wildcard {
-            set.by_name.values().filter_map(|r| self.substitute(subscription, &r.name, Some(r))).collect()
+            set.by_name
+                .values()
+                .filter_map(|r| self.substitute(subscription, &r.name, Some(r)))
+                .collect()
         } else {
-            subscription.names.iter().filter_map(|n| self.delivery_of(set, subscription, n, false)).collect()
+            subscription
+                .names
+                .iter()
+                .filter_map(|n| self.delivery_of(set, subscription, n, false))
+                .collect()
         };
         if set.ty == ResourceType::Cluster {
             all.extend(self.leaving.values().flatten().map(|r| self.delivery(r)));
@@ -197,7 +281,10 @@ impl Session {
         name: &Str,
         holds_one: bool,
     ) -> Option<Delivery> {
-        let resource = set.by_name.get(name).or_else(|| self.target.set(set.ty).by_name.get(name));
+        let resource = set
+            .by_name
+            .get(name)
+            .or_else(|| self.target.set(set.ty).by_name.get(name));
         if resource.is_none() && holds_one && !is_referred_to(&self.target, set.ty, name) {
             return None;
         }
@@ -213,7 +300,9 @@ impl Session {
     ) -> Option<Delivery> {
         let rejected = subscription.rejected.get(name);
         let resource = match (resource, rejected) {
-            (Some(resource), Some(rejected)) if rejected.version == resource.version => rejected.good.as_ref(),
+            (Some(resource), Some(rejected)) if rejected.version == resource.version => {
+                rejected.good.as_ref()
+            }
             (resource, _) => resource,
         };
         match resource {
@@ -224,9 +313,18 @@ impl Session {
 
     fn delivery(&self, resource: &Arc<Resource>) -> Delivery {
         let cluster = (resource.ty == ResourceType::Endpoint)
-            .then(|| self.target.set(ResourceType::Cluster).by_name.get(&resource.name).map(|c| c.version))
+            .then(|| {
+                self.target
+                    .set(ResourceType::Cluster)
+                    .by_name
+                    .get(&resource.name)
+                    .map(|c| c.version)
+            })
             .flatten();
-        Delivery { resource: resource.clone(), cluster }
+        Delivery {
+            resource: resource.clone(),
+            cluster,
+        }
     }
 }
 
@@ -253,11 +351,21 @@ struct FalseValue {}
 /// The resource that says "known, and nothing in it" (dataplane-contract 3.6).
 fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
     let body = match ty {
-        ResourceType::Endpoint => EmptyAssignment { cluster_name: name.to_string() }.encode_to_vec(),
-        ResourceType::Route => {
-            EmptyRoutes { name: name.to_string(), validate_clusters: Some(FalseValue {}) }.encode_to_vec()
+        ResourceType::Endpoint => EmptyAssignment {
+            cluster_name: name.to_string(),
         }
+        .encode_to_vec(),
+        ResourceType::Route => EmptyRoutes {
+            name: name.to_string(),
+            validate_clusters: Some(FalseValue {}),
+        }
+        .encode_to_vec(),
         ResourceType::Cluster | ResourceType::Listener => return None,
     };
-    Some(Resource::new(ty, name.clone(), Bytes::from(body), Arc::from([])))
+    Some(Resource::new(
+        ty,
+        name.clone(),
+        Bytes::from(body),
+        Arc::from([]),
+    ))
 }

@@ -47,7 +47,8 @@ impl Gate {
     /// Everything that this subscription names was sent.
     pub(crate) fn endpoints_sent(&mut self, subscription: &Subscription) {
         let before = self.awaited.len();
-        self.awaited.retain(|name| !subscription.names.contains(name));
+        self.awaited
+            .retain(|name| !subscription.names.contains(name));
         if self.awaited.len() < before && !subscription.is_settled() {
             self.endpoints = subscription.sent_nonce;
         }
@@ -55,6 +56,7 @@ impl Gate {
 
     /// What is in no snapshot is not waited for.
     pub(crate) fn retain(&mut self, endpoints: &ResourceSet) {
-        self.awaited.retain(|name| endpoints.by_name.contains_key(name));
+        self.awaited
+            .retain(|name| endpoints.by_name.contains_key(name));
     }
 }

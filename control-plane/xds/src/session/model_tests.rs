@@ -34,7 +34,6 @@ struct Client {
     refused: BTreeSet<(ResourceType, Str, Version)>,
     /// Whether errors name the resource.
     names_culprits: bool,
-    answered: BTreeSet<(ResourceType, String)>,
     sends: usize,
 }
 
@@ -56,7 +55,6 @@ impl Client {
             nonces: BTreeSet::new(),
             refused: BTreeSet::new(),
             names_culprits,
-            answered: BTreeSet::new(),
             sends: 0,
         };
         client.open();
@@ -71,15 +69,21 @@ impl Client {
 
     fn reconnect(&mut self) {
         self.stream += 1;
-        self.session = Session::new(self.session.protocol(), self.stream, Arc::default(), self.snapshot.clone());
+        self.session = Session::new(
+            self.session.protocol(),
+            self.stream,
+            Arc::default(),
+            self.snapshot.clone(),
+        );
         self.pending.clear();
         self.refused.clear();
-        self.answered.clear();
         for held in &mut self.types {
             held.nonce.clear();
         }
-        let requested: Vec<ResourceType> =
-            ResourceType::ALL.into_iter().filter(|ty| self.types[ty.index()].requested).collect();
+        let requested: Vec<ResourceType> = ResourceType::ALL
+            .into_iter()
+            .filter(|ty| self.types[ty.index()].requested)
+            .collect();
         for ty in requested {
             if ty.is_wildcard() || !self.types[ty.index()].names.is_empty() {
                 self.first(ty);
@@ -97,23 +101,44 @@ impl Client {
             Protocol::Delta => Interest::Delta {
                 subscribe: names,
                 unsubscribe: vec![],
-                initial: held.resources.iter().map(|(n, (v, _))| (n.clone(), v.clone())).collect(),
+                initial: held
+                    .resources
+                    .iter()
+                    .map(|(n, (v, _))| (n.clone(), v.clone()))
+                    .collect(),
             },
-            Protocol::Sotw => Interest::Sotw { names, version: held.accepted.clone() },
+            Protocol::Sotw => Interest::Sotw {
+                names,
+                version: held.accepted.clone(),
+            },
         };
         self.request(ty, String::new(), None, interest);
     }
 
-    fn request(&mut self, ty: ResourceType, nonce: String, error: Option<String>, interest: Interest) {
-        if std::env::var_os("TRACE").is_some() { eprintln!("-> {ty:?} {nonce} {error:?} {interest:?}"); }
-        let actions = self.session.on_request(&Request { ty, nonce, error, interest });
+    fn request(
+        &mut self,
+        ty: ResourceType,
+        nonce: String,
+        error: Option<String>,
+        interest: Interest,
+    ) {
+        let actions = self.session.on_request(&Request {
+            ty,
+            nonce,
+            error,
+            interest,
+        });
         self.take(actions);
     }
 
     fn snapshot(&mut self, snapshot: &Arc<ProxySnapshot>) {
         self.snapshot = snapshot.clone();
         let current = |(ty, name, version): &(ResourceType, Str, Version)| {
-            snapshot.set(*ty).by_name.get(name).is_some_and(|r| r.version == *version)
+            snapshot
+                .set(*ty)
+                .by_name
+                .get(name)
+                .is_some_and(|r| r.version == *version)
         };
         self.refused.retain(current);
         let actions = self.session.on_snapshot(snapshot.clone());
@@ -122,14 +147,21 @@ impl Client {
 
     fn take(&mut self, actions: Vec<Action>) {
         for action in actions {
-            let Action::Send(response) = action else { panic!("closed") };
-            if std::env::var_os("TRACE").is_some() { eprintln!("<- {:?} {} {:?} -{:?}", response.ty, response.nonce, response.resources.iter().map(|d| (d.resource.name.to_string(), String::from_utf8_lossy(&d.resource.body).into_owned())).collect::<Vec<_>>(), response.removed); }
-            assert!(self.nonces.insert(response.nonce.clone()), "nonce {} twice", response.nonce);
+            let Action::Send(response) = action else {
+                panic!("closed")
+            };
+            assert!(
+                self.nonces.insert(response.nonce.clone()),
+                "nonce {} twice",
+                response.nonce
+            );
             for delivery in response.resources.iter() {
                 let r = &delivery.resource;
                 let key = (response.ty, r.name.clone(), r.version);
-                assert!(!self.refused.contains(&key), "{key:?} was refused and is sent again");
-                self.answered.insert((response.ty, r.name.to_string()));
+                assert!(
+                    !self.refused.contains(&key),
+                    "{key:?} was refused and is sent again"
+                );
             }
             self.sends += 1;
             self.pending.push_back(response);
@@ -138,7 +170,9 @@ impl Client {
 
     /// Processes the oldest response, answers it, and asks for what it needs next.
     fn deliver(&mut self) -> bool {
-        let Some(response) = self.pending.pop_front() else { return false };
+        let Some(response) = self.pending.pop_front() else {
+            return false;
+        };
         let ty = response.ty;
         self.types[ty.index()].nonce.clone_from(&response.nonce);
         let is_bad = |d: &&Delivery| d.resource.body.starts_with(b"bad");
@@ -151,22 +185,30 @@ impl Client {
             if !self.names_culprits {
                 return "cannot decode".to_owned();
             }
-            let list: Vec<String> = bad.iter().map(|d| format!("{}: no", d.resource.name)).collect();
+            let list: Vec<String> = bad
+                .iter()
+                .map(|d| format!("{}: no", d.resource.name))
+                .collect();
             let now = self.snapshot.set(ty).clone();
             let is_current = |d: &&Delivery| {
-                now.by_name.get(&d.resource.name).is_some_and(|r| r.version == d.resource.version)
+                now.by_name
+                    .get(&d.resource.name)
+                    .is_some_and(|r| r.version == d.resource.version)
             };
             let current = bad.iter().filter(is_current);
-            self.refused.extend(current.map(|d| (ty, d.resource.name.clone(), d.resource.version)));
+            self.refused
+                .extend(current.map(|d| (ty, d.resource.name.clone(), d.resource.version)));
             format!("Error adding/updating: {}", list.join(", "))
         });
         if error.is_none() {
             self.types[ty.index()].accepted = response.version.to_string();
         }
         let interest = match self.session.protocol() {
-            Protocol::Delta => {
-                Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial: BTreeMap::new() }
-            }
+            Protocol::Delta => Interest::Delta {
+                subscribe: vec![],
+                unsubscribe: vec![],
+                initial: BTreeMap::new(),
+            },
             Protocol::Sotw => Interest::Sotw {
                 names: self.types[ty.index()].names.iter().cloned().collect(),
                 version: self.types[ty.index()].accepted.clone(),
@@ -184,10 +226,18 @@ impl Client {
     fn apply(&mut self, response: &Response, bad: &[Delivery]) {
         let ty = response.ty;
         let is_whole = self.session.protocol() == Protocol::Sotw && ty.is_wildcard();
-        let sent: BTreeSet<&str> = response.resources.iter().map(|d| &*d.resource.name).collect();
+        let sent: BTreeSet<&str> = response
+            .resources
+            .iter()
+            .map(|d| &*d.resource.name)
+            .collect();
         let held = &mut self.types[ty.index()];
         let gone: Vec<String> = if is_whole {
-            held.resources.keys().filter(|n| !sent.contains(n.as_str())).cloned().collect()
+            held.resources
+                .keys()
+                .filter(|n| !sent.contains(n.as_str()))
+                .cloned()
+                .collect()
         } else {
             response.removed.iter().map(|n| n.to_string()).collect()
         };
@@ -199,7 +249,10 @@ impl Client {
             }
         }
         for delivery in response.resources.iter() {
-            if bad.iter().any(|b| b.resource.name == delivery.resource.name) {
+            if bad
+                .iter()
+                .any(|b| b.resource.name == delivery.resource.name)
+            {
                 continue;
             }
             let name = delivery.resource.name.to_string();
@@ -207,7 +260,9 @@ impl Client {
                 continue;
             }
             let body = String::from_utf8(delivery.resource.body.to_vec()).unwrap();
-            self.types[ty.index()].resources.insert(name.clone(), (delivery.version(), body.clone()));
+            self.types[ty.index()]
+                .resources
+                .insert(name.clone(), (delivery.version(), body.clone()));
             if ty == EDS {
                 self.usable.insert(name);
             }
@@ -230,8 +285,15 @@ impl Client {
         let wanted: BTreeSet<String> = if ty == EDS {
             self.types[CDS.index()].resources.keys().cloned().collect()
         } else {
-            let bodies = self.types[LDS.index()].resources.values().map(|(_, b)| b).chain(self.active.values());
-            bodies.flat_map(|b| references(b, "route")).map(str::to_owned).collect()
+            let bodies = self.types[LDS.index()]
+                .resources
+                .values()
+                .map(|(_, b)| b)
+                .chain(self.active.values());
+            bodies
+                .flat_map(|b| references(b, "route"))
+                .map(str::to_owned)
+                .collect()
         };
         let held = &mut self.types[ty.index()];
         held.resources.retain(|name, _| wanted.contains(name));
@@ -247,19 +309,22 @@ impl Client {
         if added.is_empty() && dropped.is_empty() {
             return;
         }
-        for name in &added {
-            self.answered.remove(&(ty, name.clone()));
-        }
         match self.session.protocol() {
             Protocol::Delta => {
-                let interest = Interest::Delta { subscribe: added, unsubscribe: dropped, initial: BTreeMap::new() };
+                let interest = Interest::Delta {
+                    subscribe: added,
+                    unsubscribe: dropped,
+                    initial: BTreeMap::new(),
+                };
                 self.request(ty, String::new(), None, interest);
             }
             Protocol::Sotw => {
                 // A request that crosses a response is stale; the next ACK repeats the names.
                 let last = self.types[ty.index()].nonce.clone();
-                let interest =
-                    Interest::Sotw { names: wanted.iter().cloned().collect(), version: self.types[ty.index()].accepted.clone() };
+                let interest = Interest::Sotw {
+                    names: wanted.iter().cloned().collect(),
+                    version: self.types[ty.index()].accepted.clone(),
+                };
                 if wanted.is_empty() {
                     self.types[ty.index()].requested = false;
                 }
@@ -297,19 +362,28 @@ impl Client {
             }
             if self.names_culprits {
                 for name in held.keys() {
-                    assert!(self.snapshot.set(ty).by_name.contains_key(name.as_str()), "{ty:?} {name} lives on");
+                    assert!(
+                        self.snapshot.set(ty).by_name.contains_key(name.as_str()),
+                        "{ty:?} {name} lives on"
+                    );
                 }
             }
         }
         for ty in [EDS, RDS] {
             for name in &self.types[ty.index()].names {
-                let got = self.types[ty.index()].resources.get(name).map(|(_, body)| body.as_bytes());
+                let got = self.types[ty.index()]
+                    .resources
+                    .get(name)
+                    .map(|(_, body)| body.as_bytes());
                 match self.snapshot.set(ty).by_name.get(name.as_str()) {
                     Some(r) if !r.body.starts_with(b"bad") && self.names_culprits => {
                         assert_eq!(got, Some(&*r.body), "{ty:?} {name}");
                     }
                     Some(_) => {}
-                    None => assert!(got.is_some() || !self.names_culprits, "{ty:?} {name} was never answered"),
+                    None => assert!(
+                        got.is_some() || !self.names_culprits,
+                        "{ty:?} {name} was never answered"
+                    ),
                 }
             }
         }
@@ -324,7 +398,10 @@ impl Client {
                 };
                 for cluster in references(body, "cluster") {
                     let known = self.types[CDS.index()].resources.contains_key(cluster);
-                    assert!(known && self.usable.contains(cluster), "{listener}: {route}: {cluster} cannot serve");
+                    assert!(
+                        known && self.usable.contains(cluster),
+                        "{listener}: {route}: {cluster} cannot serve"
+                    );
                 }
             }
         }
@@ -343,9 +420,20 @@ enum Event {
 /// A consistent world: routes use clusters, listeners use routes, every cluster has endpoints.
 fn consistent(allow_bad: bool) -> impl Strategy<Value = [Bodies; 4]> {
     let content = if allow_bad { 0u8..5 } else { 0u8..3 };
-    let text = |n: u8| if n >= 3 { format!("bad{n}") } else { format!("v{n}") };
-    let routes = prop::collection::btree_map(0u8..5, prop::collection::btree_set(0u8..6, 1..3), 0..5);
-    let listeners = prop::collection::btree_map(0u8..4, (any::<prop::sample::Index>(), content.clone()), 0..4);
+    let text = |n: u8| {
+        if n >= 3 {
+            format!("bad{n}")
+        } else {
+            format!("v{n}")
+        }
+    };
+    let routes =
+        prop::collection::btree_map(0u8..5, prop::collection::btree_set(0u8..6, 1..3), 0..5);
+    let listeners = prop::collection::btree_map(
+        0u8..4,
+        (any::<prop::sample::Index>(), content.clone()),
+        0..4,
+    );
     let contents = prop::collection::vec((content.clone(), content), 6);
     let extra = prop::collection::btree_set(0u8..6, 0..4);
     (routes, listeners, contents, extra).prop_map(move |(routes, listeners, contents, extra)| {
@@ -360,7 +448,10 @@ fn consistent(allow_bad: bool) -> impl Strategy<Value = [Bodies; 4]> {
             used.extend(clusters);
             let list: Vec<String> = clusters.iter().map(|c| format!("cluster:c{c}")).collect();
             sets[3].insert(format!("r{route}"), list.join(","));
-            sets[2].insert(format!("l{listener}"), format!("{},route:r{route}", text(content)));
+            sets[2].insert(
+                format!("l{listener}"),
+                format!("{},route:r{route}", text(content)),
+            );
         }
         for cluster in used {
             let (of_cluster, of_endpoints) = contents[usize::from(cluster)];
@@ -395,10 +486,15 @@ fn run(client: &mut Client, events: &[Event], mut check: impl FnMut(&Client)) {
             Event::Stale => {
                 let before = client.sends;
                 let interest = match client.session.protocol() {
-                    Protocol::Delta => {
-                        Interest::Delta { subscribe: vec![], unsubscribe: vec![], initial: BTreeMap::new() }
-                    }
-                    Protocol::Sotw => Interest::Sotw { names: vec!["nonsense".into()], version: String::new() },
+                    Protocol::Delta => Interest::Delta {
+                        subscribe: vec![],
+                        unsubscribe: vec![],
+                        initial: BTreeMap::new(),
+                    },
+                    Protocol::Sotw => Interest::Sotw {
+                        names: vec!["nonsense".into()],
+                        version: String::new(),
+                    },
                 };
                 client.request(CDS, "dead-beef".into(), None, interest);
                 assert_eq!(client.sends, before, "a stale nonce was answered");
@@ -417,7 +513,7 @@ fn protocols() -> impl Strategy<Value = Protocol> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(6000))]
 
     /// Whatever the order of events, in the end the client has what the snapshot says; and then nothing more is sent.
     #[test]
@@ -480,5 +576,72 @@ proptest! {
         client.settle(true);
         client.assert_serving();
         client.assert_converged();
+    }
+}
+
+/// What a stranger may send.
+fn any_request() -> impl Strategy<Value = Request> {
+    let ty = prop::sample::select(ResourceType::ALL.to_vec());
+    let name = || {
+        prop_oneof![
+            Just("*".to_owned()),
+            Just(String::new()),
+            (0u8..6).prop_map(|n| format!("c{n}"))
+        ]
+    };
+    let names = move || prop::collection::vec(name(), 0..4);
+    let held = prop::collection::btree_map(name(), "[0-9a-f]{0,4}", 0..3);
+    let nonce = prop_oneof![2 => Just(String::new()), 5 => (0u8..20).prop_map(|n| format!("0-{n:x}")), 1 => ".{0,4}"];
+    let error = prop::option::of(prop_oneof![
+        Just(String::new()),
+        Just("c1: no".to_owned()),
+        Just("no".to_owned())
+    ]);
+    (ty, nonce, error, names(), names(), held).prop_map(
+        |(ty, nonce, error, subscribe, unsubscribe, initial)| Request {
+            ty,
+            nonce,
+            error,
+            interest: Interest::Delta {
+                subscribe,
+                unsubscribe,
+                initial,
+            },
+        },
+    )
+}
+
+proptest! {
+    /// Whatever is sent, the session lives on, and every name that is subscribed to is answered.
+    #[test]
+    fn a_stranger_does_no_harm(
+        protocol in protocols(),
+        world in consistent(true),
+        events in prop::collection::vec((any_request(), prop::option::of(consistent(true))), 0..40),
+    ) {
+        let mut session = Session::new(protocol, 0, Arc::default(), snapshot_of(1, &world));
+        for (mut request, next) in events {
+            let Interest::Delta { subscribe, unsubscribe, .. } = request.interest.clone() else { unreachable!() };
+            if protocol == Protocol::Sotw {
+                request.interest = Interest::Sotw { names: subscribe.clone(), version: String::new() };
+            }
+            let actions = session.on_request(&request);
+            if protocol == Protocol::Delta && request.ty == EDS {
+                let sent = |name: &str| actions.iter().any(|a| match a {
+                    Action::Send(r) => r.ty == EDS && r.resources.iter().any(|d| &*d.resource.name == name),
+                    Action::Close(..) => false,
+                });
+                let Interest::Delta { initial, .. } = &request.interest else { unreachable!() };
+                for name in subscribe.iter().filter(|n| *n != "*" && !unsubscribe.contains(n) && !initial.contains_key(*n)) {
+                    prop_assert!(sent(name), "{name} was not answered");
+                }
+            }
+            if let Some(next) = next {
+                session.on_snapshot(snapshot_of(2, &next));
+            }
+            for _ in 0..3 {
+                session.release();
+            }
+        }
     }
 }

@@ -1,0 +1,374 @@
+//! The protocol's cases, one by one.
+
+use super::*;
+use crate::fixture::snapshot;
+
+const CDS: ResourceType = ResourceType::Cluster;
+const EDS: ResourceType = ResourceType::Endpoint;
+const LDS: ResourceType = ResourceType::Listener;
+const RDS: ResourceType = ResourceType::Route;
+
+fn session(protocol: Protocol, snapshot: Arc<ProxySnapshot>) -> Session {
+    Session::new(protocol, 7, Arc::default(), snapshot)
+}
+
+fn world() -> Arc<ProxySnapshot> {
+    snapshot("a=1 b=1", "a=1 b=1", "l=route:r", "r=cluster:a")
+}
+
+fn words(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| (*n).to_owned()).collect()
+}
+
+fn delta(
+    ty: ResourceType,
+    subscribe: &[&str],
+    unsubscribe: &[&str],
+    initial: &[(&str, &str)],
+) -> Request {
+    let initial = initial
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect();
+    let interest = Interest::Delta {
+        subscribe: words(subscribe),
+        unsubscribe: words(unsubscribe),
+        initial,
+    };
+    Request {
+        ty,
+        nonce: String::new(),
+        error: None,
+        interest,
+    }
+}
+
+fn sotw(ty: ResourceType, names: &[&str], nonce: &str) -> Request {
+    let interest = Interest::Sotw {
+        names: words(names),
+        version: String::new(),
+    };
+    Request {
+        ty,
+        nonce: nonce.into(),
+        error: None,
+        interest,
+    }
+}
+
+fn answer(request: Request, nonce: &str, error: Option<&str>) -> Request {
+    Request {
+        nonce: nonce.into(),
+        error: error.map(str::to_owned),
+        ..request
+    }
+}
+
+/// `CDS a b -c`: the type, what is sent, what is removed.
+fn show(actions: &[Action]) -> Vec<String> {
+    let one = |action: &Action| match action {
+        Action::Close(code, _) => format!("close {code:?}"),
+        Action::Send(r) => {
+            let sent = r.resources.iter().map(|d| format!(" {}", d.resource.name));
+            let removed = r.removed.iter().map(|n| format!(" -{n}"));
+            format!(
+                "{}{}",
+                r.ty.short(),
+                sent.chain(removed).collect::<String>()
+            )
+        }
+    };
+    actions.iter().map(one).collect()
+}
+
+fn nonces(actions: &[Action]) -> Vec<String> {
+    let nonce = |a: &Action| match a {
+        Action::Send(r) => Some(r.nonce.clone()),
+        Action::Close(..) => None,
+    };
+    actions.iter().filter_map(nonce).collect()
+}
+
+/// A delta session that has everything and accepted it.
+fn synced() -> Session {
+    let mut s = session(Protocol::Delta, world());
+    for (ty, names) in [
+        (CDS, vec![]),
+        (EDS, vec!["a", "b"]),
+        (LDS, vec![]),
+        (RDS, vec!["r"]),
+    ] {
+        let actions = s.on_request(&delta(ty, &names, &[], &[]));
+        assert!(
+            s.on_request(&answer(
+                delta(ty, &[], &[], &[]),
+                &nonces(&actions)[0],
+                None
+            ))
+            .is_empty()
+        );
+    }
+    s
+}
+
+#[test]
+fn first_requests_of_delta() {
+    let empty = snapshot("", "", "", "");
+    for (what, world, request, want) in [
+        (
+            "legacy wildcard",
+            world(),
+            delta(CDS, &[], &[], &[]),
+            "CDS a b",
+        ),
+        ("wildcard", world(), delta(CDS, &["*"], &[], &[]), "CDS a b"),
+        (
+            "nothing to send",
+            empty.clone(),
+            delta(CDS, &[], &[], &[]),
+            "CDS",
+        ),
+        (
+            "subscribe to nothing",
+            world(),
+            delta(LDS, &["*"], &["*"], &[]),
+            "LDS",
+        ),
+        (
+            "by name",
+            world(),
+            delta(CDS, &["b", "x"], &[], &[]),
+            "CDS b -x",
+        ),
+        (
+            "never a wildcard",
+            world(),
+            delta(EDS, &["*"], &[], &[]),
+            "",
+        ),
+        (
+            "known and unknown",
+            world(),
+            delta(EDS, &["b", "x"], &[], &[]),
+            "EDS b x",
+        ),
+        (
+            "unknown route",
+            empty,
+            delta(RDS, &["x"], &[], &[]),
+            "RDS x",
+        ),
+        (
+            "gone while away",
+            world(),
+            delta(LDS, &[], &[], &[("gone", "1")]),
+            "LDS l -gone",
+        ),
+    ] {
+        let got = show(&session(Protocol::Delta, world).on_request(&request));
+        assert_eq!(got.join("|"), want, "{what}");
+    }
+}
+
+#[test]
+fn first_requests_of_sotw() {
+    for (what, request, want) in [
+        ("legacy wildcard", sotw(CDS, &[], ""), "CDS a b"),
+        ("by name", sotw(LDS, &["l", "x"], ""), "LDS l"),
+        ("unsubscribed", sotw(EDS, &[], ""), ""),
+        ("unknown", sotw(RDS, &["r", "x"], ""), "RDS r x"),
+    ] {
+        assert_eq!(
+            show(&session(Protocol::Sotw, world()).on_request(&request)).join("|"),
+            want,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn empty_resources_are_what_envoy_expects() {
+    let mut s = session(Protocol::Delta, snapshot("", "", "", ""));
+    let body = |actions: &[Action]| match &actions[0] {
+        Action::Send(r) => r.resources[0].resource.body.clone(),
+        Action::Close(..) => panic!("closed"),
+    };
+    assert_eq!(
+        &body(&s.on_request(&delta(EDS, &["x"], &[], &[])))[..],
+        b"\x0a\x01x"
+    );
+    assert_eq!(
+        &body(&s.on_request(&delta(RDS, &["x"], &[], &[])))[..],
+        b"\x0a\x01x\x3a\x00"
+    );
+}
+
+#[test]
+fn later_requests_get_only_what_they_ask_for() {
+    let mut s = synced();
+    for (what, request, want) in [
+        ("an added name", delta(EDS, &["x"], &[], &[]), "EDS x"),
+        ("a name again", delta(EDS, &["a"], &[], &[]), "EDS a"),
+        ("a dropped name", delta(EDS, &[], &["x"], &[]), ""),
+        (
+            "a stale nonce with a name",
+            answer(delta(EDS, &["y"], &[], &[]), "6-1", None),
+            "EDS y",
+        ),
+        (
+            "clusters again force endpoints",
+            delta(CDS, &["*"], &[], &[]),
+            "CDS a b|EDS a b",
+        ),
+    ] {
+        assert_eq!(show(&s.on_request(&request)).join("|"), want, "{what}");
+    }
+
+    let mut s = session(Protocol::Sotw, world());
+    let first = nonces(&s.on_request(&sotw(EDS, &["a"], "")));
+    assert!(
+        s.on_request(&sotw(EDS, &["a", "b"], "6-1")).is_empty(),
+        "a stale nonce"
+    );
+    assert_eq!(
+        show(&s.on_request(&sotw(EDS, &["a", "b"], &first[0]))),
+        ["EDS b"]
+    );
+}
+
+#[test]
+fn a_changed_cluster_gets_its_endpoints_again() {
+    // Envoy warms the changed cluster and waits for endpoints (envoy#13009).
+    let mut s = synced();
+    let next = snapshot("a=2 b=1", "a=1 b=1", "l=route:r", "r=cluster:a");
+    assert_eq!(show(&s.on_snapshot(next.clone())), ["CDS a", "EDS a"]);
+
+    // The stream breaks in between: the client holds the new cluster and the endpoints that came with the old one.
+    let version = |set: &ResourceSet, name: &str| set.by_name[name].version.to_string();
+    let (clusters, endpoints) = (next.set(CDS), next.set(EDS));
+    let old = format!(
+        "{}.{}",
+        version(endpoints, "a"),
+        version(world().set(CDS), "a")
+    );
+    let current = format!("{}.{}", version(endpoints, "b"), version(clusters, "b"));
+    let (a, b) = (version(clusters, "a"), version(clusters, "b"));
+    let mut s = session(Protocol::Delta, next);
+    assert_eq!(
+        show(&s.on_request(&delta(CDS, &[], &[], &[("a", &a), ("b", &b)]))),
+        ["CDS"]
+    );
+    assert_eq!(
+        show(&s.on_request(&delta(
+            EDS,
+            &["a", "b"],
+            &[],
+            &[("a", &old), ("b", &current)]
+        ))),
+        ["EDS a"]
+    );
+}
+
+#[test]
+fn new_clusters_are_warm_before_routes_use_them_and_old_ones_leave_last() {
+    let mut s = synced();
+    let next = snapshot("b=1 c=1", "b=1 c=1", "l=route:r", "r=cluster:c");
+    let push = s.on_snapshot(next);
+    assert_eq!(show(&push), ["CDS c"], "the route waits");
+    assert!(s.is_waiting());
+    assert!(
+        s.on_request(&answer(delta(CDS, &[], &[], &[]), &nonces(&push)[0], None))
+            .is_empty()
+    );
+    let endpoints = s.on_request(&delta(EDS, &["c"], &[], &[]));
+    assert_eq!(show(&endpoints), ["EDS c"]);
+    let routes = s.on_request(&answer(
+        delta(EDS, &[], &[], &[]),
+        &nonces(&endpoints)[0],
+        None,
+    ));
+    assert_eq!(show(&routes), ["RDS r"]);
+    let last = s.on_request(&answer(
+        delta(RDS, &[], &[], &[]),
+        &nonces(&routes)[0],
+        None,
+    ));
+    assert_eq!(show(&last), ["CDS -a"]);
+    assert!(!s.is_waiting());
+}
+
+#[test]
+fn sotw_keeps_old_clusters_in_the_list_until_routes_left_them() {
+    let mut s = session(Protocol::Sotw, world());
+    for (ty, names) in [
+        (CDS, vec![]),
+        (EDS, vec!["a", "b"]),
+        (LDS, vec![]),
+        (RDS, vec!["r"]),
+    ] {
+        let nonce = nonces(&s.on_request(&sotw(ty, &names, ""))).remove(0);
+        assert!(s.on_request(&sotw(ty, &names, &nonce)).is_empty());
+    }
+    let push = s.on_snapshot(snapshot("b=1", "b=1", "l=route:r", "r=cluster:b"));
+    assert_eq!(show(&push), ["CDS b a", "RDS r"]);
+    assert_eq!(
+        show(&s.on_request(&sotw(RDS, &["r"], &nonces(&push)[1]))),
+        ["CDS b"]
+    );
+}
+
+#[test]
+fn a_refused_version_is_not_sent_again() {
+    let mut s = synced();
+    let push = s.on_snapshot(snapshot("a=bad b=2", "a=1 b=1", "l=route:r", "r=cluster:a"));
+    assert_eq!(show(&push), ["CDS a b", "EDS a b"]);
+    let nack = answer(
+        delta(CDS, &[], &[], &[]),
+        &nonces(&push)[0],
+        Some("Error adding/updating cluster(s) a: no"),
+    );
+    assert!(s.on_request(&nack).is_empty());
+    let subscription = s.subscription(CDS).unwrap();
+    assert_eq!(
+        subscription.rejected().map(|n| &**n).collect::<Vec<_>>(),
+        ["a"]
+    );
+    assert!(subscription.report.error.is_some());
+    let others = s.on_snapshot(snapshot("a=bad b=3", "a=1 b=1", "l=route:r", "r=cluster:a"));
+    assert_eq!(show(&others), ["CDS b", "EDS b"]);
+    let mended = s.on_snapshot(snapshot("a=3 b=3", "a=1 b=1", "l=route:r", "r=cluster:a"));
+    assert_eq!(show(&mended), ["CDS a", "EDS a"]);
+    s.on_request(&answer(
+        delta(CDS, &[], &[], &[]),
+        &nonces(&mended)[0],
+        None,
+    ));
+    assert_eq!(s.subscription(CDS).unwrap().rejected().count(), 0);
+}
+
+#[test]
+fn a_response_that_is_refused_as_a_whole_is_tried_again_when_a_part_changed() {
+    let mut s = session(Protocol::Delta, world());
+    let first = s.on_request(&delta(CDS, &[], &[], &[]));
+    s.on_request(&answer(
+        delta(CDS, &[], &[], &[]),
+        &nonces(&first)[0],
+        Some("cannot be decoded"),
+    ));
+    assert_eq!(
+        show(&s.on_snapshot(snapshot("a=1 b=1 c=1", "", "", ""))),
+        ["CDS c"]
+    );
+    assert_eq!(
+        show(&s.on_snapshot(snapshot("a=2 b=1 c=1", "", "", ""))),
+        ["CDS a b"]
+    );
+}
+
+#[test]
+fn too_many_names_close_the_stream() {
+    let names: Vec<String> = (0..=MAX_NAMES).map(|n| n.to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let got = session(Protocol::Delta, world()).on_request(&delta(EDS, &names, &[], &[]));
+    assert_eq!(show(&got), ["close ResourceExhausted"]);
+}

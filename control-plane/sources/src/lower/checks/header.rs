@@ -76,7 +76,13 @@ mod tests {
 
     #[test]
     fn names_are_tokens() {
-        for (name, good) in [("x-y", true), ("X_1.2", true), ("", false), ("a b", false), ("a:b", false)] {
+        for (name, good) in [
+            ("x-y", true),
+            ("X_1.2", true),
+            ("", false),
+            ("a b", false),
+            ("a:b", false),
+        ] {
             assert_eq!(header_name(name).is_ok(), good, "{name}");
         }
     }

@@ -24,7 +24,10 @@ pub(in crate::lower) fn regex(pattern: &str) -> Result<(), String> {
             let text = error.to_string();
             // The engine draws a picture over several lines; the last one says what is wrong.
             let why = text.lines().last().unwrap_or("").trim();
-            Err(complaint(pattern, why.strip_prefix("error: ").unwrap_or(why)))
+            Err(complaint(
+                pattern,
+                why.strip_prefix("error: ").unwrap_or(why),
+            ))
         }
     }
 }
@@ -172,7 +175,9 @@ fn group(text: &str, out: &mut String) -> Result<usize, String> {
         out.push('(');
         return Ok(1);
     };
-    if inner.starts_with("P<") || (inner.starts_with('<') && !inner.starts_with("<=") && !inner.starts_with("<!")) {
+    if inner.starts_with("P<")
+        || (inner.starts_with('<') && !inner.starts_with("<=") && !inner.starts_with("<!"))
+    {
         out.push_str("(?");
         return Ok(2);
     }
@@ -225,7 +230,12 @@ mod tests {
             (r"a\", false),
             ("", false),
         ] {
-            assert_eq!(regex(pattern).is_ok(), good, "{pattern} {:?}", regex(pattern));
+            assert_eq!(
+                regex(pattern).is_ok(),
+                good,
+                "{pattern} {:?}",
+                regex(pattern)
+            );
         }
         assert!(regex(&"a".repeat(1025)).is_err());
     }

@@ -28,13 +28,22 @@ pub(in crate::lower) fn lower(
     out
 }
 
-fn lower_tcp(tcp: &api::TcpSettings, path: &str, out: &mut ConnectionPool, findings: &mut Findings) {
-    out.max_connections = findings.not_negative(format!("{path}.maxConnections"), tcp.max_connections);
+fn lower_tcp(
+    tcp: &api::TcpSettings,
+    path: &str,
+    out: &mut ConnectionPool,
+    findings: &mut Findings,
+) {
+    out.max_connections =
+        findings.not_negative(format!("{path}.maxConnections"), tcp.max_connections);
     out.connect_timeout = findings.duration(format!("{path}.connectTimeout"), tcp.connect_timeout);
-    out.max_connection_duration =
-        findings.duration(format!("{path}.maxConnectionDuration"), tcp.max_connection_duration);
+    out.max_connection_duration = findings.duration(
+        format!("{path}.maxConnectionDuration"),
+        tcp.max_connection_duration,
+    );
     // Zero turns the timeout off.
-    out.tcp_idle_timeout = findings.duration_or_zero(format!("{path}.idleTimeout"), tcp.idle_timeout);
+    out.tcp_idle_timeout =
+        findings.duration_or_zero(format!("{path}.idleTimeout"), tcp.idle_timeout);
     out.tcp_keepalive = tcp
         .tcp_keepalive
         .as_ref()
@@ -54,19 +63,27 @@ pub(in crate::lower) fn lower_keepalive(
     }
 }
 
-fn lower_http(http: &api::HttpSettings, path: &str, out: &mut ConnectionPool, findings: &mut Findings) {
+fn lower_http(
+    http: &api::HttpSettings,
+    path: &str,
+    out: &mut ConnectionPool,
+    findings: &mut Findings,
+) {
     out.http1_max_pending_requests = findings.not_negative(
         format!("{path}.http1MaxPendingRequests"),
         http.http1_max_pending_requests,
     );
-    out.http2_max_requests = findings.not_negative(format!("{path}.http2MaxRequests"), http.http2_max_requests);
+    out.http2_max_requests =
+        findings.not_negative(format!("{path}.http2MaxRequests"), http.http2_max_requests);
     out.max_requests_per_connection = findings.not_negative(
         format!("{path}.maxRequestsPerConnection"),
         http.max_requests_per_connection,
     );
     out.max_retries = findings.not_negative(format!("{path}.maxRetries"), http.max_retries);
-    out.max_concurrent_streams =
-        findings.not_negative(format!("{path}.maxConcurrentStreams"), http.max_concurrent_streams);
+    out.max_concurrent_streams = findings.not_negative(
+        format!("{path}.maxConcurrentStreams"),
+        http.max_concurrent_streams,
+    );
     out.http_idle_timeout = findings.duration(format!("{path}.idleTimeout"), http.idle_timeout);
     out.h2_upgrade = match http.h2_upgrade_policy {
         api::H2UpgradePolicy::Default => None,
@@ -80,7 +97,10 @@ fn lower_http(http: &api::HttpSettings, path: &str, out: &mut ConnectionPool, fi
     }
     out.http2_keepalive = http.http2_keep_alive.as_ref().map(|keepalive| {
         let path = format!("{path}.http2KeepAlive");
-        for (field, value) in [("interval", keepalive.interval), ("timeout", keepalive.timeout)] {
+        for (field, value) in [
+            ("interval", keepalive.interval),
+            ("timeout", keepalive.timeout),
+        ] {
             if value.is_none() {
                 findings.error(format!("{path}.{field}"), format!("the {field} is missing"));
             }

@@ -2,7 +2,9 @@
 
 use meltemi_api::destination_rule as api;
 use meltemi_model::Str;
-use meltemi_model::traffic::{Algorithm, ConsistentHash, HashKey, LoadBalancer, LocalityLb, Ring, Warmup};
+use meltemi_model::traffic::{
+    Algorithm, ConsistentHash, HashKey, LoadBalancer, LocalityLb, Ring, Warmup,
+};
 
 use crate::lower::checks;
 use crate::lower::findings::Findings;
@@ -14,20 +16,29 @@ const MAX_MAGLEV: u64 = 5_000_011;
 const MAX_RING: u64 = 8_388_608;
 
 /// Istio 1.31: `validateLoadBalancer`.
-pub(super) fn lower(lb: &api::LoadBalancerSettings, path: &str, findings: &mut Findings) -> LoadBalancer {
+pub(super) fn lower(
+    lb: &api::LoadBalancerSettings,
+    path: &str,
+    findings: &mut Findings,
+) -> LoadBalancer {
     if lb.backend_utilization.is_some() {
         findings.not_supported_yet(format!("{path}.backendUtilization"));
     }
     if lb.zone_aware_lb_setting.is_some() {
         findings.not_supported_yet(format!("{path}.zoneAwareLbSetting"));
         if lb.locality_lb_setting.is_some() {
-            findings.error(path, "localityLbSetting and zoneAwareLbSetting exclude each other");
+            findings.error(
+                path,
+                "localityLbSetting and zoneAwareLbSetting exclude each other",
+            );
         }
     }
     let algorithm = match (lb.simple, &lb.consistent_hash) {
         (_, Some(hash)) => {
             let path = format!("{path}.consistentHash");
-            Some(Algorithm::ConsistentHash(consistent_hash(hash, &path, findings)))
+            Some(Algorithm::ConsistentHash(consistent_hash(
+                hash, &path, findings,
+            )))
         }
         (Some(simple), None) => Some(match simple {
             api::SimpleLb::Unspecified | api::SimpleLb::LeastConn | api::SimpleLb::LeastRequest => {
@@ -49,7 +60,11 @@ pub(super) fn lower(lb: &api::LoadBalancerSettings, path: &str, findings: &mut F
     }
 }
 
-fn consistent_hash(hash: &api::ConsistentHash, path: &str, findings: &mut Findings) -> ConsistentHash {
+fn consistent_hash(
+    hash: &api::ConsistentHash,
+    path: &str,
+    findings: &mut Findings,
+) -> ConsistentHash {
     let ring = match (&hash.ring_hash, &hash.maglev) {
         (_, Some(maglev)) => {
             if maglev.table_size > 0 {
@@ -61,13 +76,17 @@ fn consistent_hash(hash: &api::ConsistentHash, path: &str, findings: &mut Findin
         (None, None) => Ring::RingHash(Some(hash.minimum_ring_size).filter(|size| *size > 0)),
     };
     if hash.minimum_ring_size > 0 && (hash.ring_hash.is_some() || hash.maglev.is_some()) {
-        let message = "minimumRingSize is the old form of ringHash; keep only one of ringHash and maglev";
+        let message =
+            "minimumRingSize is the old form of ringHash; keep only one of ringHash and maglev";
         findings.error(format!("{path}.minimumRingSize"), message);
     }
     if let Ring::RingHash(Some(size)) = ring
         && size > MAX_RING
     {
-        findings.error(path, format!("a ring of {size} entries is too large; write at most {MAX_RING}"));
+        findings.error(
+            path,
+            format!("a ring of {size} entries is too large; write at most {MAX_RING}"),
+        );
     }
     ConsistentHash {
         key: hash_key(hash, path, findings),
@@ -85,7 +104,10 @@ fn maglev_size(size: u64, path: &str, findings: &mut Findings) {
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1 && (2..).take_while(|d| d * d <= number).all(|d| !number.is_multiple_of(d))
+    number > 1
+        && (2..)
+            .take_while(|d| d * d <= number)
+            .all(|d| !number.is_multiple_of(d))
 }
 
 fn hash_key(hash: &api::ConsistentHash, path: &str, findings: &mut Findings) -> HashKey {
@@ -98,7 +120,10 @@ fn hash_key(hash: &api::ConsistentHash, path: &str, findings: &mut Findings) -> 
     }
     if let Some(name) = &hash.http_query_parameter_name {
         if name.is_empty() {
-            findings.error(format!("{path}.httpQueryParameterName"), "the name is empty");
+            findings.error(
+                format!("{path}.httpQueryParameterName"),
+                "the name is empty",
+            );
         }
         return HashKey::QueryParameter(name.as_str().into());
     }
@@ -118,9 +143,15 @@ fn cookie_key(cookie: &api::HttpCookie, path: &str, findings: &mut Findings) -> 
         if attribute.name.is_empty() {
             findings.error(at, "the attribute needs a name");
         } else if attributes.iter().any(|(name, _)| **name == *attribute.name) {
-            findings.error(at, format!("the attribute {:?} is there twice", attribute.name));
+            findings.error(
+                at,
+                format!("the attribute {:?} is there twice", attribute.name),
+            );
         }
-        attributes.push((attribute.name.as_str().into(), attribute.value.as_str().into()));
+        attributes.push((
+            attribute.name.as_str().into(),
+            attribute.value.as_str().into(),
+        ));
     }
     HashKey::Cookie {
         name: cookie.name.as_str().into(),
@@ -132,7 +163,10 @@ fn cookie_key(cookie: &api::HttpCookie, path: &str, findings: &mut Findings) -> 
 
 fn warmup(lb: &api::LoadBalancerSettings, path: &str, findings: &mut Findings) -> Option<Warmup> {
     let Some(warmup) = &lb.warmup else {
-        let duration = findings.duration(format!("{path}.warmupDurationSecs"), lb.warmup_duration_secs)?;
+        let duration = findings.duration(
+            format!("{path}.warmupDurationSecs"),
+            lb.warmup_duration_secs,
+        )?;
         return Some(Warmup {
             duration,
             minimum_percent_millis: None,
@@ -145,7 +179,10 @@ fn warmup(lb: &api::LoadBalancerSettings, path: &str, findings: &mut Findings) -
     }
     let minimum = warmup.minimum_percent;
     if minimum.is_some_and(|p| !(0.0..=100.0).contains(&p)) {
-        findings.error(format!("{path}.minimumPercent"), "write a percentage from 0 to 100");
+        findings.error(
+            format!("{path}.minimumPercent"),
+            "write a percentage from 0 to 100",
+        );
     }
     if warmup.aggression.is_some_and(|a| a.is_nan() || a <= 0.0) {
         findings.error(format!("{path}.aggression"), "write a number above 0");
@@ -170,9 +207,17 @@ pub(in crate::lower) fn locality(
     findings: &mut Findings,
 ) -> LocalityLb {
     if !lb.distribute.is_empty() && !lb.failover.is_empty() {
-        findings.error(path, "distribute and failover exclude each other; keep only one of them");
+        findings.error(
+            path,
+            "distribute and failover exclude each other; keep only one of them",
+        );
     }
-    if !lb.failover.is_empty() && lb.failover_priority.iter().any(|l| TOPOLOGY.contains(&l.as_str())) {
+    if !lb.failover.is_empty()
+        && lb
+            .failover_priority
+            .iter()
+            .any(|l| TOPOLOGY.contains(&l.as_str()))
+    {
         let message = "failover and topology labels in failoverPriority exclude each other";
         findings.error(format!("{path}.failoverPriority"), message);
     }
@@ -184,16 +229,25 @@ pub(in crate::lower) fn locality(
         }
         let total: u64 = from.to.values().map(|weight| u64::from(*weight)).sum();
         if from.to.values().any(|weight| *weight == 0) {
-            findings.error(format!("{path}.to"), "a weight is 1 to 100; leave out a locality that gets nothing");
+            findings.error(
+                format!("{path}.to"),
+                "a weight is 1 to 100; leave out a locality that gets nothing",
+            );
         } else if total != 100 {
-            findings.warning(format!("{path}.to"), format!("the weights make {total} together, not 100"));
+            findings.warning(
+                format!("{path}.to"),
+                format!("the weights make {total} together, not 100"),
+            );
         }
     }
     for (i, failover) in lb.failover.iter().enumerate() {
         let path = format!("{path}.failover[{i}]");
         let regions = [&failover.from, &failover.to];
         if failover.from == failover.to || regions.iter().any(|r| r.contains(['/', '*'])) {
-            findings.warning(path, "from and to are two different regions, without zones and wildcards");
+            findings.warning(
+                path,
+                "from and to are two different regions, without zones and wildcards",
+            );
         }
     }
     LocalityLb {
@@ -202,7 +256,9 @@ pub(in crate::lower) fn locality(
             .distribute
             .iter()
             .map(|d| {
-                let to = d.to.iter().map(|(to, weight)| (Str::from(to.as_str()), *weight));
+                let to =
+                    d.to.iter()
+                        .map(|(to, weight)| (Str::from(to.as_str()), *weight));
                 (Str::from(d.from.as_str()), to.collect())
             })
             .collect(),
@@ -211,7 +267,11 @@ pub(in crate::lower) fn locality(
             .iter()
             .map(|f| (f.from.as_str().into(), f.to.as_str().into()))
             .collect(),
-        failover_priority: lb.failover_priority.iter().map(|l| l.as_str().into()).collect(),
+        failover_priority: lb
+            .failover_priority
+            .iter()
+            .map(|l| l.as_str().into())
+            .collect(),
     }
 }
 

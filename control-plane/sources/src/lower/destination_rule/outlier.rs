@@ -28,7 +28,10 @@ pub(in crate::lower) fn lower(
     for (i, code) in codes.iter().enumerate() {
         if !(100..=599).contains(code) {
             let message = format!("{code} is not an HTTP status");
-            findings.error(format!("{path}.outlierDetectionHttpErrorCodes[{i}]"), message);
+            findings.error(
+                format!("{path}.outlierDetectionHttpErrorCodes[{i}]"),
+                message,
+            );
         }
     }
     OutlierDetection {
@@ -37,16 +40,30 @@ pub(in crate::lower) fn lower(
         consecutive_gateway_errors: outlier.consecutive_gateway_errors,
         consecutive_5xx_errors: outlier.consecutive_5xx_errors,
         interval: findings.duration(format!("{path}.interval"), outlier.interval),
-        base_ejection_time: findings.duration(format!("{path}.baseEjectionTime"), outlier.base_ejection_time),
-        max_ejection_percent: percent(format!("{path}.maxEjectionPercent"), outlier.max_ejection_percent, findings),
-        min_health_percent: percent(format!("{path}.minHealthPercent"), outlier.min_health_percent, findings),
+        base_ejection_time: findings.duration(
+            format!("{path}.baseEjectionTime"),
+            outlier.base_ejection_time,
+        ),
+        max_ejection_percent: percent(
+            format!("{path}.maxEjectionPercent"),
+            outlier.max_ejection_percent,
+            findings,
+        ),
+        min_health_percent: percent(
+            format!("{path}.minHealthPercent"),
+            outlier.min_health_percent,
+            findings,
+        ),
         http_error_codes: codes.iter().map(|code| code.to_string().into()).collect(),
     }
 }
 
 fn percent(path: String, value: i32, findings: &mut Findings) -> i32 {
     if !(0..=100).contains(&value) {
-        findings.error(path, format!("{value} is not a percentage; write one from 0 to 100"));
+        findings.error(
+            path,
+            format!("{value} is not a percentage; write one from 0 to 100"),
+        );
     }
     value
 }

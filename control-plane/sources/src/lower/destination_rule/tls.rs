@@ -6,7 +6,11 @@ use meltemi_model::traffic::{ClientTls, TlsMode};
 use crate::lower::findings::Findings;
 
 /// Istio 1.31: `ValidateTLS`.
-pub(super) fn lower(tls: &api::ClientTlsSettings, path: &str, findings: &mut Findings) -> ClientTls {
+pub(super) fn lower(
+    tls: &api::ClientTlsSettings,
+    path: &str,
+    findings: &mut Findings,
+) -> ClientTls {
     let mode = match tls.mode {
         api::ClientTlsMode::Disable => TlsMode::Disable,
         api::ClientTlsMode::Simple => TlsMode::Simple,
@@ -20,10 +24,16 @@ pub(super) fn lower(tls: &api::ClientTlsSettings, path: &str, findings: &mut Fin
         let message = "insecureSkipVerify and what would be verified (caCertificates, subjectAltNames) exclude each other";
         findings.warning(format!("{path}.insecureSkipVerify"), message);
     }
-    let files = [&tls.client_certificate, &tls.private_key, &tls.ca_certificates, &tls.ca_crl];
+    let files = [
+        &tls.client_certificate,
+        &tls.private_key,
+        &tls.ca_certificates,
+        &tls.ca_crl,
+    ];
     if originates && !tls.credential_name.is_empty() {
         if files.iter().any(|file| !file.is_empty()) {
-            let message = "credentialName and certificate files exclude each other; keep only one of them";
+            let message =
+                "credentialName and certificate files exclude each other; keep only one of them";
             findings.warning(format!("{path}.credentialName"), message);
         }
     } else if mode == TlsMode::Mutual {
@@ -41,7 +51,11 @@ pub(super) fn lower(tls: &api::ClientTlsSettings, path: &str, findings: &mut Fin
         ca_certificates: tls.ca_certificates.clone(),
         ca_crl: tls.ca_crl.clone(),
         credential_name: tls.credential_name.clone(),
-        subject_alt_names: tls.subject_alt_names.iter().map(|n| n.as_str().into()).collect(),
+        subject_alt_names: tls
+            .subject_alt_names
+            .iter()
+            .map(|n| n.as_str().into())
+            .collect(),
         sni: tls.sni.clone(),
         insecure_skip_verify: tls.insecure_skip_verify,
     }

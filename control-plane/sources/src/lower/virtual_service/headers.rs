@@ -11,13 +11,27 @@ use crate::lower::findings::Findings;
 
 use super::matches::string_match;
 
-pub(super) fn lower(headers: Option<&api::Headers>, path: &str, findings: &mut Findings) -> HeaderOperations {
+pub(super) fn lower(
+    headers: Option<&api::Headers>,
+    path: &str,
+    findings: &mut Findings,
+) -> HeaderOperations {
     let Some(headers) = headers else {
         return HeaderOperations::default();
     };
     HeaderOperations {
-        request: change(headers.request.as_ref(), &format!("{path}.request"), true, findings),
-        response: change(headers.response.as_ref(), &format!("{path}.response"), false, findings),
+        request: change(
+            headers.request.as_ref(),
+            &format!("{path}.request"),
+            true,
+            findings,
+        ),
+        response: change(
+            headers.response.as_ref(),
+            &format!("{path}.response"),
+            false,
+            findings,
+        ),
     }
 }
 
@@ -66,7 +80,8 @@ fn may_change(name: &str, path: &str, authority_allowed: bool, findings: &mut Fi
         return true;
     }
     if authority || name.starts_with(':') {
-        let message = format!("{name:?} cannot be changed here and is left out; see rewrite.authority");
+        let message =
+            format!("{name:?} cannot be changed here and is left out; see rewrite.authority");
         findings.warning(path, message);
         return false;
     }
@@ -84,14 +99,19 @@ pub(super) fn cors(cors: &api::CorsPolicy, path: &str, findings: &mut Findings) 
     for (i, origin) in cors.allow_origins.iter().enumerate() {
         let at = format!("{path}.allowOrigins[{i}]");
         match string_match(origin, &at, false, findings) {
-            Some(StringMatch::Exact(text)) if text.is_empty() => findings.error(at, "the origin is empty"),
+            Some(StringMatch::Exact(text)) if text.is_empty() => {
+                findings.error(at, "the origin is empty")
+            }
             Some(origin) => allow_origins.push(origin),
             None => findings.error(at, "write exact, prefix or regex"),
         }
     }
     // The old list is read where the new one is not there. Istio 1.31: `TranslateCORSPolicy`.
     if allow_origins.is_empty() {
-        let old = cors.allow_origin.iter().map(|o| StringMatch::Exact(o.as_str().into()));
+        let old = cors
+            .allow_origin
+            .iter()
+            .map(|o| StringMatch::Exact(o.as_str().into()));
         allow_origins.extend(old);
     }
     for (i, method) in cors.allow_methods.iter().enumerate() {
@@ -100,7 +120,10 @@ pub(super) fn cors(cors: &api::CorsPolicy, path: &str, findings: &mut Findings) 
             findings.warning(format!("{path}.allowMethods[{i}]"), message);
         }
     }
-    for (field, names) in [("allowHeaders", &cors.allow_headers), ("exposeHeaders", &cors.expose_headers)] {
+    for (field, names) in [
+        ("allowHeaders", &cors.allow_headers),
+        ("exposeHeaders", &cors.expose_headers),
+    ] {
         for (i, name) in names.iter().enumerate().filter(|(_, name)| *name != "*") {
             findings.check(&format!("{path}.{field}[{i}]"), checks::header_name(name));
         }

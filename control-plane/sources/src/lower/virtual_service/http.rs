@@ -2,8 +2,8 @@
 
 use meltemi_api::virtual_service as api;
 use meltemi_model::routing::{
-    DirectResponse, HttpAction, HttpDestination, HttpRoute, Mirror, PerMillion, Redirect, RedirectPort, ResponseBody,
-    Rewrite,
+    DirectResponse, HttpAction, HttpDestination, HttpRoute, Mirror, PerMillion, Redirect,
+    RedirectPort, ResponseBody, Rewrite,
 };
 
 use crate::lower::checks;
@@ -14,7 +14,12 @@ use super::{Scope, fault, headers, matches, retries};
 /// The largest body that Istio 1.31 accepts (`validateHTTPDirectResponse`).
 const MAX_BODY: usize = 1 << 20;
 
-pub(super) fn lower(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut Findings) -> HttpRoute {
+pub(super) fn lower(
+    route: &api::HttpRoute,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> HttpRoute {
     check_conflicts(route, path, findings);
     if let Some(redirect) = &route.redirect {
         check_redirect(redirect, route, &format!("{path}.redirect"), findings);
@@ -56,25 +61,44 @@ fn check_conflicts(route: &api::HttpRoute, path: &str, findings: &mut Findings) 
         ("directResponse", route.direct_response.is_some()),
         ("delegate", route.delegate.is_some()),
     ];
-    let given: Vec<&str> = actions.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    let given: Vec<&str> = actions
+        .iter()
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| *name)
+        .collect();
     match given.as_slice() {
-        [] => findings.error(path, "the rule does nothing; write route, redirect or directResponse"),
+        [] => findings.error(
+            path,
+            "the rule does nothing; write route, redirect or directResponse",
+        ),
         [_] => {}
         many => findings.error(
             path,
-            format!("{} exclude each other; keep only one of them", many.join(" and ")),
+            format!(
+                "{} exclude each other; keep only one of them",
+                many.join(" and ")
+            ),
         ),
     }
     if route.redirect.is_some() || route.direct_response.is_some() {
-        for (field, given) in [("fault", route.fault.is_some()), ("rewrite", route.rewrite.is_some())] {
+        for (field, given) in [
+            ("fault", route.fault.is_some()),
+            ("rewrite", route.rewrite.is_some()),
+        ] {
             if given {
-                let message = format!("{field} and {} exclude each other; keep only one of them", given_name(route));
+                let message = format!(
+                    "{field} and {} exclude each other; keep only one of them",
+                    given_name(route)
+                );
                 findings.warning(format!("{path}.{field}"), message);
             }
         }
     }
     if route.mirror.is_some() && !route.mirrors.is_empty() {
-        findings.warning(format!("{path}.mirror"), "mirror and mirrors exclude each other; keep only one of them");
+        findings.warning(
+            format!("{path}.mirror"),
+            "mirror and mirrors exclude each other; keep only one of them",
+        );
     }
 }
 
@@ -86,12 +110,21 @@ fn given_name(route: &api::HttpRoute) -> &'static str {
     }
 }
 
-fn action(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut Findings) -> HttpAction {
+fn action(
+    route: &api::HttpRoute,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> HttpAction {
     if let Some(api) = &route.redirect {
         return HttpAction::Redirect(redirect(api, &format!("{path}.redirect"), findings));
     }
     if let Some(response) = &route.direct_response {
-        return HttpAction::Respond(respond(response, &format!("{path}.directResponse"), findings));
+        return HttpAction::Respond(respond(
+            response,
+            &format!("{path}.directResponse"),
+            findings,
+        ));
     }
     if route.delegate.is_some() {
         findings.not_supported_yet(format!("{path}.delegate"));
@@ -117,14 +150,23 @@ fn destination(
 ) -> HttpDestination {
     let at = format!("{path}.destination");
     HttpDestination {
-        destination: findings.destination(&at, api.destination.as_ref(), scope.namespace, scope.domain),
+        destination: findings.destination(
+            &at,
+            api.destination.as_ref(),
+            scope.namespace,
+            scope.domain,
+        ),
         weight: u32::try_from(api.weight).unwrap_or(0),
         headers: headers::lower(api.headers.as_ref(), &format!("{path}.headers"), findings),
     }
 }
 
 /// Weights of several destinations. Envoy refuses a sum of 0 and one beyond 32 bits.
-pub(super) fn check_weights(weights: impl Iterator<Item = i32>, path: &str, findings: &mut Findings) {
+pub(super) fn check_weights(
+    weights: impl Iterator<Item = i32>,
+    path: &str,
+    findings: &mut Findings,
+) {
     let mut sum = 0_u64;
     let mut count = 0_usize;
     for (i, weight) in weights.enumerate() {
@@ -138,14 +180,25 @@ pub(super) fn check_weights(weights: impl Iterator<Item = i32>, path: &str, find
         count += 1;
     }
     if count > 1 && sum == 0 {
-        findings.error(path, "the weights of several destinations are all 0; write the share of each");
+        findings.error(
+            path,
+            "the weights of several destinations are all 0; write the share of each",
+        );
     }
     if sum > u64::from(u32::MAX) {
-        findings.error(path, "the weights are too large together; write shares such as 90 and 10");
+        findings.error(
+            path,
+            "the weights are too large together; write shares such as 90 and 10",
+        );
     }
 }
 
-fn mirrors(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut Findings) -> Vec<Mirror> {
+fn mirrors(
+    route: &api::HttpRoute,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> Vec<Mirror> {
     let mut out = Vec::new();
     if route.mirror.is_some() {
         let at = format!("{path}.mirror");
@@ -154,11 +207,18 @@ fn mirrors(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut
             (Some(percentage), _) => {
                 Some(findings.percent(format!("{path}.mirrorPercentage.value"), percentage.value))
             }
-            (None, Some(percent)) => Some(findings.percent(format!("{path}.mirrorPercent"), f64::from(percent))),
+            (None, Some(percent)) => {
+                Some(findings.percent(format!("{path}.mirrorPercent"), f64::from(percent)))
+            }
             (None, None) => None,
         };
         out.push(Mirror {
-            destination: findings.destination(&at, route.mirror.as_ref(), scope.namespace, scope.domain),
+            destination: findings.destination(
+                &at,
+                route.mirror.as_ref(),
+                scope.namespace,
+                scope.domain,
+            ),
             share,
         });
     }
@@ -166,7 +226,12 @@ fn mirrors(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut
         let path = format!("{path}.mirrors[{i}]");
         let at = format!("{path}.destination");
         out.push(Mirror {
-            destination: findings.destination(&at, mirror.destination.as_ref(), scope.namespace, scope.domain),
+            destination: findings.destination(
+                &at,
+                mirror.destination.as_ref(),
+                scope.namespace,
+                scope.domain,
+            ),
             share: mirror
                 .percentage
                 .as_ref()
@@ -178,9 +243,17 @@ fn mirrors(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut
     out
 }
 
-fn check_redirect(redirect: &api::HttpRedirect, route: &api::HttpRoute, path: &str, findings: &mut Findings) {
+fn check_redirect(
+    redirect: &api::HttpRedirect,
+    route: &api::HttpRoute,
+    path: &str,
+    findings: &mut Findings,
+) {
     if !redirect.uri.is_empty() && !redirect.prefix_rewrite.is_empty() {
-        findings.error(path, "uri and prefixRewrite exclude each other; keep only one of them");
+        findings.error(
+            path,
+            "uri and prefixRewrite exclude each other; keep only one of them",
+        );
     }
     let says_something = !redirect.uri.is_empty()
         || !redirect.prefix_rewrite.is_empty()
@@ -189,9 +262,13 @@ fn check_redirect(redirect: &api::HttpRedirect, route: &api::HttpRoute, path: &s
         || redirect.port.is_some()
         || redirect.derive_port.is_some();
     if !says_something {
-        findings.warning(path, "the redirect goes nowhere; write uri, authority, scheme or port");
+        findings.warning(
+            path,
+            "the redirect goes nowhere; write uri, authority, scheme or port",
+        );
     }
-    let by_prefix = |m: &api::HttpMatchRequest| m.uri.as_ref().is_none_or(|uri| uri.prefix.is_some());
+    let by_prefix =
+        |m: &api::HttpMatchRequest| m.uri.as_ref().is_none_or(|uri| uri.prefix.is_some());
     if !redirect.prefix_rewrite.is_empty() && !route.r#match.iter().all(by_prefix) {
         let message = "prefixRewrite needs matches with uri: {prefix: …}";
         findings.warning(format!("{path}.prefixRewrite"), message);
@@ -240,23 +317,36 @@ fn plain(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn respond(response: &api::HttpDirectResponse, path: &str, findings: &mut Findings) -> DirectResponse {
+fn respond(
+    response: &api::HttpDirectResponse,
+    path: &str,
+    findings: &mut Findings,
+) -> DirectResponse {
     if !(200..=599).contains(&response.status) {
-        let message = format!("{} is not an HTTP status; write one from 200 to 599", response.status);
+        let message = format!(
+            "{} is not an HTTP status; write one from 200 to 599",
+            response.status
+        );
         findings.error(format!("{path}.status"), message);
     }
-    let body = response.body.as_ref().and_then(|body| match (&body.string, &body.bytes) {
-        (Some(text), _) => Some(ResponseBody::Text(text.as_str().into())),
-        (None, Some(bytes)) => Some(ResponseBody::Bytes(bytes.0.clone())),
-        (None, None) => None,
-    });
+    let body = response
+        .body
+        .as_ref()
+        .and_then(|body| match (&body.string, &body.bytes) {
+            (Some(text), _) => Some(ResponseBody::Text(text.as_str().into())),
+            (None, Some(bytes)) => Some(ResponseBody::Bytes(bytes.0.clone())),
+            (None, None) => None,
+        });
     let size = match &body {
         Some(ResponseBody::Text(text)) => text.len(),
         Some(ResponseBody::Bytes(bytes)) => bytes.len(),
         None => 0,
     };
     if size > MAX_BODY {
-        findings.error(format!("{path}.body"), format!("the body has {size} bytes; 1 MiB is the most"));
+        findings.error(
+            format!("{path}.body"),
+            format!("the body has {size} bytes; 1 MiB is the most"),
+        );
     }
     DirectResponse {
         status: response.status,
@@ -268,10 +358,16 @@ fn respond(response: &api::HttpDirectResponse, path: &str, findings: &mut Findin
 fn rewrite(rewrite: &api::HttpRewrite, path: &str, findings: &mut Findings) -> Rewrite {
     let regex = rewrite.uri_regex_rewrite.as_ref();
     if !rewrite.uri.is_empty() && regex.is_some() {
-        findings.error(path, "uri and uriRegexRewrite exclude each other; keep only one of them");
+        findings.error(
+            path,
+            "uri and uriRegexRewrite exclude each other; keep only one of them",
+        );
     }
     if rewrite.uri.is_empty() && regex.is_none() && rewrite.authority.is_empty() {
-        findings.warning(path, "the rewrite says nothing; write uri, uriRegexRewrite or authority");
+        findings.warning(
+            path,
+            "the rewrite says nothing; write uri, uriRegexRewrite or authority",
+        );
     }
     if let Some(regex) = regex {
         let path = format!("{path}.uriRegexRewrite");

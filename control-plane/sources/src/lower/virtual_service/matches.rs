@@ -25,7 +25,10 @@ pub(super) fn lower(
     findings: &mut Findings,
 ) -> HttpMatch {
     if !api.source_namespace.is_empty() {
-        findings.check(&format!("{path}.sourceNamespace"), checks::dns_label(&api.source_namespace));
+        findings.check(
+            &format!("{path}.sourceNamespace"),
+            checks::dns_label(&api.source_namespace),
+        );
     }
     let field = |m: &Option<ApiMatch>, name: &str, findings: &mut Findings| {
         let m = m.as_ref()?;
@@ -40,7 +43,11 @@ pub(super) fn lower(
         method: field(&api.method, "method", findings),
         authority: field(&api.authority, "authority", findings),
         headers: headers(&api.headers, &format!("{path}.headers"), findings),
-        without_headers: headers(&api.without_headers, &format!("{path}.withoutHeaders"), findings),
+        without_headers: headers(
+            &api.without_headers,
+            &format!("{path}.withoutHeaders"),
+            findings,
+        ),
         query_params: query_params(&api.query_params, &format!("{path}.queryParams"), findings),
         port: findings.optional_port(format!("{path}.port"), api.port),
         source_labels: labels(&api.source_labels),
@@ -62,7 +69,10 @@ pub(super) fn string_match(
     }
     if let Some(prefix) = &api.prefix {
         if prefix.is_empty() && !empty_prefix {
-            findings.error(format!("{path}.prefix"), "the prefix is empty; leave the condition out");
+            findings.error(
+                format!("{path}.prefix"),
+                "the prefix is empty; leave the condition out",
+            );
         }
         return Some(StringMatch::Prefix(prefix.as_str().into()));
     }
@@ -85,7 +95,11 @@ fn headers(map: &BTreeMap<String, ApiMatch>, path: &str, findings: &mut Findings
     conditions(map, path, findings)
 }
 
-fn query_params(map: &BTreeMap<String, ApiMatch>, path: &str, findings: &mut Findings) -> Conditions {
+fn query_params(
+    map: &BTreeMap<String, ApiMatch>,
+    path: &str,
+    findings: &mut Findings,
+) -> Conditions {
     if map.contains_key("") {
         findings.error(path, "the name of a query parameter is empty");
     }
@@ -98,7 +112,11 @@ fn conditions(map: &BTreeMap<String, ApiMatch>, path: &str, findings: &mut Findi
             // Not a regular expression, but accepted as "any value".
             let any = m.regex.as_deref() == Some("*");
             let at = format!("{path}[{name:?}]");
-            let condition = if any { None } else { string_match(m, &at, false, findings) };
+            let condition = if any {
+                None
+            } else {
+                string_match(m, &at, false, findings)
+            };
             (Str::from(name.as_str()), condition)
         })
         .collect()

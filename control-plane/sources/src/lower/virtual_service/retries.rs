@@ -26,9 +26,16 @@ const CONDITIONS: &[&str] = &[
 ];
 
 /// Istio 1.31: `ValidateHTTPRetry`.
-pub(in crate::lower) fn lower(retries: &api::HttpRetry, path: &str, findings: &mut Findings) -> Retries {
+pub(in crate::lower) fn lower(
+    retries: &api::HttpRetry,
+    path: &str,
+    findings: &mut Findings,
+) -> Retries {
     if retries.attempts < 0 {
-        let message = format!("{} is negative; write 0 to turn retries off", retries.attempts);
+        let message = format!(
+            "{} is negative; write 0 to turn retries off",
+            retries.attempts
+        );
         findings.error(format!("{path}.attempts"), message);
     }
     let says_how = retries.per_try_timeout.is_some()
@@ -40,8 +47,14 @@ pub(in crate::lower) fn lower(retries: &api::HttpRetry, path: &str, findings: &m
             "0 attempts turn retries off; write how many there are, or remove the rest",
         );
     }
-    for condition in retries.retry_on.split(',').filter(|_| !retries.retry_on.is_empty()) {
-        let is_status = condition.parse::<u32>().is_ok_and(|code| (100..=599).contains(&code));
+    for condition in retries
+        .retry_on
+        .split(',')
+        .filter(|_| !retries.retry_on.is_empty())
+    {
+        let is_status = condition
+            .parse::<u32>()
+            .is_ok_and(|code| (100..=599).contains(&code));
         if !is_status && !CONDITIONS.contains(&condition) {
             let message = format!("{condition:?} is not a condition; write for instance 5xx,reset");
             findings.warning(format!("{path}.retryOn"), message);
@@ -49,7 +62,8 @@ pub(in crate::lower) fn lower(retries: &api::HttpRetry, path: &str, findings: &m
     }
     Retries {
         attempts: retries.attempts,
-        per_try_timeout: findings.duration(format!("{path}.perTryTimeout"), retries.per_try_timeout),
+        per_try_timeout: findings
+            .duration(format!("{path}.perTryTimeout"), retries.per_try_timeout),
         retry_on: retries.retry_on.as_str().into(),
         remote_localities: retries.retry_remote_localities,
         ignore_previous_hosts: retries.retry_ignore_previous_hosts,

@@ -10,6 +10,7 @@ use tokio_stream::StreamExt;
 use tracing::warn;
 
 use super::Event;
+use crate::files::scan::is_config;
 
 /// How long nobody looks when there are no events: file systems over a network send none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +36,9 @@ struct Kernel {
 impl Events {
     /// Watches the directory, or that of the file. Must be made before the first look.
     pub(super) fn new(root: &Path) -> Self {
-        let kernel = match Inotify::init().and_then(|inotify| inotify.into_event_stream(vec![0; 16 << 10])) {
+        let kernel = match Inotify::init()
+            .and_then(|inotify| inotify.into_event_stream(vec![0; 16 << 10]))
+        {
             Ok(stream) => Some(Kernel {
                 watches: stream.watches(),
                 stream,
@@ -73,7 +76,11 @@ impl Events {
 
     /// How long to wait without an event.
     pub(super) fn patience(&self) -> Duration {
-        if self.kernel.is_some() { PATIENCE } else { POLL }
+        if self.kernel.is_some() {
+            PATIENCE
+        } else {
+            POLL
+        }
     }
 
     /// The next event.
@@ -113,17 +120,20 @@ impl Kernel {
         if names().count() > 1 || event.mask.contains(EventMask::ISDIR) {
             return Some(Event::Unknown);
         }
-        Some(read_file(directory, name, event.mask))
+        read_file(directory, name, event.mask)
     }
 }
 
-fn read_file(directory: &Path, name: &OsString, mask: EventMask) -> Event {
+fn read_file(directory: &Path, name: &OsString, mask: EventMask) -> Option<Event> {
     let path = directory.join(name);
+    if mask.contains(EventMask::MODIFY) && !is_config(&path) {
+        return None;
+    }
     let made_empty = || std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() == 0);
     if mask.contains(EventMask::MODIFY) || (mask.contains(EventMask::CREATE) && made_empty()) {
-        return Event::Writing(path);
+        return Some(Event::Writing(path));
     }
-    Event::Changed(path)
+    Some(Event::Changed(path))
 }
 
 fn mask() -> WatchMask {
