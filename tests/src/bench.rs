@@ -27,6 +27,6 @@ pub trait Subject {
     fn load(&mut self, files: &[PathBuf], node: &NodeSpec) -> Result<()>;
     /// Files are laid over those that were loaded; the memo stays.
     fn change(&mut self, files: &[PathBuf]) -> Result<()>;
-    /// Generates `cds`, `eds`, `lds` or `rds`, and says what it gave.
+    /// Generates `cds`, `eds`, `lds` or `rds`, or with `all` a whole snapshot, and says what it gave.
     fn generate(&mut self, kind: &str) -> Result<Generated>;
 }

@@ -99,7 +99,7 @@ impl Choice {
     /// Whether the cluster has this endpoint. Istio 1.31: `filterIstioEndpoint`.
     fn takes(&self, endpoint: &Endpoint) -> bool {
         let healthy = match endpoint.health {
-            Health::Healthy => true,
+            Health::Unknown | Health::Healthy => true,
             Health::Unhealthy => self.unhealthy,
             Health::Draining | Health::Terminating => false,
         };

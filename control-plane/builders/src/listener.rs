@@ -32,7 +32,8 @@ mod tests;
 
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
-    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet, Tracing,
+    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
+    Tracing,
 };
 pub use hcm::{HttpChain, RouteSource};
 pub use inbound_route::InboundRoute;
@@ -110,13 +111,15 @@ pub struct ListenerInput {
 impl ListenerInput {
     /// The names of the route configurations that the listener fetches over RDS.
     pub fn route_names(&self) -> impl Iterator<Item = &Str> {
-        self.chains.iter().filter_map(|chain| match &chain.terminal {
-            Terminal::Http(http) => match &http.route {
-                RouteSource::Rds(name) => Some(name),
-                RouteSource::Inbound(_) | RouteSource::AnyDynamicDns { .. } => None,
-            },
-            Terminal::Tcp(_) => None,
-        })
+        self.chains
+            .iter()
+            .filter_map(|chain| match &chain.terminal {
+                Terminal::Http(http) => match &http.route {
+                    RouteSource::Rds(name) => Some(name),
+                    RouteSource::Inbound(_) | RouteSource::AnyDynamicDns { .. } => None,
+                },
+                Terminal::Tcp(_) => None,
+            })
     }
 
     /// The names of the clusters that its TCP chains lead to.
@@ -140,7 +143,11 @@ impl Input for ListenerInput {
     const TYPE: ResourceType = ResourceType::Listener;
 
     fn build(&self) -> Built {
-        Built { name: self.name.clone(), body: pb::encode(&listener(self)), from: self.from.clone() }
+        Built {
+            name: self.name.clone(),
+            body: pb::encode(&listener(self)),
+            from: self.from.clone(),
+        }
     }
 }
 
@@ -154,7 +161,9 @@ fn listener(input: &ListenerInput) -> pb::listener::Listener {
     // Outbound listeners log through their chains only; a connection that found no chain there was already seen by
     // the virtual listener.
     let access_log = match &input.network.access_log {
-        Some(log) if input.network.listener_log && !outbound => vec![access_log::no_route_only(log)],
+        Some(log) if input.network.listener_log && !outbound => {
+            vec![access_log::no_route_only(log)]
+        }
         Some(_) | None => Vec::new(),
     };
     let direction = match kind {
@@ -166,8 +175,16 @@ fn listener(input: &ListenerInput) -> pb::listener::Listener {
     let exact = BalanceType::ExactBalance(ExactBalance {});
     pb::listener::Listener {
         name: input.name.to_string(),
-        address: input.addresses.first().map(|a| address::address(a, input.port)),
-        additional_addresses: input.addresses.iter().skip(1).map(|a| address::additional(a, input.port)).collect(),
+        address: input
+            .addresses
+            .first()
+            .map(|a| address::address(a, input.port)),
+        additional_addresses: input
+            .addresses
+            .iter()
+            .skip(1)
+            .map(|a| address::additional(a, input.port))
+            .collect(),
         filter_chains,
         default_filter_chain,
         use_original_dst: (kind == ListenerKind::VirtualOutbound).then(|| pb::bool(true)),
@@ -176,14 +193,21 @@ fn listener(input: &ListenerInput) -> pb::listener::Listener {
         continue_on_listener_filters_timeout: outbound || kind.is_inbound(),
         transparent: input.transparent.then(|| pb::bool(true)),
         traffic_direction: direction.into(),
-        connection_balance_config: input
-            .exact_balance
-            .then_some(ConnectionBalanceConfig { balance_type: Some(exact) }),
+        connection_balance_config: input.exact_balance.then_some(ConnectionBalanceConfig {
+            balance_type: Some(exact),
+        }),
         access_log,
         // Only listeners that accept on a socket of their own; Istio 1.31: MAX_CONNECTIONS_PER_SOCKET_EVENT_LOOP.
-        max_connections_to_accept_per_socket_event: (kind != ListenerKind::Outbound { bind_to_port: false })
-            .then(|| pb::u32(1)),
-        bind_to_port: (kind == ListenerKind::Outbound { bind_to_port: false }).then(|| pb::bool(false)),
+        max_connections_to_accept_per_socket_event: (kind
+            != ListenerKind::Outbound {
+                bind_to_port: false,
+            })
+        .then(|| pb::u32(1)),
+        bind_to_port: (kind
+            == ListenerKind::Outbound {
+                bind_to_port: false,
+            })
+        .then(|| pb::bool(false)),
         ..Default::default()
     }
 }
@@ -192,7 +216,9 @@ fn listener(input: &ListenerInput) -> pb::listener::Listener {
 fn filters_timeout(input: &ListenerInput) -> Option<Duration> {
     match input.kind {
         ListenerKind::VirtualInbound | ListenerKind::Inbound => Some(input.detection_timeout),
-        ListenerKind::Outbound { .. } if inspectors::inspects_http(input) => Some(input.detection_timeout),
+        ListenerKind::Outbound { .. } if inspectors::inspects_http(input) => {
+            Some(input.detection_timeout)
+        }
         ListenerKind::Outbound { .. } => Some(Duration::ZERO),
         ListenerKind::VirtualOutbound | ListenerKind::Gateway => None,
     }
@@ -201,9 +227,21 @@ fn filters_timeout(input: &ListenerInput) -> Option<Duration> {
 /// The chains and the default one. In outbound listeners a chain that matches everything becomes the default chain
 /// where others stand beside it, so that a connection that matches some criteria of another chain still finds it.
 /// Istio 1.31: `buildListenerFromEntry`.
-fn chains(input: &ListenerInput) -> (Vec<pb::listener::FilterChain>, Option<pb::listener::FilterChain>) {
+fn chains(
+    input: &ListenerInput,
+) -> (
+    Vec<pb::listener::FilterChain>,
+    Option<pb::listener::FilterChain>,
+) {
     if !matches!(input.kind, ListenerKind::Outbound { .. }) {
-        return (input.chains.iter().map(|c| chain::filter_chain(c, input)).collect(), None);
+        return (
+            input
+                .chains
+                .iter()
+                .map(|c| chain::filter_chain(c, input))
+                .collect(),
+            None,
+        );
     }
     let (mut specific, mut default) = (Vec::new(), None);
     for chain in &input.chains {

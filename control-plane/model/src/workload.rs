@@ -138,6 +138,8 @@ pub struct WorkloadEntrySpec {
 /// Whether an endpoint takes traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Health {
+    /// It is taken to: nobody checks entries that are declared by address.
+    Unknown,
     /// It does.
     Healthy,
     /// It is not ready.

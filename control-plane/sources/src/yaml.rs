@@ -142,7 +142,7 @@ fn parse(text: &str, line: u32, syntax: Syntax) -> Result<Value, Problem> {
     let mut value = match syntax {
         Syntax::Yaml => node
             .deserialize(serde_yaml::Deserializer::from_str(text))
-            .map_err(|error| yaml_problem(&error, line))?,
+            .map_err(|error| yaml_problem(&error, text, line))?,
         Syntax::Json => node
             .deserialize(&mut serde_json::Deserializer::from_str(text))
             .map_err(|error| json_problem(&error, line))?,
@@ -153,12 +153,14 @@ fn parse(text: &str, line: u32, syntax: Syntax) -> Result<Value, Problem> {
     Ok(value)
 }
 
-/// The parser counts lines from the beginning of the document; users count from the beginning of the file.
-fn yaml_problem(error: &serde_yaml::Error, line: u32) -> Problem {
+/// The parser counts lines from the beginning of the document; users count from the beginning of the file. What is
+/// missing at the end is missing after the last line that says something.
+fn yaml_problem(error: &serde_yaml::Error, text: &str, line: u32) -> Problem {
     let before = line - 1;
+    let last = line + text.trim_end().matches('\n').count() as u32;
     let at = error.location().map_or(line, |l| before + l.line() as u32);
     Problem {
-        line: at,
+        line: at.min(last),
         message: shift_lines(&error.to_string(), before),
     }
 }

@@ -348,6 +348,8 @@ impl Session {
 
     fn send_listeners_and_routes(&mut self, out: &mut Vec<Action>) {
         let open = self.gate.is_open();
+        let listeners = self.subscription(ResourceType::Listener);
+        let expects_listeners = listeners.map_or(self.expects_listeners, |s| s.first.is_some());
         for ty in [ResourceType::Listener, ResourceType::Route] {
             let Some(subscription) = &mut self.subscriptions[ty.index()] else {
                 continue;
@@ -359,6 +361,10 @@ impl Session {
                 continue;
             }
             if is_new {
+                if expects_listeners {
+                    // Nobody knows which routes the listeners that the client came back with expect.
+                    continue;
+                }
                 subscription.first = None;
                 subscription.owed.names = subscription.names.iter().cloned().collect();
                 subscription.sent = self.listeners_routes.clone();
@@ -393,8 +399,7 @@ impl Session {
         };
         let is_returning = listeners.first.as_ref().is_some_and(|f| f.returning);
         let changed = listeners.first.is_none()
-            && listeners.sent.version != self.target.set(ResourceType::Listener).version
-            && self.subscription(ResourceType::Route).is_some();
+            && listeners.sent.version != self.target.set(ResourceType::Listener).version;
         if ty != ResourceType::Listener || !(is_returning || changed) {
             return;
         }
@@ -441,7 +446,7 @@ impl Session {
         }
         let mut step = answer::Step::default();
         if self.protocol == Protocol::Sotw {
-            self.leaving.clear();
+            self.take_leaving();
             let Some(subscription) = self.subscription(ResourceType::Cluster) else {
                 return;
             };
@@ -454,12 +459,23 @@ impl Session {
         self.send_removals_with(step, out);
     }
 
+    /// The clusters whose removal goes out now. The client will drop their endpoints with them; counting on that at once
+    /// means that if one comes back, routes wait until the client has asked for its endpoints again.
+    fn take_leaving(&mut self) -> BTreeMap<Str, Option<Arc<Resource>>> {
+        if let Some(endpoints) = &mut self.subscriptions[ResourceType::Endpoint.index()] {
+            for name in self.leaving.keys() {
+                endpoints.names.remove(name);
+                endpoints.owed.names.remove(name);
+            }
+        }
+        std::mem::take(&mut self.leaving)
+    }
+
     fn send_removals_with(&mut self, mut step: answer::Step, out: &mut Vec<Action>) {
+        let gone = self.take_leaving();
         if self.protocol == Protocol::Delta {
-            step.removed
-                .extend(std::mem::take(&mut self.leaving).into_keys());
+            step.removed.extend(gone.into_keys());
         } else {
-            let gone = std::mem::take(&mut self.leaving);
             step.resources
                 .retain(|d| !gone.contains_key(&d.resource.name));
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use meltemi_model::{ResourceSet, ResourceType, Str, Version};
+use meltemi_model::{Resource, ResourceSet, ResourceType, Str, Version};
 
 use crate::message::{Delivery, Request};
 use crate::names::Names;
@@ -177,8 +177,15 @@ impl Subscription {
             return;
         }
         for delivery in response.iter().flat_map(|r| r.resources.iter()) {
+            // What was sent in place of a refused version does not overtake it.
+            let is_current = |r: &Arc<Resource>| r.version == delivery.resource.version;
             let other = |r: &Rejected| {
-                r.version != delivery.resource.version && !r.is_good(&delivery.resource)
+                r.version != delivery.resource.version
+                    && self
+                        .sent
+                        .by_name
+                        .get(&delivery.resource.name)
+                        .is_some_and(is_current)
             };
             if self
                 .rejected

@@ -92,7 +92,10 @@ impl Counts {
         self.sent.fetch_add(1, Ordering::Relaxed);
         let problem = match answer {
             Ok(answer) if answer.status == 200 && !answer.body.contains("Error fetching") => None,
-            Ok(answer) => Some(format!("status {}: {:.200}", answer.status, answer.body)),
+            Ok(answer) => Some(format!(
+                "status {} {:?}: {:.200}",
+                answer.status, answer.headers, answer.body
+            )),
             Err(error) => Some(format!("{error:#}")),
         };
         match problem {

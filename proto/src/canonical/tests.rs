@@ -19,7 +19,7 @@ const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 
 /// A cluster with everything that prost leaves open: maps in maps, maps in an Any in a map, a oneof whose numbers stand apart.
 fn cluster() -> Cluster {
-    let names = ["istio", "x", "y", ""];
+    let names = ["istio", "x", ""];
     let fields = || {
         struct_from_json(
             &names

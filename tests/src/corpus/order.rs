@@ -88,6 +88,8 @@ fn locality(group: &Value) -> String {
         key = ["region", "zone", "sub_zone"]
             .map(|field| text(locality, field))
             .join("/");
+        // An empty locality is another message than none, but means the same place.
+        key.truncate(key.trim_end_matches('/').len());
     }
     if let Some(priority) = group.get("priority") {
         key.push_str(&format!(" priority {priority}"));

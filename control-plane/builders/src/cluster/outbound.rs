@@ -8,7 +8,6 @@ use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
 use meltemi_proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use meltemi_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
-use meltemi_proto::envoy::extensions::upstreams::http::v3::http_protocol_options as http;
 
 use super::fixed::discovery;
 use super::metadata::{IstioMetadata, add_exchange_filter};
@@ -45,9 +44,6 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     apply_pool(input, &policy, &mut cluster, &mut options);
     if let Some(settings) = &policy.port.outlier_detection {
         outlier::apply(&mut cluster, settings);
-        if !settings.http_error_codes.is_empty() {
-            outlier::apply_codes(options.get_or_insert_default(), settings);
-        }
     }
     load_balancer::apply(&mut cluster, policy.port.load_balancer.as_ref(), &balance, port.protocol);
     if !input.sni_dnat {
@@ -62,18 +58,9 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     add_exchange_filter(&mut cluster, facet);
     set_metadata(input, &policy, &mut cluster);
     if let Some(options) = options {
-        cluster.typed_extension_protocol_options = protocol::pack(&complete(options));
+        cluster.typed_extension_protocol_options = protocol::pack(&options);
     }
     cluster
-}
-
-/// Envoy refuses HTTP options that do not choose a protocol; HTTP/1.1 is its own choice.
-fn complete(mut options: HttpProtocolOptions) -> HttpProtocolOptions {
-    let http1 = http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(Default::default());
-    options.upstream_protocol_options.get_or_insert(http::UpstreamProtocolOptions::ExplicitHttpConfig(
-        http::ExplicitHttpConfig { protocol_config: Some(http1) },
-    ));
-    options
 }
 
 /// Istio 1.31: `convertResolution`. A gateway has no original destination, so it gets endpoints.

@@ -2,10 +2,6 @@
 
 use meltemi_model::traffic::OutlierDetection;
 use meltemi_proto::envoy::config::cluster::v3 as pb;
-use meltemi_proto::envoy::config::common::matcher::v3 as matcher;
-use meltemi_proto::envoy::config::route::v3::{HeaderMatcher, header_matcher::HeaderMatchSpecifier};
-use meltemi_proto::envoy::extensions::upstreams::http::v3::{HttpProtocolOptions, http_protocol_options};
-use meltemi_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use meltemi_proto::envoy::r#type::v3::Percent;
 
 use crate::{duration, uint32};
@@ -38,32 +34,4 @@ pub(super) fn apply(cluster: &mut pb::Cluster, settings: &OutlierDetection) {
         cluster.common_lb_config.get_or_insert_default().healthy_panic_threshold =
             Some(Percent { value: f64::from(settings.min_health_percent) });
     }
-}
-
-/// Which answers count as errors.
-pub(super) fn apply_codes(options: &mut HttpProtocolOptions, settings: &OutlierDetection) {
-    let mut rules: Vec<matcher::MatchPredicate> =
-        settings.http_error_codes.iter().map(|code| status_is(code)).collect();
-    let predicate = match rules.len() {
-        0 => return,
-        1 => rules.remove(0),
-        _ => matcher::MatchPredicate {
-            rule: Some(matcher::match_predicate::Rule::OrMatch(matcher::match_predicate::MatchSet { rules })),
-        },
-    };
-    options.outlier_detection =
-        Some(http_protocol_options::OutlierDetection { error_matcher: Some(predicate), ..Default::default() });
-}
-
-fn status_is(code: &str) -> matcher::MatchPredicate {
-    let header = HeaderMatcher {
-        name: ":status".into(),
-        header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(StringMatcher {
-            match_pattern: Some(MatchPattern::Exact(code.into())),
-            ..Default::default()
-        })),
-        ..Default::default()
-    };
-    let headers = matcher::HttpHeadersMatch { headers: vec![header] };
-    matcher::MatchPredicate { rule: Some(matcher::match_predicate::Rule::HttpResponseHeadersMatch(headers)) }
 }

@@ -16,8 +16,15 @@ use crate::duration;
 /// The key under which Envoy looks for HTTP options of a cluster.
 const OPTIONS_KEY: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// The map entry that carries the options.
+/// The map entry that carries the options. Envoy refuses options that do not choose a protocol; HTTP/1.1 is its own
+/// choice where there are none.
 pub(super) fn pack(options: &HttpProtocolOptions) -> HashMap<String, Any> {
+    let http1 = http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(Default::default());
+    let mut options = options.clone();
+    if options.upstream_protocol_options.is_none() {
+        set_explicit(&mut options, http1);
+    }
+    let options = &options;
     HashMap::from([(OPTIONS_KEY.to_owned(), meltemi_proto::any::pack(options))])
 }
 

@@ -20,9 +20,7 @@ pub(super) fn assignment(cluster: &str, groups: &[Group<'_>], choice: &Choice) -
         let mut body = Vec::with_capacity(64 + group.endpoints.len() * 160);
         scratch.clear();
         locality(&mut scratch, group.locality);
-        if !group.locality.is_empty() {
-            bytes(&mut body, 1, &scratch);
-        }
+        bytes(&mut body, 1, &scratch);
         for endpoint in &group.endpoints {
             scratch.clear();
             lb_endpoint(&mut scratch, endpoint, choice);
@@ -64,6 +62,7 @@ fn lb_endpoint(out: &mut Vec<u8>, endpoint: &Shared<Endpoint>, choice: &Choice) 
         out,
         2,
         match endpoint.health {
+            Health::Unknown => 0,
             Health::Healthy => 1,
             Health::Unhealthy => 2,
             Health::Draining => 3,

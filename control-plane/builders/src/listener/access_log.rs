@@ -23,7 +23,10 @@ const JSON_FORMAT: [(&str, &str); 24] = [
     ("authority", "%REQ(:AUTHORITY)%"),
     ("bytes_received", "%BYTES_RECEIVED%"),
     ("bytes_sent", "%BYTES_SENT%"),
-    ("connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"),
+    (
+        "connection_termination_details",
+        "%CONNECTION_TERMINATION_DETAILS%",
+    ),
     ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
     ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"),
     ("duration", "%DURATION%"),
@@ -40,8 +43,14 @@ const JSON_FORMAT: [(&str, &str); 24] = [
     ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
     ("upstream_host", "%UPSTREAM_HOST%"),
     ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"),
-    ("upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"),
-    ("upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"),
+    (
+        "upstream_service_time",
+        "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    ),
+    (
+        "upstream_transport_failure_reason",
+        "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    ),
     ("user_agent", "%REQ(USER-AGENT)%"),
     ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
 ];
@@ -64,15 +73,23 @@ pub(super) fn access_log(log: &AccessLog) -> pb::accesslog::AccessLog {
 
 /// The log of a listener: only what found no filter chain, since chains log the rest.
 pub(super) fn no_route_only(log: &AccessLog) -> pb::accesslog::AccessLog {
-    let flags = ResponseFlagFilter { flags: vec!["NR".to_owned()] };
+    let flags = ResponseFlagFilter {
+        flags: vec!["NR".to_owned()],
+    };
     pb::accesslog::AccessLog {
-        filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(flags)) }),
+        filter: Some(AccessLogFilter {
+            filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(flags)),
+        }),
         ..access_log(log)
     }
 }
 
 fn format(log: &AccessLog) -> SubstitutionFormatString {
-    let (format, reads_query) = if log.json { json(&log.format) } else { text(&log.format) };
+    let (format, reads_query) = if log.json {
+        json(&log.format)
+    } else {
+        text(&log.format)
+    };
     SubstitutionFormatString {
         format: Some(format),
         json_format_options: log.json.then(Default::default),
@@ -90,7 +107,10 @@ fn text(custom: &str) -> (Format, bool) {
     };
     let reads_query = text.contains(WITHOUT_QUERY);
     let specifier = pb::core::data_source::Specifier::InlineString(text);
-    let source = pb::core::DataSource { specifier: Some(specifier), ..Default::default() };
+    let source = pb::core::DataSource {
+        specifier: Some(specifier),
+        ..Default::default()
+    };
     (Format::TextFormatSource(source), reads_query)
 }
 
@@ -98,10 +118,18 @@ fn text(custom: &str) -> (Format, bool) {
 fn json(custom: &str) -> (Format, bool) {
     let fields = match serde_json::from_str(custom) {
         Ok(Value::Object(fields)) => fields,
-        Ok(_) | Err(_) => JSON_FORMAT.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect::<Map<_, _>>(),
+        Ok(_) | Err(_) => JSON_FORMAT
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), Value::from(*v)))
+            .collect::<Map<_, _>>(),
     };
-    let reads_query = fields.values().any(|v| v.as_str().is_some_and(|v| v.contains(WITHOUT_QUERY)));
-    (Format::JsonFormat(pb::structure(&Value::Object(fields))), reads_query)
+    let reads_query = fields
+        .values()
+        .any(|v| v.as_str().is_some_and(|v| v.contains(WITHOUT_QUERY)));
+    (
+        Format::JsonFormat(pb::structure(&Value::Object(fields))),
+        reads_query,
+    )
 }
 
 fn without_query() -> pb::core::TypedExtensionConfig {

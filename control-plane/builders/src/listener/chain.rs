@@ -26,6 +26,33 @@ pub struct Chain {
     pub config: Option<ObjectKey>,
 }
 
+impl Chain {
+    /// A plain chain without a name that takes every connection.
+    pub fn to(terminal: Terminal) -> Self {
+        Self {
+            name: "".into(),
+            matching: None,
+            reads_sni: false,
+            tls: None,
+            metadata_exchange: false,
+            terminal,
+            config: None,
+        }
+    }
+}
+
+impl Terminal {
+    /// To an HTTP connection manager.
+    pub fn http(chain: HttpChain) -> Self {
+        Self::Http(Box::new(chain))
+    }
+
+    /// To a TCP proxy.
+    pub fn tcp(chain: TcpChain) -> Self {
+        Self::Tcp(Box::new(chain))
+    }
+}
+
 /// Where a chain leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Terminal {
@@ -71,7 +98,13 @@ impl Alpn {
             Alpn::PlainHttp => &["http/1.1", "h2c"],
             Alpn::MeshHttp => &["istio-http/1.0", "istio-http/1.1", "istio-h2"],
             Alpn::MeshTcp => &["istio-peer-exchange", "istio"],
-            Alpn::Mesh => &["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"],
+            Alpn::Mesh => &[
+                "istio",
+                "istio-peer-exchange",
+                "istio-http/1.0",
+                "istio-http/1.1",
+                "istio-h2",
+            ],
         }
     }
 }
@@ -104,7 +137,11 @@ pub(super) fn filter_chain(chain: &Chain, input: &ListenerInput) -> pb::listener
             let facet = input.http.as_deref().unwrap_or(&fallback);
             network.push(hcm::filter(http, facet, kind));
         }
-        Terminal::Tcp(proxy) => network.extend(tcp::filters(proxy, &input.network, kind.disables_host_fallback())),
+        Terminal::Tcp(proxy) => network.extend(tcp::filters(
+            proxy,
+            &input.network,
+            kind.disables_host_fallback(),
+        )),
     }
     pb::listener::FilterChain {
         name: chain.name.to_string(),
@@ -137,10 +174,23 @@ fn chain_match(matching: &ChainMatch) -> pb::listener::FilterChainMatch {
     };
     pb::listener::FilterChainMatch {
         destination_port: matching.port.map(|p| pb::u32(p.into())),
-        prefix_ranges: matching.ranges.iter().filter_map(|r| address::range(r)).collect(),
-        server_names: matching.server_names.iter().map(ToString::to_string).collect(),
+        prefix_ranges: matching
+            .ranges
+            .iter()
+            .filter_map(|r| address::range(r))
+            .collect(),
+        server_names: matching
+            .server_names
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         transport_protocol: transport.to_owned(),
-        application_protocols: matching.alpn.names().iter().map(ToString::to_string).collect(),
+        application_protocols: matching
+            .alpn
+            .names()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         ..Default::default()
     }
 }

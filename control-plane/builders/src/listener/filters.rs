@@ -13,7 +13,10 @@ use pb::listener::{Filter, ListenerFilter, filter, listener_filter};
 
 /// A network filter.
 pub(super) fn network(name: &str, config: pb::protobuf::Any) -> Filter {
-    Filter { name: name.to_owned(), config_type: Some(filter::ConfigType::TypedConfig(config)) }
+    Filter {
+        name: name.to_owned(),
+        config_type: Some(filter::ConfigType::TypedConfig(config)),
+    }
 }
 
 /// An HTTP filter.
@@ -51,10 +54,17 @@ pub(super) fn http_metadata_exchange(inbound: bool, skip_external: bool) -> Http
     let config = if inbound {
         json!({"downstream_discovery": discovery, "downstream_propagation": [{"istio_headers": {}}]})
     } else {
-        let headers = if skip_external { json!({"skip_external_clusters": true}) } else { json!({}) };
+        let headers = if skip_external {
+            json!({"skip_external_clusters": true})
+        } else {
+            json!({})
+        };
         json!({"upstream_discovery": discovery, "upstream_propagation": [{"istio_headers": headers}]})
     };
-    http_filter("istio.metadata_exchange", pb::typed_struct("io.istio.http.peer_metadata.Config", config))
+    http_filter(
+        "istio.metadata_exchange",
+        pb::typed_struct("io.istio.http.peer_metadata.Config", config),
+    )
 }
 
 /// `istio.stats` of requests.
@@ -68,7 +78,10 @@ pub(super) fn network_stats(disable_host_header_fallback: bool) -> Filter {
 }
 
 fn stats(disable_host_header_fallback: bool) -> pb::protobuf::Any {
-    pb::any(&pb::stats::PluginConfig { disable_host_header_fallback, ..Default::default() })
+    pb::any(&pb::stats::PluginConfig {
+        disable_host_header_fallback,
+        ..Default::default()
+    })
 }
 
 /// `istio.alpn`: tells the server's proxy by ALPN which protocol was found here. Istio 1.31: `xdsfilters.Alpn`.
@@ -90,7 +103,10 @@ pub(super) fn alpn() -> HttpFilter {
 
 /// `envoy.filters.http.grpc_web`.
 pub(super) fn grpc_web() -> HttpFilter {
-    http_filter("envoy.filters.http.grpc_web", pb::any(&http::grpc_web::v3::GrpcWeb::default()))
+    http_filter(
+        "envoy.filters.http.grpc_web",
+        pb::any(&http::grpc_web::v3::GrpcWeb::default()),
+    )
 }
 
 /// `envoy.filters.http.grpc_stats`.
@@ -98,7 +114,9 @@ pub(super) fn grpc_stats() -> HttpFilter {
     use http::grpc_stats::v3::{FilterConfig, filter_config::PerMethodStatSpecifier};
     let config = FilterConfig {
         emit_filter_state: true,
-        per_method_stat_specifier: Some(PerMethodStatSpecifier::StatsForAllMethods(pb::bool(false))),
+        per_method_stat_specifier: Some(PerMethodStatSpecifier::StatsForAllMethods(pb::bool(
+            false,
+        ))),
         ..Default::default()
     };
     http_filter("envoy.filters.http.grpc_stats", pb::any(&config))
@@ -106,17 +124,26 @@ pub(super) fn grpc_stats() -> HttpFilter {
 
 /// `envoy.filters.http.fault`; routes configure it.
 pub(super) fn fault() -> HttpFilter {
-    http_filter("envoy.filters.http.fault", pb::any(&http::fault::v3::HttpFault::default()))
+    http_filter(
+        "envoy.filters.http.fault",
+        pb::any(&http::fault::v3::HttpFault::default()),
+    )
 }
 
 /// `envoy.filters.http.cors`; routes configure it.
 pub(super) fn cors() -> HttpFilter {
-    http_filter("envoy.filters.http.cors", pb::any(&http::cors::v3::Cors::default()))
+    http_filter(
+        "envoy.filters.http.cors",
+        pb::any(&http::cors::v3::Cors::default()),
+    )
 }
 
 /// `envoy.filters.http.router`, always the last one.
 pub(super) fn router(suppress_envoy_headers: bool) -> HttpFilter {
-    let config = http::router::v3::Router { suppress_envoy_headers, ..Default::default() };
+    let config = http::router::v3::Router {
+        suppress_envoy_headers,
+        ..Default::default()
+    };
     http_filter("envoy.filters.http.router", pb::any(&config))
 }
 
@@ -172,12 +199,18 @@ fn lookup_family(family: DnsFamily) -> pb::cluster::cluster::DnsLookupFamily {
 
 /// `envoy.filters.listener.original_dst`.
 pub(super) fn original_dst() -> ListenerFilter {
-    listener_filter("envoy.filters.listener.original_dst", pb::any(&listener_filters::original_dst::v3::OriginalDst {}))
+    listener_filter(
+        "envoy.filters.listener.original_dst",
+        pb::any(&listener_filters::original_dst::v3::OriginalDst {}),
+    )
 }
 
 /// `envoy.filters.listener.original_src`: the mark lets the agent's rules tell the proxy's own packets (TPROXY).
 pub(super) fn original_src() -> ListenerFilter {
-    let config = listener_filters::original_src::v3::OriginalSrc { mark: 1337, ..Default::default() };
+    let config = listener_filters::original_src::v3::OriginalSrc {
+        mark: 1337,
+        ..Default::default()
+    };
     listener_filter("envoy.filters.listener.original_src", pb::any(&config))
 }
 
@@ -217,8 +250,13 @@ fn config_path(object: &ObjectKey) -> String {
         Kind::WorkloadEntry => "workload-entry",
         Kind::Gateway => "gateway",
         Kind::Sidecar => "sidecar",
-        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => object.kind.as_str(),
+        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => {
+            object.kind.as_str()
+        }
         Kind::ServiceAccount | Kind::MeshConfig => object.kind.as_str(),
     };
-    format!("/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}", object.namespace, object.name)
+    format!(
+        "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",
+        object.namespace, object.name
+    )
 }

@@ -29,6 +29,20 @@ pub struct HttpChain {
     pub dns_cache: Option<(Str, DnsFamily)>,
 }
 
+impl HttpChain {
+    /// HTTP/1 and HTTP/2 as they come, along these routes.
+    pub fn new(stat_prefix: impl Into<Str>, route: RouteSource) -> Self {
+        Self {
+            stat_prefix: stat_prefix.into(),
+            route,
+            http2: false,
+            grpc_web: false,
+            absolute_url: false,
+            dns_cache: None,
+        }
+    }
+}
+
 /// Where routes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RouteSource {
@@ -44,12 +58,23 @@ pub enum RouteSource {
 }
 
 /// The network filter.
-pub(super) fn filter(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) -> pb::listener::Filter {
+pub(super) fn filter(
+    chain: &HttpChain,
+    facet: &HttpFacet,
+    kind: ListenerKind,
+) -> pb::listener::Filter {
     let manager = connection_manager(chain, facet, kind);
-    filters::network("envoy.filters.network.http_connection_manager", pb::any(&manager))
+    filters::network(
+        "envoy.filters.network.http_connection_manager",
+        pb::any(&manager),
+    )
 }
 
-fn connection_manager(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) -> HttpConnectionManager {
+fn connection_manager(
+    chain: &HttpChain,
+    facet: &HttpFacet,
+    kind: ListenerKind,
+) -> HttpConnectionManager {
     use manager::PathWithEscapedSlashesAction as Slashes;
     let decode = facet.path == PathNormalization::DecodeAndMergeSlashes;
     let transformation = if facet.pass_server_header {
@@ -61,9 +86,11 @@ fn connection_manager(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) 
         stat_prefix: chain.stat_prefix.to_string(),
         http_filters: http_filters(chain, facet, kind),
         tracing: facet.tracing.as_ref().map(tracing::tracing),
-        common_http_protocol_options: facet.idle_timeout.map(|timeout| pb::core::HttpProtocolOptions {
-            idle_timeout: Some(pb::duration(timeout)),
-            ..Default::default()
+        common_http_protocol_options: facet.idle_timeout.map(|timeout| {
+            pb::core::HttpProtocolOptions {
+                idle_timeout: Some(pb::duration(timeout)),
+                ..Default::default()
+            }
         }),
         http_protocol_options: http1_options(chain, facet, kind),
         http2_protocol_options: (kind.is_inbound() && chain.http2).then(Default::default),
@@ -71,16 +98,27 @@ fn connection_manager(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) 
         server_header_transformation: transformation.into(),
         // Streams may idle for as long as routes allow.
         stream_idle_timeout: Some(pb::duration(Duration::ZERO)),
-        access_log: facet.access_log.iter().map(access_log::access_log).collect(),
+        access_log: facet
+            .access_log
+            .iter()
+            .map(access_log::access_log)
+            .collect(),
         use_remote_address: Some(pb::bool(facet.use_remote_address)),
         xff_num_trusted_hops: facet.trusted_hops,
         generate_request_id: facet.no_request_id.then(|| pb::bool(false)),
         proxy_100_continue: true,
-        upgrade_configs: vec![manager::UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() }],
+        upgrade_configs: vec![manager::UpgradeConfig {
+            upgrade_type: "websocket".to_owned(),
+            ..Default::default()
+        }],
         normalize_path: Some(pb::bool(facet.path != PathNormalization::None)),
         merge_slashes: decode || facet.path == PathNormalization::MergeSlashes,
-        path_with_escaped_slashes_action: if decode { Slashes::UnescapeAndForward } else { Slashes::KeepUnchanged }
-            .into(),
+        path_with_escaped_slashes_action: if decode {
+            Slashes::UnescapeAndForward
+        } else {
+            Slashes::KeepUnchanged
+        }
+        .into(),
         request_id_extension: Some(tracing::request_id()),
         route_specifier: Some(route_specifier(&chain.route)),
         forward_client_cert_details: forward(facet.client_cert.as_ref()).into(),
@@ -95,7 +133,9 @@ fn route_specifier(source: &RouteSource) -> manager::RouteSpecifier {
             config_source: Some(pb::ads()),
             route_config_name: name.to_string(),
         }),
-        RouteSource::Inbound(route) => manager::RouteSpecifier::RouteConfig(inbound_route::config(route)),
+        RouteSource::Inbound(route) => {
+            manager::RouteSpecifier::RouteConfig(inbound_route::config(route))
+        }
         RouteSource::AnyDynamicDns { attempt_count } => {
             manager::RouteSpecifier::RouteConfig(inbound_route::any_dynamic_dns(*attempt_count))
         }
@@ -103,11 +143,18 @@ fn route_specifier(source: &RouteSource) -> manager::RouteSpecifier {
 }
 
 /// The order of filters is Istio's: metadata first, so that refusals can be told apart by peer; the router last.
-fn http_filters(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) -> Vec<pb::hcm::HttpFilter> {
+fn http_filters(
+    chain: &HttpChain,
+    facet: &HttpFacet,
+    kind: ListenerKind,
+) -> Vec<pb::hcm::HttpFilter> {
     let inbound = kind.is_inbound();
     let mut list = Vec::with_capacity(8);
     if facet.metadata_exchange {
-        list.push(filters::http_metadata_exchange(inbound, facet.skip_external_metadata));
+        list.push(filters::http_metadata_exchange(
+            inbound,
+            facet.skip_external_metadata,
+        ));
     }
     if chain.grpc_web {
         list.push(filters::grpc_web());
@@ -122,7 +169,9 @@ fn http_filters(chain: &HttpChain, facet: &HttpFacet, kind: ListenerKind) -> Vec
         list.push(filters::http_stats(kind.disables_host_fallback()));
     }
     if let Some((name, family)) = &chain.dns_cache {
-        list.push(filters::dynamic_forward_proxy(filters::host_dns_cache(name, *family)));
+        list.push(filters::dynamic_forward_proxy(filters::host_dns_cache(
+            name, *family,
+        )));
     }
     if let Some(cache) = &facet.any_dns {
         list.push(filters::any_dns(cache));
@@ -139,12 +188,15 @@ fn http1_options(
 ) -> Option<pb::core::Http1ProtocolOptions> {
     use pb::core::http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat};
     use pb::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
-    let wanted = kind == ListenerKind::Gateway || facet.http10 || facet.preserve_case || chain.absolute_url;
+    let wanted =
+        kind == ListenerKind::Gateway || facet.http10 || facet.preserve_case || chain.absolute_url;
     let preserve = || HeaderKeyFormat {
-        header_format: Some(HeaderFormat::StatefulFormatter(pb::core::TypedExtensionConfig {
-            name: "preserve_case".to_owned(),
-            typed_config: Some(pb::any(&PreserveCaseFormatterConfig::default())),
-        })),
+        header_format: Some(HeaderFormat::StatefulFormatter(
+            pb::core::TypedExtensionConfig {
+                name: "preserve_case".to_owned(),
+                typed_config: Some(pb::any(&PreserveCaseFormatterConfig::default())),
+            },
+        )),
     };
     wanted.then(|| pb::core::Http1ProtocolOptions {
         allow_absolute_url: chain.absolute_url.then(|| pb::bool(true)),
@@ -166,11 +218,12 @@ fn forward(cert: Option<&ClientCert>) -> manager::ForwardClientCertDetails {
 }
 
 fn client_cert_details(cert: &ClientCert) -> Option<manager::SetCurrentClientCertDetails> {
-    cert.details.map(|with_certificate| manager::SetCurrentClientCertDetails {
-        subject: Some(pb::bool(true)),
-        cert: with_certificate,
-        dns: true,
-        uri: true,
-        ..Default::default()
-    })
+    cert.details
+        .map(|with_certificate| manager::SetCurrentClientCertDetails {
+            subject: Some(pb::bool(true)),
+            cert: with_certificate,
+            dns: true,
+            uri: true,
+            ..Default::default()
+        })
 }

@@ -7,7 +7,10 @@ use meltemi_model::Str;
 use super::pb;
 use crate::route::{DYNAMIC_DNS_CLUSTER, inbound_route_config};
 
-use pb::route::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action, route_match};
+use pb::route::{
+    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action,
+    route_match,
+};
 
 /// Headers in which Istio's proxies tell each other who they are. A proxy without the filter that takes them off must
 /// not hand them to its application.
@@ -33,10 +36,20 @@ pub struct InboundRoute {
 
 /// The route configuration of an inbound chain.
 pub(super) fn config(inbound: &InboundRoute) -> RouteConfiguration {
-    let strip: &[&str] = if inbound.strip_peer_metadata { &PEER_METADATA } else { &[] };
+    let strip: &[&str] = if inbound.strip_peer_metadata {
+        &PEER_METADATA
+    } else {
+        &[]
+    };
     RouteConfiguration {
         request_headers_to_remove: strip.iter().map(ToString::to_string).collect(),
-        ..inbound_route_config(&inbound.cluster, &inbound.host, inbound.port, inbound.grpc, "*")
+        ..inbound_route_config(
+            &inbound.cluster,
+            &inbound.host,
+            inbound.port,
+            inbound.grpc,
+            "*",
+        )
     }
 }
 
@@ -46,7 +59,9 @@ pub(super) fn config(inbound: &InboundRoute) -> RouteConfiguration {
 #[allow(deprecated)]
 pub(super) fn any_dynamic_dns(attempt_count: bool) -> RouteConfiguration {
     let action = RouteAction {
-        cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(DYNAMIC_DNS_CLUSTER.to_owned())),
+        cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(
+            DYNAMIC_DNS_CLUSTER.to_owned(),
+        )),
         timeout: Some(pb::duration(Duration::ZERO)),
         max_grpc_timeout: Some(pb::duration(Duration::ZERO)),
         ..Default::default()
@@ -54,7 +69,10 @@ pub(super) fn any_dynamic_dns(attempt_count: bool) -> RouteConfiguration {
     let everything = route_match::PathSpecifier::Prefix("/".to_owned());
     let route = Route {
         name: ANY_DYNAMIC_DNS.to_owned(),
-        r#match: Some(RouteMatch { path_specifier: Some(everything), ..Default::default() }),
+        r#match: Some(RouteMatch {
+            path_specifier: Some(everything),
+            ..Default::default()
+        }),
         action: Some(route::Action::Route(action)),
         ..Default::default()
     };

@@ -31,7 +31,8 @@ pub(super) fn listener_filters(input: &ListenerInput) -> Vec<ListenerFilter> {
 /// Whether a chain depends on the TLS handshake.
 fn inspects_tls(input: &ListenerInput) -> bool {
     input.chains.iter().any(|chain| {
-        let resolves_sni = matches!(&chain.terminal, Terminal::Tcp(tcp) if tcp.sni_dns_cache.is_some());
+        let resolves_sni =
+            matches!(&chain.terminal, Terminal::Tcp(tcp) if tcp.sni_dns_cache.is_some());
         chain.reads_sni || chain.tls.is_some() || resolves_sni
     })
 }
@@ -40,7 +41,10 @@ fn inspects_tls(input: &ListenerInput) -> bool {
 pub(super) fn inspects_http(input: &ListenerInput) -> bool {
     let sniffs = |alpn: Alpn| alpn == Alpn::PlainHttp;
     input.kind != ListenerKind::Gateway
-        && input.chains.iter().any(|c| c.matching.as_ref().is_some_and(|m| sniffs(m.alpn)))
+        && input
+            .chains
+            .iter()
+            .any(|c| c.matching.as_ref().is_some_and(|m| sniffs(m.alpn)))
 }
 
 /// Which inspectors a port needs.
@@ -67,11 +71,21 @@ fn inbound(input: &ListenerInput) -> Vec<ListenerFilter> {
         }
     }
     if ports.values().any(|needs| needs.tls) {
-        list.push(ListenerFilter { filter_disabled: tls_disabled(&ports), ..filters::tls_inspector() });
+        list.push(ListenerFilter {
+            filter_disabled: tls_disabled(&ports),
+            ..filters::tls_inspector()
+        });
     }
     if ports.values().any(|needs| needs.http) {
-        let without: Vec<u16> = ports.iter().filter(|(_, needs)| !needs.http).map(|(port, _)| *port).collect();
-        list.push(ListenerFilter { filter_disabled: any_of(&without), ..filters::http_inspector() });
+        let without: Vec<u16> = ports
+            .iter()
+            .filter(|(_, needs)| !needs.http)
+            .map(|(port, _)| *port)
+            .collect();
+        list.push(ListenerFilter {
+            filter_disabled: any_of(&without),
+            ..filters::http_inspector()
+        });
     }
     list
 }
@@ -80,13 +94,18 @@ fn inbound(input: &ListenerInput) -> Vec<ListenerFilter> {
 /// in. Istio 1.31: `buildTLSInspector`.
 fn tls_disabled(ports: &BTreeMap<u16, Needs>) -> Option<Predicate> {
     let default = ports.get(&0).is_some_and(|needs| needs.tls);
-    let named: Vec<u16> =
-        ports.iter().filter(|(port, needs)| **port != 0 && needs.tls != default).map(|(port, _)| *port).collect();
+    let named: Vec<u16> = ports
+        .iter()
+        .filter(|(port, needs)| **port != 0 && needs.tls != default)
+        .map(|(port, _)| *port)
+        .collect();
     let listed = any_of(&named);
     if default {
         return listed;
     }
-    listed.map(|rule| Predicate { rule: Some(Rule::NotMatch(Box::new(rule))) })
+    listed.map(|rule| Predicate {
+        rule: Some(Rule::NotMatch(Box::new(rule))),
+    })
 }
 
 /// Matches connections to any of the ports; `None` where there are none.
@@ -95,12 +114,19 @@ fn any_of(ports: &[u16]) -> Option<Predicate> {
     match rules.len() {
         0 => None,
         1 => rules.pop(),
-        _ => Some(Predicate { rule: Some(Rule::OrMatch(MatchSet { rules })) }),
+        _ => Some(Predicate {
+            rule: Some(Rule::OrMatch(MatchSet { rules })),
+        }),
     }
 }
 
 /// The end is exclusive.
 fn port_range(port: u16) -> Predicate {
-    let range = pb::r#type::v3::Int32Range { start: port.into(), end: i32::from(port) + 1 };
-    Predicate { rule: Some(Rule::DestinationPortRange(range)) }
+    let range = pb::r#type::v3::Int32Range {
+        start: port.into(),
+        end: i32::from(port) + 1,
+    };
+    Predicate {
+        rule: Some(Rule::DestinationPortRange(range)),
+    }
 }

@@ -49,7 +49,10 @@ pub(super) fn structure(value: &Value) -> protobuf::Struct {
 /// Metadata with one namespace.
 pub(super) fn metadata(namespace: &str, value: &Value) -> core::Metadata {
     let filter_metadata = HashMap::from([(namespace.to_owned(), struct_from_json(value))]);
-    core::Metadata { filter_metadata, ..Default::default() }
+    core::Metadata {
+        filter_metadata,
+        ..Default::default()
+    }
 }
 
 /// The aggregated stream as the source of a resource; Envoy waits for it for as long as it takes.
@@ -57,21 +60,32 @@ pub(super) fn ads() -> core::ConfigSource {
     core::ConfigSource {
         initial_fetch_timeout: Some(duration(Duration::ZERO)),
         resource_api_version: core::ApiVersion::V3.into(),
-        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(Default::default())),
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
+            Default::default(),
+        )),
         ..Default::default()
     }
 }
 
 /// Matches text that begins so.
 pub(super) fn string_prefix(prefix: String) -> r#type::matcher::v3::StringMatcher {
-    string_matcher(r#type::matcher::v3::string_matcher::MatchPattern::Prefix(prefix))
+    string_matcher(r#type::matcher::v3::string_matcher::MatchPattern::Prefix(
+        prefix,
+    ))
 }
 
 /// Matches equal text.
 pub(super) fn string_exact(text: String) -> r#type::matcher::v3::StringMatcher {
-    string_matcher(r#type::matcher::v3::string_matcher::MatchPattern::Exact(text))
+    string_matcher(r#type::matcher::v3::string_matcher::MatchPattern::Exact(
+        text,
+    ))
 }
 
-fn string_matcher(pattern: r#type::matcher::v3::string_matcher::MatchPattern) -> r#type::matcher::v3::StringMatcher {
-    r#type::matcher::v3::StringMatcher { match_pattern: Some(pattern), ..Default::default() }
+fn string_matcher(
+    pattern: r#type::matcher::v3::string_matcher::MatchPattern,
+) -> r#type::matcher::v3::StringMatcher {
+    r#type::matcher::v3::StringMatcher {
+        match_pattern: Some(pattern),
+        ..Default::default()
+    }
 }

@@ -50,7 +50,10 @@ impl TcpChain {
 
     /// To the cluster that refuses everything.
     pub fn blackhole() -> Self {
-        Self { blackhole: true, ..Self::to("BlackHoleCluster".into()) }
+        Self {
+            blackhole: true,
+            ..Self::to("BlackHoleCluster".into())
+        }
     }
 }
 
@@ -99,7 +102,10 @@ pub(super) fn filters(
     if chain.mongo {
         list.push(mongo(&chain.stat_prefix));
     }
-    list.push(filters::network("envoy.filters.network.tcp_proxy", pb::any(&proxy(chain, facet))));
+    list.push(filters::network(
+        "envoy.filters.network.tcp_proxy",
+        pb::any(&proxy(chain, facet)),
+    ));
     list
 }
 
@@ -107,19 +113,26 @@ fn proxy(chain: &TcpChain, facet: &NetworkFacet) -> TcpProxy {
     let clusters = match &chain.clusters {
         Clusters::One(cluster) => tcp_proxy::ClusterSpecifier::Cluster(cluster.to_string()),
         Clusters::Weighted(list) => {
-            let clusters = list.iter().map(|(name, weight)| tcp_proxy::weighted_cluster::ClusterWeight {
-                name: name.to_string(),
-                weight: *weight,
-                ..Default::default()
-            });
-            tcp_proxy::ClusterSpecifier::WeightedClusters(tcp_proxy::WeightedCluster { clusters: clusters.collect() })
+            let clusters =
+                list.iter().map(
+                    |(name, weight)| tcp_proxy::weighted_cluster::ClusterWeight {
+                        name: name.to_string(),
+                        weight: *weight,
+                        ..Default::default()
+                    },
+                );
+            tcp_proxy::ClusterSpecifier::WeightedClusters(tcp_proxy::WeightedCluster {
+                clusters: clusters.collect(),
+            })
         }
     };
     let facet_timeout = facet.idle_timeout.filter(|_| !chain.blackhole);
     let source_ip = || {
         use pb::r#type::v3::{HashPolicy, hash_policy};
         let policy = hash_policy::PolicySpecifier::SourceIp(hash_policy::SourceIp {});
-        HashPolicy { policy_specifier: Some(policy) }
+        HashPolicy {
+            policy_specifier: Some(policy),
+        }
     };
     TcpProxy {
         stat_prefix: chain.stat_prefix.to_string(),
@@ -127,12 +140,20 @@ fn proxy(chain: &TcpChain, facet: &NetworkFacet) -> TcpProxy {
         idle_timeout: chain.idle_timeout.or(facet_timeout).map(pb::duration),
         max_downstream_connection_duration: chain.max_connection_duration.map(pb::duration),
         hash_policy: chain.hash_source_ip.then(source_ip).into_iter().collect(),
-        tunneling_config: chain.tunnel.as_ref().map(|tunnel| tcp_proxy::TunnelingConfig {
-            hostname: tunnel.target.to_string(),
-            use_post: tunnel.post,
-            ..Default::default()
-        }),
-        access_log: facet.access_log.iter().filter(|_| !chain.blackhole).map(access_log::access_log).collect(),
+        tunneling_config: chain
+            .tunnel
+            .as_ref()
+            .map(|tunnel| tcp_proxy::TunnelingConfig {
+                hostname: tunnel.target.to_string(),
+                use_post: tunnel.post,
+                ..Default::default()
+            }),
+        access_log: facet
+            .access_log
+            .iter()
+            .filter(|_| !chain.blackhole)
+            .map(access_log::access_log)
+            .collect(),
         ..Default::default()
     }
 }
@@ -146,11 +167,16 @@ fn mongo(stat_prefix: &str) -> pb::listener::Filter {
 }
 
 fn sni_forward_proxy(cache: &SniDnsCache) -> pb::listener::Filter {
-    use pb::extensions::filters::network::sni_dynamic_forward_proxy::v3::{FilterConfig, filter_config};
+    use pb::extensions::filters::network::sni_dynamic_forward_proxy::v3::{
+        FilterConfig, filter_config,
+    };
     let config = FilterConfig {
         dns_cache_config: Some(filters::host_dns_cache(&cache.name, cache.family)),
         port_specifier: Some(filter_config::PortSpecifier::PortValue(cache.port.into())),
         ..Default::default()
     };
-    filters::network("envoy.filters.network.sni_dynamic_forward_proxy", pb::any(&config))
+    filters::network(
+        "envoy.filters.network.sni_dynamic_forward_proxy",
+        pb::any(&config),
+    )
 }

@@ -5,7 +5,11 @@ use meltemi_model::Str;
 use super::pb;
 use crate::sds;
 
-use pb::tls::{CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsParameters};
+use pb::tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+use pb::tls::{
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+    TlsParameters,
+};
 
 /// The ciphers of connections within the mesh. Istio 1.31: `authn/utils.SupportedCiphers`.
 const MESH_CIPHERS: [&str; 6] = [
@@ -80,18 +84,25 @@ pub struct Certificate {
 /// The transport socket.
 pub(super) fn socket(settings: &DownstreamTls) -> pb::core::TransportSocket {
     let context = match settings {
-        DownstreamTls::Mesh { peer_exchange, trust_domains } => mesh(*peer_exchange, trust_domains),
+        DownstreamTls::Mesh {
+            peer_exchange,
+            trust_domains,
+        } => mesh(*peer_exchange, trust_domains),
         DownstreamTls::Server(server) => self::server(server),
     };
     pb::core::TransportSocket {
         name: "envoy.transport_sockets.tls".to_owned(),
-        config_type: Some(pb::core::transport_socket::ConfigType::TypedConfig(pb::any(&context))),
+        config_type: Some(pb::core::transport_socket::ConfigType::TypedConfig(
+            pb::any(&context),
+        )),
     }
 }
 
 /// Istio 1.31: `authn/utils.BuildInboundTLS`.
 fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
-    let sans = trust_domains.iter().map(|td| pb::string_prefix(format!("spiffe://{td}/")));
+    let sans = trust_domains
+        .iter()
+        .map(|td| pb::string_prefix(format!("spiffe://{td}/")));
     DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: alpn(peer_exchange),
@@ -102,7 +113,10 @@ fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
                 ..Default::default()
             }),
             tls_certificate_sds_secret_configs: vec![sds::workload("default")],
-            validation_context_type: Some(combined(validation(sans.collect()), sds::workload("ROOTCA"))),
+            validation_context_type: Some(combined(
+                validation(sans.collect()),
+                sds::workload("ROOTCA"),
+            )),
             ..Default::default()
         }),
         require_client_certificate: Some(pb::bool(true)),
@@ -112,58 +126,61 @@ fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
 
 /// The server never offers Istio's own protocols but the metadata exchange: they would win over HTTP/2.
 fn alpn(peer_exchange: bool) -> Vec<String> {
-    let names: &[&str] =
-        if peer_exchange { &["istio-peer-exchange", "h2", "http/1.1"] } else { &["h2", "http/1.1"] };
+    let names: &[&str] = if peer_exchange {
+        &["istio-peer-exchange", "h2", "http/1.1"]
+    } else {
+        &["h2", "http/1.1"]
+    };
     names.iter().map(ToString::to_string).collect()
 }
 
 /// Istio 1.31: `BuildListenerTLSContext`.
 fn server(server: &ServerTls) -> DownstreamTlsContext {
-    let sans = || server.subject_alt_names.iter().map(|san| pb::string_exact(san.to_string())).collect::<Vec<_>>();
-    let mut context = CommonTlsContext { alpn_protocols: alpn(server.peer_exchange), ..Default::default() };
+    let mut context = CommonTlsContext {
+        alpn_protocols: alpn(server.peer_exchange),
+        tls_params: server_params(server),
+        ..Default::default()
+    };
+    let sans = server.subject_alt_names.iter().map(|san| pb::string_exact(san.to_string()));
+    let checks = server.validate_client.then(|| validation(sans.collect()));
     match &server.certificates {
         ServerCertificates::Mesh => {
             context.tls_certificate_sds_secret_configs = vec![sds::workload("default")];
-            if server.validate_client {
-                context.validation_context_type = Some(combined(validation(sans()), sds::workload("ROOTCA")));
-            }
+            context.validation_context_type = checks.map(|c| combined(c, sds::workload("ROOTCA")));
         }
         ServerCertificates::Files { certificates, ca, agent: true } => {
-            context.tls_certificate_sds_secret_configs = certificates
-                .iter()
-                .map(|c| sds::file(&format!("file-cert:{}~{}", c.chain, c.key)))
-                .collect();
-            if server.validate_client {
-                let root = match &**ca {
-                    "" => sds::workload("ROOTCA"),
-                    ca => sds::file(&format!("file-root:{ca}")),
-                };
-                context.validation_context_type = Some(combined(validation(sans()), root));
-            }
+            let secret = |c: &Certificate| sds::file(&format!("file-cert:{}~{}", c.chain, c.key));
+            let root = |ca: &str| match ca {
+                "" => sds::workload("ROOTCA"),
+                ca => sds::file(&format!("file-root:{ca}")),
+            };
+            context.tls_certificate_sds_secret_configs = certificates.iter().map(secret).collect();
+            context.validation_context_type = checks.map(|c| combined(c, root(ca)));
         }
         ServerCertificates::Files { certificates, ca, agent: false } => {
             context.tls_certificates = certificates.iter().map(file_certificate).collect();
-            if server.validate_client {
-                let mut checks = validation(sans());
-                checks.trusted_ca = Some(file(ca));
-                context.validation_context_type =
-                    Some(pb::tls::common_tls_context::ValidationContextType::ValidationContext(checks));
-            }
+            context.validation_context_type = checks.map(|c| {
+                let trusted_ca = (!ca.is_empty()).then(|| file(ca));
+                ValidationContextType::ValidationContext(CertificateValidationContext { trusted_ca, ..c })
+            });
         }
-    }
-    if server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty() {
-        context.tls_params = Some(TlsParameters {
-            tls_minimum_protocol_version: version(server.min_version),
-            tls_maximum_protocol_version: version(server.max_version),
-            cipher_suites: server.cipher_suites.iter().map(ToString::to_string).collect(),
-            ..Default::default()
-        });
     }
     DownstreamTlsContext {
         common_tls_context: Some(context),
         require_client_certificate: Some(pb::bool(server.require_client_certificate)),
         ..Default::default()
     }
+}
+
+/// What the server says of versions and ciphers; the rest is Envoy's.
+fn server_params(server: &ServerTls) -> Option<TlsParameters> {
+    let said = server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty();
+    said.then(|| TlsParameters {
+        tls_minimum_protocol_version: version(server.min_version),
+        tls_maximum_protocol_version: version(server.max_version),
+        cipher_suites: server.cipher_suites.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    })
 }
 
 fn version(number: u8) -> i32 {
@@ -188,20 +205,25 @@ fn file_certificate(certificate: &Certificate) -> pb::tls::TlsCertificate {
 
 fn file(path: &str) -> pb::core::DataSource {
     let specifier = pb::core::data_source::Specifier::Filename(path.to_owned());
-    pb::core::DataSource { specifier: Some(specifier), ..Default::default() }
+    pb::core::DataSource {
+        specifier: Some(specifier),
+        ..Default::default()
+    }
 }
 
 // Istio 1.31 still sends the untyped list, which Envoy keeps on reading as "any type of name".
 #[allow(deprecated)]
 fn validation(sans: Vec<pb::r#type::matcher::v3::StringMatcher>) -> CertificateValidationContext {
-    CertificateValidationContext { match_subject_alt_names: sans, ..Default::default() }
+    CertificateValidationContext {
+        match_subject_alt_names: sans,
+        ..Default::default()
+    }
 }
 
 fn combined(
     checks: CertificateValidationContext,
     secret: SdsSecretConfig,
-) -> pb::tls::common_tls_context::ValidationContextType {
-    use pb::tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
+) -> ValidationContextType {
     ValidationContextType::CombinedValidationContext(CombinedCertificateValidationContext {
         default_validation_context: Some(checks),
         validation_context_sds_secret_config: Some(secret),

@@ -14,10 +14,22 @@ const RBAC: &str = "envoy.filters.http.rbac";
 
 /// (tag, key in the metadata of [`RBAC`]), sorted by tag. They are set only where a policy runs dry.
 const DRY_RUN: [(&str, &str); 4] = [
-    ("istio.authorization.dry_run.allow_policy.name", "istio_dry_run_allow_shadow_effective_policy_id"),
-    ("istio.authorization.dry_run.allow_policy.result", "istio_dry_run_allow_shadow_engine_result"),
-    ("istio.authorization.dry_run.deny_policy.name", "istio_dry_run_deny_shadow_effective_policy_id"),
-    ("istio.authorization.dry_run.deny_policy.result", "istio_dry_run_deny_shadow_engine_result"),
+    (
+        "istio.authorization.dry_run.allow_policy.name",
+        "istio_dry_run_allow_shadow_effective_policy_id",
+    ),
+    (
+        "istio.authorization.dry_run.allow_policy.result",
+        "istio_dry_run_allow_shadow_engine_result",
+    ),
+    (
+        "istio.authorization.dry_run.deny_policy.name",
+        "istio_dry_run_deny_shadow_effective_policy_id",
+    ),
+    (
+        "istio.authorization.dry_run.deny_policy.result",
+        "istio_dry_run_deny_shadow_engine_result",
+    ),
 ];
 
 /// The message; tags are sorted by name.
@@ -36,7 +48,9 @@ pub(super) fn tracing(settings: &Tracing) -> manager::Tracing {
         random_sampling: percent(f64::from(settings.sampling) / 10_000.0),
         overall_sampling: percent(100.0),
         max_path_tag_length: settings.max_path_tag_length.map(pb::u32),
-        custom_tags: tags.chain(literals.map(|(tag, value)| literal(tag, value))).collect(),
+        custom_tags: tags
+            .chain(literals.map(|(tag, value)| literal(tag, value)))
+            .collect(),
         ..Default::default()
     }
 }
@@ -44,20 +58,29 @@ pub(super) fn tracing(settings: &Tracing) -> manager::Tracing {
 fn literal(tag: &str, value: &str) -> CustomTag {
     CustomTag {
         tag: tag.to_owned(),
-        r#type: Some(custom_tag::Type::Literal(custom_tag::Literal { value: value.to_owned() })),
+        r#type: Some(custom_tag::Type::Literal(custom_tag::Literal {
+            value: value.to_owned(),
+        })),
     }
 }
 
 fn dry_run(tag: &str, key: &str) -> CustomTag {
     let metadata = custom_tag::Metadata {
-        kind: Some(MetadataKind { kind: Some(metadata_kind::Kind::Request(metadata_kind::Request {})) }),
+        kind: Some(MetadataKind {
+            kind: Some(metadata_kind::Kind::Request(metadata_kind::Request {})),
+        }),
         metadata_key: Some(MetadataKey {
             key: RBAC.to_owned(),
-            path: vec![PathSegment { segment: Some(Segment::Key(key.to_owned())) }],
+            path: vec![PathSegment {
+                segment: Some(Segment::Key(key.to_owned())),
+            }],
         }),
         ..Default::default()
     };
-    CustomTag { tag: tag.to_owned(), r#type: Some(custom_tag::Type::Metadata(metadata)) }
+    CustomTag {
+        tag: tag.to_owned(),
+        r#type: Some(custom_tag::Type::Metadata(metadata)),
+    }
 }
 
 /// Request ids are UUIDs, and carry the decision to trace. Istio 1.31: `BuildUUIDRequestIDExtension`.
@@ -66,5 +89,7 @@ pub(super) fn request_id() -> pb::hcm::RequestIdExtension {
         use_request_id_for_trace_sampling: Some(pb::bool(true)),
         ..Default::default()
     };
-    pb::hcm::RequestIdExtension { typed_config: Some(pb::any(&config)) }
+    pb::hcm::RequestIdExtension {
+        typed_config: Some(pb::any(&config)),
+    }
 }

@@ -1,9 +1,8 @@
 //! One route of a VirtualService. Istio 1.31: `TranslateRoute`.
 
-use std::collections::HashMap;
-
 use meltemi_model::routing::{HttpAction, HttpRoute, VirtualService};
 use meltemi_proto::any;
+use meltemi_proto::google::protobuf::Any;
 
 use super::RuleRoute;
 use super::action::{forward, redirect, respond, status};
@@ -74,7 +73,7 @@ pub(super) fn route(input: &RuleRoute) -> rt::Route {
             operation,
             ..Default::default()
         }),
-        typed_per_filter_config: filters(rule),
+        typed_per_filter_config: filters(rule).collect(),
         request_headers_to_add: headers.request_add,
         request_headers_to_remove: headers.request_remove,
         response_headers_to_add: headers.response_add,
@@ -93,7 +92,8 @@ fn name(rule: &HttpRoute, condition: &str) -> String {
     }
 }
 
-fn filters(rule: &HttpRoute) -> HashMap<String, meltemi_proto::google::protobuf::Any> {
+/// Settings of HTTP filters for this route only, by filter.
+fn filters(rule: &HttpRoute) -> impl Iterator<Item = (String, Any)> {
     let fault = rule
         .fault
         .as_ref()
@@ -103,7 +103,7 @@ fn filters(rule: &HttpRoute) -> HashMap<String, meltemi_proto::google::protobuf:
         .cors
         .as_ref()
         .map(|c| (CORS_FILTER.to_owned(), any::pack(&cors_policy(c))));
-    fault.into_iter().chain(cors).collect()
+    fault.into_iter().chain(cors)
 }
 
 /// What traces call the route: the host of its only destination, else the VirtualService; and the path.
@@ -117,12 +117,14 @@ fn operation(action: &rt::route::Action, matched: &rt::RouteMatch, vs: &str, por
         Some(PathSpecifier::SafeRegex(regex)) => regex.regex.clone(),
         _ => "/*".to_owned(),
     };
-    let cluster = match action {
-        rt::route::Action::Route(rt::RouteAction {
-            cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
-            ..
-        }) => cluster.as_str(),
-        _ => "",
+    let cluster = if let rt::route::Action::Route(rt::RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
+        ..
+    }) = action
+    {
+        cluster.as_str()
+    } else {
+        ""
     };
     match cluster.split('|').collect::<Vec<_>>()[..] {
         [_, port, _, host] => format!("{host}:{port}{path}"),

@@ -1,6 +1,5 @@
 //! Short names of Envoy's messages, and constructors for the small ones.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use meltemi_model::routing::{PerMillion, StringMatch};
@@ -69,10 +68,10 @@ pub(super) fn config_metadata(path: String) -> core::Metadata {
         kind: Some(wkt::value::Kind::StringValue(path)),
     };
     let fields = wkt::Struct {
-        fields: HashMap::from([("config".to_owned(), value)]),
+        fields: [("config".to_owned(), value)].into(),
     };
     core::Metadata {
-        filter_metadata: HashMap::from([(ISTIO.to_owned(), fields)]),
+        filter_metadata: [(ISTIO.to_owned(), fields)].into(),
         ..Default::default()
     }
 }

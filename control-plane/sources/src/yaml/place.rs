@@ -117,8 +117,7 @@ impl<'t> Finder<'t> {
                 inner.start();
                 inner.find(steps);
                 if inner.line > 0 {
-                    // The text begins on the line after the `|`.
-                    self.line = span.start.line() as u32 + inner.line;
+                    self.line = span.start.line() as u32 + inner.line - 1;
                 }
                 None
             }

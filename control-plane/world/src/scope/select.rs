@@ -27,12 +27,12 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
                 .virtual_services
                 .visible(MESH_GATEWAY, &key.namespace, &world.mesh);
         // A gateway takes every visible service as it is; a sidecar first picks one namespace for each host.
-        let services = if key.gateway { visible.clone() } else { one_namespace_each(visible.clone()) };
+        let services = if key.gateway { visible.clone() } else { one_namespace_each(visible.clone(), &key.namespace) };
         egress.push((None, services, virtual_services));
     }
     for listener in listeners {
         let hosts = Hosts::of(listener);
-        let services = hosts.services(&visible, match_port(listener));
+        let services = hosts.services(&visible, match_port(listener), &key.namespace);
         let virtual_services = hosts.virtual_services(world, &key.namespace);
         egress.push((Some(listener.clone()), services, virtual_services));
     }
@@ -136,25 +136,23 @@ fn visible_in(world: &World, service: &Service, namespace: &str) -> bool {
         .visible_in(namespace, default, &service.key.namespace)
 }
 
-/// Where several namespaces declare a host, only one is shown: the first, unless a Kubernetes Service comes later.
-/// Istio 1.31: `selectServices`.
-fn one_namespace_each(services: Vec<Shared<Service>>) -> Vec<Shared<Service>> {
+/// Where several namespaces declare a host, only one of them is shown: the clients' own, else the first, unless a
+/// Kubernetes Service comes after a ServiceEntry. Istio 1.31: `selectServices`.
+fn one_namespace_each(services: Vec<Shared<Service>>, own: &str) -> Vec<Shared<Service>> {
     let mut chosen: BTreeMap<Hostname, (Str, bool)> = BTreeMap::new();
     for service in &services {
         let candidate = (service.key.namespace.clone(), service.kubernetes);
-        match chosen.get(&service.key.host) {
-            Some((_, true)) => {}
-            Some((_, false)) if !service.kubernetes => {}
-            _ => {
-                chosen.insert(service.key.host.clone(), candidate);
-            }
+        let better = match chosen.get(&service.key.host) {
+            None => true,
+            Some(_) if *candidate.0 == *own => true,
+            Some((namespace, kubernetes)) => !kubernetes && service.kubernetes && **namespace != *own,
+        };
+        if better {
+            chosen.insert(service.key.host.clone(), candidate);
         }
     }
-    let is_chosen = |s: &Shared<Service>| {
-        chosen
-            .get(&s.key.host)
-            .is_some_and(|(ns, _)| *ns == s.key.namespace)
-    };
+    let is_chosen =
+        |s: &Shared<Service>| chosen.get(&s.key.host).is_some_and(|(ns, _)| *ns == s.key.namespace);
     services.into_iter().filter(is_chosen).collect()
 }
 
@@ -202,7 +200,7 @@ impl<'a> Hosts<'a> {
             .flatten()
     }
 
-    fn services(&self, visible: &[Shared<Service>], port: Option<u16>) -> Vec<Shared<Service>> {
+    fn services(&self, visible: &[Shared<Service>], port: Option<u16>, own: &str) -> Vec<Shared<Service>> {
         let shown = |service: &Shared<Service>| {
             let key = &service.key;
             if self.excludes(&key.namespace, &key.host) {
@@ -218,7 +216,7 @@ impl<'a> Hosts<'a> {
                     Some(with_aliases(&trimmed, list))
                 })
         };
-        one_namespace_each(visible.iter().filter_map(shown).collect())
+        one_namespace_each(visible.iter().filter_map(shown).collect(), own)
     }
 
     fn virtual_services(&self, world: &World, namespace: &str) -> Vec<Shared<VirtualService>> {

@@ -59,7 +59,7 @@ pub fn endpoints(tables: Tables<'_>, previous: &Endpoints) -> Endpoints {
         if rows.contains_key(&service.key) || service.resolution == Resolution::Alias {
             continue;
         }
-        let sources = sources_of(service, &tables, &slices);
+        let sources = sources_of(&service.key, &tables, &slices);
         let inputs = fingerprint(&(service.fingerprint(), tables.mesh.fingerprint(), &sources));
         let row = match previous.get(&service.key) {
             Some(old) if old.inputs == inputs => old.clone(),
@@ -108,23 +108,19 @@ fn slices_by_service(slices: &Table<EndpointSlice>) -> SlicesByService<'_> {
     by_service
 }
 
-fn sources_of(service: &Service, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
-    if service.kubernetes {
-        return match tables.kube.get(&service.object) {
-            Some(kube) => kubernetes_sources(kube, tables, slices),
-            None => Vec::new(),
-        };
+/// A Kubernetes Service and ServiceEntries may declare the same host in one namespace: their endpoints are joined.
+fn sources_of(key: &ServiceKey, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for owner in tables.services.sharing(key) {
+        if owner.kubernetes {
+            let kube = tables.kube.get(&owner.object);
+            sources.extend(kube.into_iter().flat_map(|kube| kubernetes_sources(kube, tables, slices)));
+        } else {
+            let entry = tables.entries.get(&owner.object);
+            sources.extend(entry.into_iter().flat_map(|entry| entry_sources(entry, tables)));
+        }
     }
-    // Several ServiceEntries may declare the same host in one namespace: their endpoints are joined.
-    let owners = tables
-        .services
-        .sorted
-        .iter()
-        .filter(|s| s.key == service.key && !s.kubernetes);
-    owners
-        .filter_map(|s| tables.entries.get(&s.object))
-        .flat_map(|entry| entry_sources(entry, tables))
-        .collect()
+    sources
 }
 
 fn kubernetes_sources(
@@ -444,7 +440,7 @@ fn unknown(mesh: &Mesh) -> Endpoint {
         mtls: false,
         workload: "".into(),
         namespace: "".into(),
-        health: Health::Healthy,
+        health: Health::Unknown,
         hostname: "".into(),
         node: "".into(),
     }

@@ -20,6 +20,15 @@ pub struct Services {
     pub sorted: Vec<Shared<Service>>,
     /// The service that owns a host name in each namespace: the oldest, but Kubernetes before ServiceEntries.
     pub by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>>,
+    /// All services that declare the same host name in the same namespace, oldest first.
+    by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>>,
+}
+
+impl Services {
+    /// All services of a key, oldest first.
+    pub fn sharing(&self, key: &ServiceKey) -> &[Shared<Service>] {
+        self.by_key.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Joins Kubernetes Services and ServiceEntries.
@@ -39,7 +48,9 @@ pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: 
     });
     let sorted: Vec<Shared<Service>> = all.into_iter().map(Shared::new).collect();
     let mut by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>> = BTreeMap::new();
+    let mut by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>> = BTreeMap::new();
     for service in &sorted {
+        by_key.entry(service.key.clone()).or_default().push(service.clone());
         let owners = by_host.entry(service.key.host.clone()).or_default();
         match owners.get(&service.key.namespace) {
             Some(owner) if owner.kubernetes || !service.kubernetes => {}
@@ -48,7 +59,7 @@ pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: 
             }
         }
     }
-    Services { sorted, by_host }
+    Services { sorted, by_host, by_key }
 }
 
 /// The host name of a Kubernetes Service.

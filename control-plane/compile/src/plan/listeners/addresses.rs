@@ -72,13 +72,22 @@ impl ServiceAddress {
 /// address of a ServiceEntry counts as a service of its own. Istio 1.31: `GetAddressForProxy`,
 /// `GetExtraAddressesForProxy`, `convertServices`.
 pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<ServiceAddress> {
-    let single = |address: &Str| ServiceAddress { primary: host_range(address), extra: Vec::new() };
+    let single = |address: &Str| ServiceAddress {
+        primary: host_range(address),
+        extra: Vec::new(),
+    };
     match (service.kubernetes, service.addresses.first()) {
-        (true, None) => vec![ServiceAddress { primary: ANY_V4.into(), extra: Vec::new() }],
+        (true, None) => vec![ServiceAddress {
+            primary: ANY_V4.into(),
+            extra: Vec::new(),
+        }],
         (false, None) => {
             let mut binds = wildcards(class).into_iter();
             let primary = binds.next().unwrap_or_else(|| ANY_V4.into());
-            vec![ServiceAddress { primary, extra: binds.collect() }]
+            vec![ServiceAddress {
+                primary,
+                extra: binds.collect(),
+            }]
         }
         (false, Some(_)) => service.addresses.iter().map(single).collect(),
         (true, Some(default)) => {
@@ -89,7 +98,10 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
             };
             let mut fit = service.addresses.iter().filter(usable).cloned();
             let primary = fit.next().unwrap_or_else(|| default.clone());
-            vec![ServiceAddress { primary, extra: fit.collect() }]
+            vec![ServiceAddress {
+                primary,
+                extra: fit.collect(),
+            }]
         }
     }
 }
@@ -116,13 +128,22 @@ pub(super) fn can_bind(
     if bind_to_port && class.facet.unprivileged && (1..1024).contains(&port) {
         return false;
     }
-    let at_wildcard = if bind.is_empty() { protocol.is_http() } else { &*wildcards(class)[0] == bind };
+    let at_wildcard = if bind.is_empty() {
+        protocol.is_http()
+    } else {
+        &*wildcards(class)[0] == bind
+    };
     let taken = class.facet.reserved_ports.contains(&port)
-        || virtual_ports.is_some_and(|mesh| mesh.outbound_port == port || mesh.inbound_port == port);
+        || virtual_ports
+            .is_some_and(|mesh| mesh.outbound_port == port || mesh.inbound_port == port);
     !(at_wildcard && taken)
 }
 
 /// `host:port`, with an IPv6 address in brackets.
 pub(super) fn host_port(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }

@@ -1,7 +1,8 @@
 //! What the filters of a class have in common, per direction.
 
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet, Tracing,
+    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
+    Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
@@ -37,7 +38,10 @@ impl Facets {
 
     /// Those of one side.
     pub(super) fn of(scope: &Scope, class: &ProxyClass, side: Side) -> Self {
-        Self { network: Shared::new(network(&scope.mesh, class)), http: Shared::new(http(scope, class, side)) }
+        Self {
+            network: Shared::new(network(&scope.mesh, class)),
+            http: Shared::new(http(scope, class, side)),
+        }
     }
 }
 
@@ -66,7 +70,10 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
     } else {
         "istio-envoy".into()
     };
-    let any_dns = || AnyDnsCache { family: dns_family(class), agent: class.facet.dns_capture };
+    let any_dns = || AnyDnsCache {
+        family: dns_family(class),
+        agent: class.facet.dns_capture,
+    };
     HttpFacet {
         metadata_exchange: class.capabilities.has(Capability::HttpMetadataExchange),
         skip_external_metadata: side != Side::Inbound && headers.metadata_exchange_in_mesh,
@@ -82,10 +89,15 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         path: mesh.path_normalization,
         client_cert: client_cert(class, side),
         use_remote_address: side == Side::Gateway,
-        trusted_hops: if side == Side::Gateway { config.num_trusted_proxies } else { 0 },
+        trusted_hops: if side == Side::Gateway {
+            config.num_trusted_proxies
+        } else {
+            0
+        },
         tracing: mesh.enable_tracing.then(|| tracing(class)),
         access_log: access_log(mesh),
-        any_dns: (side == Side::Outbound && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
+        any_dns: (side == Side::Outbound
+            && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
             .then(any_dns),
     }
 }
@@ -115,12 +127,22 @@ fn client_cert(class: &ProxyClass, side: Side) -> Option<ClientCert> {
         Side::Outbound => None,
         Side::Inbound => {
             let said = forward(&config.headers.forwarded_client_cert);
-            Some(ClientCert { forward: said.unwrap_or(ForwardClientCert::AppendForward), details: Some(false) })
+            Some(ClientCert {
+                forward: said.unwrap_or(ForwardClientCert::AppendForward),
+                details: Some(false),
+            })
         }
         Side::Gateway => {
-            let forward = forward(&config.forward_client_cert_details).unwrap_or(ForwardClientCert::SanitizeSet);
-            let describes = matches!(forward, ForwardClientCert::AppendForward | ForwardClientCert::SanitizeSet);
-            Some(ClientCert { forward, details: describes.then_some(true) })
+            let forward = forward(&config.forward_client_cert_details)
+                .unwrap_or(ForwardClientCert::SanitizeSet);
+            let describes = matches!(
+                forward,
+                ForwardClientCert::AppendForward | ForwardClientCert::SanitizeSet
+            );
+            Some(ClientCert {
+                forward,
+                details: describes.then_some(true),
+            })
         }
     }
 }
@@ -139,12 +161,20 @@ fn forward(text: &str) -> Option<ForwardClientCert> {
 /// One percent of requests is traced where nothing else is said, and where more than all was asked for. Istio 1.31:
 /// `proxyConfigSamplingValue`.
 fn tracing(class: &ProxyClass) -> Tracing {
-    let or = |text: &str, fallback: &str| -> Str { if text.is_empty() { fallback } else { text }.into() };
+    let or = |text: &str, fallback: &str| -> Str {
+        if text.is_empty() { fallback } else { text }.into()
+    };
     let facet = &class.facet;
-    let said = class.proxy_config.tracing_sampling.filter(|share| (1..=1_000_000).contains(share));
+    let said = class
+        .proxy_config
+        .tracing_sampling
+        .filter(|share| (1..=1_000_000).contains(share));
     Tracing {
         sampling: said.unwrap_or(10_000),
-        max_path_tag_length: class.proxy_config.tracing_max_path_tag_length.filter(|length| *length != 0),
+        max_path_tag_length: class
+            .proxy_config
+            .tracing_max_path_tag_length
+            .filter(|length| *length != 0),
         service: or(&facet.canonical_service, "unknown"),
         revision: or(&facet.canonical_revision, "latest"),
         cluster_id: or(&class.cluster_id, "unknown"),

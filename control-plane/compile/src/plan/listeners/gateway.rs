@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use meltemi_builders::listener::{
-    Alpn, Certificate, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind, RouteSource,
-    ServerCertificates, ServerTls, TcpChain, Terminal, Transport,
+    Alpn, Certificate, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind,
+    RouteSource, ServerCertificates, ServerTls, TcpChain, Terminal,
 };
 use meltemi_model::gateway::{Server, ServerHost, ServerTlsMode};
 use meltemi_model::port::Protocol;
@@ -14,7 +14,9 @@ use meltemi_model::service::sni_name;
 use meltemi_model::{Hostname, ObjectKey, Shared, Str};
 use meltemi_world::Scope;
 
-use super::super::gateway::{MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough};
+use super::super::gateway::{
+    MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
+};
 use super::addresses::wildcards;
 use super::facets::{Facets, Side};
 use super::l4::{self, ListenPort, StatNames};
@@ -39,21 +41,31 @@ pub(super) fn listeners(
     virtual_services: &[Shared<VirtualService>],
 ) -> Vec<ListenerInput> {
     let facets = Facets::of(scope, class, Side::Gateway);
-    let mut context = Context { scope, class, virtual_services, sni_hosts: BTreeMap::new() };
+    let mut context = Context {
+        scope,
+        class,
+        virtual_services,
+        sni_hosts: BTreeMap::new(),
+    };
     let mut by_name: BTreeMap<Str, ListenerInput> = BTreeMap::new();
     for port in &gateways.ports {
         if class.facet.unprivileged && port.port < 1024 {
             continue;
         }
-        let addresses = if port.bind.is_empty() { wildcards(class) } else { vec![port.bind.clone()] };
+        let addresses = if port.bind.is_empty() {
+            wildcards(class)
+        } else {
+            vec![port.bind.clone()]
+        };
         let name: Str = format!("{}_{}", addresses[0], port.port).into();
         let decided = context.chains(port, &name);
         if decided.is_empty() {
             continue;
         }
         // TLS servers of different protocols share a port, and are told apart by SNI.
-        let listener =
-            by_name.entry(name.clone()).or_insert_with(|| empty(class, &facets, name, addresses, port.port));
+        let listener = by_name
+            .entry(name.clone())
+            .or_insert_with(|| empty(class, &facets, name, addresses, port.port));
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {
                 listener.http = Some(facets.http.clone());
@@ -69,7 +81,13 @@ pub(super) fn listeners(
     by_name.into_values().collect()
 }
 
-fn empty(class: &ProxyClass, facets: &Facets, name: Str, addresses: Vec<Str>, port: u16) -> ListenerInput {
+fn empty(
+    class: &ProxyClass,
+    facets: &Facets,
+    name: Str,
+    addresses: Vec<Str>,
+    port: u16,
+) -> ListenerInput {
     ListenerInput {
         name,
         addresses,
@@ -94,14 +112,19 @@ fn unserved_reason(server: &Server, class: &ProxyClass) -> Option<&'static str> 
         return None;
     }
     if tls.mode == ServerTlsMode::IstioMutual {
-        return (!class.has_identity)
-            .then_some("the proxy has no certificates of the mesh, so it cannot serve TLS mode ISTIO_MUTUAL");
+        return (!class.has_identity).then_some(
+            "the proxy has no certificates of the mesh, so it cannot serve TLS mode ISTIO_MUTUAL",
+        );
     }
     if !tls.credential_names.is_empty() || !tls.ca_cert_credential_name.is_empty() {
-        return Some("not supported yet: certificates from credentialName; use serverCertificate and privateKey");
+        return Some(
+            "not supported yet: certificates from credentialName; use serverCertificate and privateKey",
+        );
     }
     if tls.certificates.is_empty() {
-        return Some("TLS needs a certificate: set credentialName, or serverCertificate and privateKey");
+        return Some(
+            "TLS needs a certificate: set credentialName, or serverCertificate and privateKey",
+        );
     }
     None
 }
@@ -112,7 +135,11 @@ pub(super) fn unserved(class: &ProxyClass, gateways: &MergedGateways) -> Vec<Ref
     servers
         .filter_map(|merged| {
             let reason = unserved_reason(merged.server()?, class)?;
-            Some(Refused { gateway: merged.gateway.meta.key.clone(), index: merged.index, reason })
+            Some(Refused {
+                gateway: merged.gateway.meta.key.clone(),
+                index: merged.index,
+                reason,
+            })
         })
         .collect()
 }
@@ -122,19 +149,25 @@ impl Context<'_> {
     fn chains(&mut self, port: &MergedPort, listener: &str) -> Vec<Decided> {
         if port.protocol.is_http() {
             let http = http(listener, "", &port.route_name, port.protocol);
-            let from = port.servers.iter().map(|server| server.gateway.meta.key.clone()).collect();
-            return vec![(chain(Vec::new(), Terminal::Http(Box::new(http))), from)];
+            let from = port
+                .servers
+                .iter()
+                .map(|server| server.gateway.meta.key.clone())
+                .collect();
+            return vec![(chain(Vec::new(), Terminal::http(http)), from)];
         }
         let mut out = Vec::new();
         for merged in &port.servers {
-            let Some(server) = merged.server() else { continue };
+            let Some(server) = merged.server() else {
+                continue;
+            };
             if unserved_reason(server, self.class).is_some() {
                 continue;
             }
             let own = |chain: Chain| (chain, vec![merged.gateway.meta.key.clone()]);
             if is_http_server(server) {
                 let http = http(listener, &server.name, &merged.route_name, server.protocol);
-                let mut chain = chain(sni(merged), Terminal::Http(Box::new(http)));
+                let mut chain = chain(sni(merged), Terminal::http(http));
                 chain.tls = self.tls(server);
                 out.push(own(chain));
             } else if is_passthrough(server) {
@@ -148,11 +181,15 @@ impl Context<'_> {
 
     /// The VirtualServices that are bound to the gateway and name a host of the server. Istio 1.31:
     /// `pickMatchingGatewayHosts`.
-    fn bound<'v>(&'v self, merged: &MergedServer, server: &'v Server) -> impl Iterator<Item = &'v Shared<VirtualService>> {
+    fn bound<'v>(
+        &'v self,
+        merged: &MergedServer,
+        server: &'v Server,
+    ) -> impl Iterator<Item = &'v Shared<VirtualService>> {
         let gateway = merged.gateway_name();
-        self.virtual_services
-            .iter()
-            .filter(move |vs| vs.gateways.iter().any(|name| **name == *gateway) && names_host(vs, &server.hosts))
+        self.virtual_services.iter().filter(move |vs| {
+            vs.gateways.iter().any(|name| **name == *gateway) && names_host(vs, &server.hosts)
+        })
     }
 
     /// A TCP server: the first route that applies takes all of it. Istio 1.31:
@@ -161,28 +198,53 @@ impl Context<'_> {
         let gateway = merged.gateway_name();
         let port = listen_port(server);
         let applies = |matches: &[L4Match]| {
-            matches.is_empty() || matches.iter().any(|m| l4::applies_to_server(m, &gateway, server.port))
+            matches.is_empty()
+                || matches
+                    .iter()
+                    .any(|m| l4::applies_to_server(m, &gateway, server.port))
         };
         let (tcp, vs) = self.bound(merged, server).find_map(|vs| {
-            let route = vs.tcp.iter().find(|route| !route.destinations.is_empty() && applies(&route.matches))?;
-            Some((l4::routes(self.scope, &route.destinations, &port, &vs.meta.key)?, vs))
+            let route = vs
+                .tcp
+                .iter()
+                .find(|route| !route.destinations.is_empty() && applies(&route.matches))?;
+            Some((
+                l4::routes(self.scope, &route.destinations, &port, &vs.meta.key)?,
+                vs,
+            ))
         })?;
-        let mut chain = chain(sni(merged), Terminal::Tcp(Box::new(tcp)));
+        let mut chain = chain(sni(merged), Terminal::tcp(tcp));
         if server.tls.is_none() {
             chain.matching = None;
             chain.reads_sni = false;
         }
         chain.metadata_exchange = self.exchanges(server);
         chain.tls = self.tls(server);
-        Some((chain, vec![merged.gateway.meta.key.clone(), vs.meta.key.clone()]))
+        Some((
+            chain,
+            vec![merged.gateway.meta.key.clone(), vs.meta.key.clone()],
+        ))
     }
 
     /// A server that forwards TLS: a chain per match of a TLS route, by SNI. Istio 1.31:
     /// `buildGatewayNetworkFiltersFromTLSRoutes`.
-    fn tls_routes(&mut self, merged: &MergedServer, server: &Server, listener_port: u16) -> Vec<Decided> {
-        if server.tls.as_ref().is_some_and(|tls| tls.mode == ServerTlsMode::AutoPassthrough) {
+    fn tls_routes(
+        &mut self,
+        merged: &MergedServer,
+        server: &Server,
+        listener_port: u16,
+    ) -> Vec<Decided> {
+        if server
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.mode == ServerTlsMode::AutoPassthrough)
+        {
             let key = &merged.gateway.meta.key;
-            return self.auto_passthrough(merged).into_iter().map(|c| (c, vec![key.clone()])).collect();
+            return self
+                .auto_passthrough(merged)
+                .into_iter()
+                .map(|c| (c, vec![key.clone()]))
+                .collect();
         }
         let gateway = merged.gateway_name();
         let port = listen_port(server);
@@ -196,9 +258,16 @@ impl Context<'_> {
                     {
                         continue;
                     }
-                    let Some(tcp) = l4::routes(self.scope, &route.destinations, &port, &vs.meta.key) else { continue };
-                    let chain = chain(matching.sni_hosts.clone(), Terminal::Tcp(Box::new(tcp)));
-                    out.push((chain, vec![merged.gateway.meta.key.clone(), vs.meta.key.clone()]));
+                    let Some(tcp) =
+                        l4::routes(self.scope, &route.destinations, &port, &vs.meta.key)
+                    else {
+                        continue;
+                    };
+                    let chain = chain(matching.sni_hosts.clone(), Terminal::tcp(tcp));
+                    out.push((
+                        chain,
+                        vec![merged.gateway.meta.key.clone(), vs.meta.key.clone()],
+                    ));
                 }
             }
         }
@@ -208,7 +277,10 @@ impl Context<'_> {
     /// Whether none of the names is matched yet at the address; then they are from now on. Istio 1.31:
     /// `CheckDuplicates`.
     fn claim_sni(&mut self, port: u16, bind: &Str, hosts: &[Str]) -> bool {
-        if hosts.iter().any(|host| self.sni_hosts.get(&(port, host.clone())) == Some(bind)) {
+        if hosts
+            .iter()
+            .any(|host| self.sni_hosts.get(&(port, host.clone())) == Some(bind))
+        {
             return false;
         }
         for host in hosts {
@@ -229,18 +301,30 @@ impl Context<'_> {
             if service.mesh_external || !hosts.iter().any(|allowed| host.subset_of(allowed)) {
                 continue;
             }
-            for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
-                let subsets = rule.into_iter().flat_map(|rule| &rule.subsets).map(|subset| &*subset.name);
+            for port in service
+                .ports
+                .iter()
+                .filter(|port| port.protocol != Protocol::Udp)
+            {
+                let subsets = rule
+                    .into_iter()
+                    .flat_map(|rule| &rule.subsets)
+                    .map(|subset| &*subset.name);
                 for subset in std::iter::once("").chain(subsets) {
                     let name: Str = sni_name(port.number, subset, host).into();
                     let mut tcp = TcpChain::to(name.clone());
-                    let names = StatNames { host, subset, port: port.number, port_name: &port.name };
+                    let names = StatNames {
+                        host,
+                        subset,
+                        port: port.number,
+                        port_name: &port.name,
+                    };
                     if let Some(prefix) = l4::stat_prefix(pattern, &names, Some(service)) {
                         tcp.stat_prefix = prefix;
                     }
                     tcp.mongo = port.protocol == Protocol::Mongo;
                     l4::apply_rule(&mut tcp, rule, subset, false);
-                    let mut chain = chain(vec![name], Terminal::Tcp(Box::new(tcp)));
+                    let mut chain = chain(vec![name], Terminal::tcp(tcp));
                     if let Some(matching) = &mut chain.matching {
                         matching.alpn = Alpn::Mesh;
                     }
@@ -253,8 +337,15 @@ impl Context<'_> {
 
     /// Whether a TCP server speaks the mesh's mutual TLS and so may exchange metadata.
     fn exchanges(&self, server: &Server) -> bool {
-        let mutual = server.tls.as_ref().is_some_and(|tls| tls.mode == ServerTlsMode::IstioMutual);
-        mutual && self.class.capabilities.has(Capability::TcpMetadataExchangeListener)
+        let mutual = server
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.mode == ServerTlsMode::IstioMutual);
+        mutual
+            && self
+                .class
+                .capabilities
+                .has(Capability::TcpMetadataExchangeListener)
     }
 
     /// The TLS that a server terminates. Istio 1.31: `BuildListenerTLSContext`.
@@ -262,7 +353,10 @@ impl Context<'_> {
         let tls = server.tls.as_ref()?;
         let istio = tls.mode == ServerTlsMode::IstioMutual;
         let require = matches!(tls.mode, ServerTlsMode::Mutual | ServerTlsMode::IstioMutual);
-        let certificate = |(chain, key): &(Str, Str)| Certificate { chain: chain.clone(), key: key.clone() };
+        let certificate = |(chain, key): &(Str, Str)| Certificate {
+            chain: chain.clone(),
+            key: key.clone(),
+        };
         let certificates = if istio {
             ServerCertificates::Mesh
         } else {
@@ -281,7 +375,11 @@ impl Context<'_> {
             // The mesh's own certificates are used with Envoy's defaults.
             min_version: if istio { 0 } else { tls.min_version },
             max_version: if istio { 0 } else { tls.max_version },
-            cipher_suites: if istio { Vec::new() } else { tls.cipher_suites.clone() },
+            cipher_suites: if istio {
+                Vec::new()
+            } else {
+                tls.cipher_suites.clone()
+            },
         }))
     }
 }
@@ -291,11 +389,17 @@ fn names_host(vs: &VirtualService, hosts: &[ServerHost]) -> bool {
     let matches = |host: &Hostname, server: &ServerHost| {
         (&*server.namespace == "*" || server.namespace == *namespace) && server.host.matches(host)
     };
-    vs.hosts.iter().any(|host| hosts.iter().any(|server| matches(host, server)))
+    vs.hosts
+        .iter()
+        .any(|host| hosts.iter().any(|server| matches(host, server)))
 }
 
 fn listen_port(server: &Server) -> ListenPort {
-    ListenPort { number: server.port, name: server.port_name.clone(), protocol: server.protocol }
+    ListenPort {
+        number: server.port,
+        name: server.port_name.clone(),
+        protocol: server.protocol,
+    }
 }
 
 fn sni(merged: &MergedServer) -> Vec<Str> {
@@ -304,14 +408,14 @@ fn sni(merged: &MergedServer) -> Vec<Str> {
 
 /// `server`: the server's own name, which replaces the listener's in statistics.
 fn http(listener: &str, server: &str, route: &Str, protocol: Protocol) -> HttpChain {
-    let stat_prefix = if server.is_empty() { format!("outbound_{listener};") } else { server.to_owned() };
+    let stat_prefix = if server.is_empty() {
+        format!("outbound_{listener};")
+    } else {
+        server.to_owned()
+    };
     HttpChain {
-        stat_prefix: stat_prefix.into(),
-        route: RouteSource::Rds(route.clone()),
-        http2: false,
         grpc_web: protocol == Protocol::GrpcWeb,
-        absolute_url: false,
-        dns_cache: None,
+        ..HttpChain::new(stat_prefix, RouteSource::Rds(route.clone()))
     }
 }
 
@@ -322,19 +426,12 @@ fn chain(sni: Vec<Str>, terminal: Terminal) -> Chain {
     let mut server_names = if any_name { Vec::new() } else { sni };
     server_names.sort();
     let matching = (!server_names.is_empty()).then(|| ChainMatch {
-        port: None,
         server_names,
-        ranges: Vec::new(),
-        transport: Transport::Any,
-        alpn: Alpn::Any,
+        ..Default::default()
     });
     Chain {
-        name: "".into(),
         matching,
         reads_sni,
-        tls: None,
-        metadata_exchange: false,
-        terminal,
-        config: None,
+        ..Chain::to(terminal)
     }
 }

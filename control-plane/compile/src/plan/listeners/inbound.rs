@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use meltemi_builders::listener::{
-    Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, InboundRoute, ListenerInput, ListenerKind, RouteSource,
-    TcpChain, Terminal, Transport,
+    Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, InboundRoute, ListenerInput, ListenerKind,
+    RouteSource, TcpChain, Terminal, Transport,
 };
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{Capability, InterceptionMode, ProxyClass};
@@ -54,8 +54,9 @@ struct Inbound {
 /// All inbound listeners.
 pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput> {
     let facets = Facets::of(scope, class, Side::Inbound);
-    let (bound, redirected): (Vec<_>, Vec<_>) =
-        inbounds(scope, class).into_iter().partition(|inbound| inbound.to_port);
+    let (bound, redirected): (Vec<_>, Vec<_>) = inbounds(scope, class)
+        .into_iter()
+        .partition(|inbound| inbound.to_port);
     let mut out = Vec::new();
     if class.interception != InterceptionMode::None {
         out.push(virtual_inbound(scope, class, &facets, &redirected));
@@ -66,7 +67,16 @@ pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput>
         out.push(ListenerInput {
             transparent: false,
             from: inbound.from,
-            ..listener(scope, class, &facets, name, inbound.binds, inbound.target, ListenerKind::Inbound, chains)
+            ..listener(
+                scope,
+                class,
+                &facets,
+                name,
+                inbound.binds,
+                inbound.target,
+                ListenerKind::Inbound,
+                chains,
+            )
         });
     }
     out
@@ -74,27 +84,46 @@ pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput>
 
 /// `virtualInbound`: what comes to its very port is refused, or it would come back for ever; then all ports that no
 /// service names, and one set of chains per service port.
-fn virtual_inbound(scope: &Scope, class: &ProxyClass, facets: &Facets, ports: &[Inbound]) -> ListenerInput {
+fn virtual_inbound(
+    scope: &Scope,
+    class: &ProxyClass,
+    facets: &Facets,
+    ports: &[Inbound],
+) -> ListenerInput {
     let port = scope.mesh.inbound_port;
-    let loops = ChainMatch { port: Some(port), ..Default::default() };
+    let loops = ChainMatch {
+        port: Some(port),
+        ..Default::default()
+    };
     let mut all = vec![Chain {
         name: "virtualInbound-blackhole".into(),
         matching: Some(loops),
-        reads_sni: false,
-        tls: None,
-        metadata_exchange: class.capabilities.has(Capability::TcpMetadataExchangeListener),
-        terminal: Terminal::Tcp(Box::new(TcpChain::blackhole())),
-        config: None,
+        metadata_exchange: class
+            .capabilities
+            .has(Capability::TcpMetadataExchangeListener),
+        ..Chain::to(Terminal::tcp(TcpChain::blackhole()))
     }];
     all.extend(chains(scope, class, &everything_else(scope)));
     let mut from = Vec::new();
     for inbound in ports {
         all.extend(chains(scope, class, inbound));
-        from.extend(inbound.from.iter().cloned());
+        for key in &inbound.from {
+            if !from.contains(key) {
+                from.push(key.clone());
+            }
+        }
     }
-    from.dedup();
     let kind = ListenerKind::VirtualInbound;
-    let listener = listener(scope, class, facets, "virtualInbound".into(), wildcards(class), port, kind, all);
+    let listener = listener(
+        scope,
+        class,
+        facets,
+        "virtualInbound".into(),
+        wildcards(class),
+        port,
+        kind,
+        all,
+    );
     ListenerInput { from, ..listener }
 }
 
@@ -109,7 +138,9 @@ fn listener(
     kind: ListenerKind,
     chains: Vec<Chain>,
 ) -> ListenerInput {
-    let has_http = chains.iter().any(|chain| matches!(chain.terminal, Terminal::Http(_)));
+    let has_http = chains
+        .iter()
+        .any(|chain| matches!(chain.terminal, Terminal::Http(_)));
     ListenerInput {
         name,
         addresses,
@@ -129,7 +160,12 @@ fn listener(
 
 fn everything_else(scope: &Scope) -> Inbound {
     let host = Hostname::new("");
-    let names = StatNames { host: &host, subset: "", port: 0, port_name: "virtualInbound" };
+    let names = StatNames {
+        host: &host,
+        subset: "",
+        port: 0,
+        port_name: "virtualInbound",
+    };
     let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, None);
     Inbound {
         target: 0,
@@ -152,7 +188,12 @@ impl Inbound {
 
     /// The name of its chains, or of its listener where it has its own.
     fn name(&self) -> Str {
-        format!("{}_{}", self.binds.first().map_or("", |bind| bind), self.target).into()
+        format!(
+            "{}_{}",
+            self.binds.first().map_or("", |bind| bind),
+            self.target
+        )
+        .into()
     }
 }
 
@@ -160,7 +201,10 @@ impl Inbound {
 /// port, the first one (the oldest) has it. Istio 1.31: `buildInboundChainConfigs`.
 fn inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
     let mut by_port: BTreeMap<u16, Inbound> = BTreeMap::new();
-    let ingress = scope.sidecar.as_ref().filter(|sidecar| !sidecar.ingress.is_empty());
+    let ingress = scope
+        .sidecar
+        .as_ref()
+        .filter(|sidecar| !sidecar.ingress.is_empty());
     let all = match ingress {
         Some(sidecar) => sidecar_inbounds(scope, class, sidecar),
         // The application has its ports itself, so nothing can be put before them.
@@ -179,13 +223,27 @@ fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
     for instance in &class.instances {
         let target = instance.target;
         let service = &instance.service;
-        let Some(port) = service.port(instance.port) else { continue };
-        if !can_bind(class, Some(&scope.mesh), false, &binds[0], target, port.protocol) {
+        let Some(port) = service.port(instance.port) else {
+            continue;
+        };
+        if !can_bind(
+            class,
+            Some(&scope.mesh),
+            false,
+            &binds[0],
+            target,
+            port.protocol,
+        ) {
             continue;
         }
         let host = &service.key.host;
         let cluster: Str = inbound_name(target).into();
-        let names = StatNames { host, subset: "", port: port.number, port_name: &port.name };
+        let names = StatNames {
+            host,
+            subset: "",
+            port: port.number,
+            port_name: &port.name,
+        };
         let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, Some(service));
         out.push(Inbound {
             target,
@@ -218,11 +276,23 @@ fn sidecar_inbounds(
             CaptureMode::None => true,
             CaptureMode::Iptables => false,
         };
-        if !can_bind(class, None, to_port, &listener.bind, listener.port, listener.protocol) {
+        if !can_bind(
+            class,
+            None,
+            to_port,
+            &listener.bind,
+            listener.port,
+            listener.protocol,
+        ) {
             continue;
         }
         let cluster: Str = inbound_name(listener.port).into();
-        let names = StatNames { host: &host, subset: "", port: listener.port, port_name: &listener.port_name };
+        let names = StatNames {
+            host: &host,
+            subset: "",
+            port: listener.port,
+            port_name: &listener.port_name,
+        };
         let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, None);
         out.push(Inbound {
             target: listener.port,
@@ -231,7 +301,11 @@ fn sidecar_inbounds(
             host: host.clone(),
             tcp_stat_prefix: prefix.unwrap_or_else(|| cluster.clone()),
             cluster,
-            binds: if listener.bind.is_empty() { inbound_binds(class) } else { vec![listener.bind.clone()] },
+            binds: if listener.bind.is_empty() {
+                inbound_binds(class)
+            } else {
+                vec![listener.bind.clone()]
+            },
             to_port,
             config: Some(key.clone()),
             from: vec![key.clone()],
@@ -252,9 +326,24 @@ struct Accept {
 /// Which combinations a port accepts. Without a declared protocol, bytes decide: a sidecar says by ALPN what it found,
 /// others are looked at. Istio 1.31: `getFilterChainMatchOptions`.
 fn accepts(protocol: Protocol, mtls: Mtls) -> Vec<Accept> {
-    let tls = |alpn, http| Accept { alpn, transport: Transport::Tls, http, mtls: true };
-    let raw = |alpn, http| Accept { alpn, transport: Transport::Raw, http, mtls: false };
-    let own_tls = Accept { alpn: Alpn::Any, transport: Transport::Tls, http: false, mtls: false };
+    let tls = |alpn, http| Accept {
+        alpn,
+        transport: Transport::Tls,
+        http,
+        mtls: true,
+    };
+    let raw = |alpn, http| Accept {
+        alpn,
+        transport: Transport::Raw,
+        http,
+        mtls: false,
+    };
+    let own_tls = Accept {
+        alpn: Alpn::Any,
+        transport: Transport::Tls,
+        http: false,
+        mtls: false,
+    };
     let sniff = !protocol.is_http() && !protocol.is_tcp();
     match (mtls, protocol.is_http()) {
         (Mtls::Permissive, true) => vec![tls(Alpn::Mesh, true), raw(Alpn::Any, true)],
@@ -276,12 +365,21 @@ fn accepts(protocol: Protocol, mtls: Mtls) -> Vec<Accept> {
 fn chains(scope: &Scope, class: &ProxyClass, inbound: &Inbound) -> Vec<Chain> {
     // A proxy without the mesh's certificates cannot answer mutual TLS; a chain that asks for them would keep the
     // listener from ever starting.
-    let mtls = if class.has_identity { Mtls::Permissive } else { Mtls::Disabled };
-    accepts(inbound.protocol, mtls).into_iter().map(|accept| chain(scope, class, inbound, accept)).collect()
+    let mtls = if class.has_identity {
+        Mtls::Permissive
+    } else {
+        Mtls::Disabled
+    };
+    accepts(inbound.protocol, mtls)
+        .into_iter()
+        .map(|accept| chain(scope, class, inbound, accept))
+        .collect()
 }
 
 fn chain(scope: &Scope, class: &ProxyClass, inbound: &Inbound, accept: Accept) -> Chain {
-    let exchange = class.capabilities.has(Capability::TcpMetadataExchangeListener);
+    let exchange = class
+        .capabilities
+        .has(Capability::TcpMetadataExchangeListener);
     let name: Str = match (inbound.is_passthrough(), accept.http) {
         (true, true) => "virtualInbound-catchall-http".into(),
         (true, false) => "virtualInbound".into(),
@@ -292,48 +390,47 @@ fn chain(scope: &Scope, class: &ProxyClass, inbound: &Inbound, accept: Accept) -
         trust_domains: trust_domains(scope),
     };
     let terminal = if accept.http {
-        Terminal::Http(Box::new(http(class, inbound)))
+        Terminal::http(http(class, inbound))
     } else {
-        Terminal::Tcp(Box::new(TcpChain {
+        Terminal::tcp(TcpChain {
             stat_prefix: inbound.tcp_stat_prefix.clone(),
             mongo: inbound.protocol == Protocol::Mongo,
             ..TcpChain::to(inbound.cluster.clone())
-        }))
+        })
     };
     Chain {
         name,
         matching: Some(ChainMatch {
-            port: (inbound.target != 0).then_some(inbound.target),
-            server_names: Vec::new(),
-            ranges: Vec::new(),
+            port: (!inbound.is_passthrough()).then_some(inbound.target),
             transport: accept.transport,
             alpn: accept.alpn,
+            ..Default::default()
         }),
-        reads_sni: false,
         tls: accept.mtls.then(tls),
         metadata_exchange: exchange,
-        terminal,
         config: inbound.config.clone(),
+        ..Chain::to(terminal)
     }
 }
 
 /// Istio 1.31: `buildSidecarInboundHTTPOpts`.
 fn http(class: &ProxyClass, inbound: &Inbound) -> HttpChain {
-    let stat_prefix =
-        if inbound.is_passthrough() { format!("{PASSTHROUGH};") } else { format!("inbound_{};", inbound.name()) };
+    let stat_prefix = if inbound.is_passthrough() {
+        format!("{PASSTHROUGH};")
+    } else {
+        format!("inbound_{};", inbound.name())
+    };
+    let route = InboundRoute {
+        cluster: inbound.cluster.clone(),
+        host: inbound.host.0.clone(),
+        port: inbound.port,
+        grpc: inbound.protocol.is_grpc(),
+        strip_peer_metadata: !class.capabilities.has(Capability::HttpMetadataExchange),
+    };
     HttpChain {
-        stat_prefix: stat_prefix.into(),
-        route: RouteSource::Inbound(InboundRoute {
-            cluster: inbound.cluster.clone(),
-            host: inbound.host.0.clone(),
-            port: inbound.port,
-            grpc: inbound.protocol.is_grpc(),
-            strip_peer_metadata: !class.capabilities.has(Capability::HttpMetadataExchange),
-        }),
         http2: inbound.protocol.is_http2(),
         grpc_web: inbound.protocol == Protocol::GrpcWeb,
-        absolute_url: false,
-        dns_cache: None,
+        ..HttpChain::new(stat_prefix, RouteSource::Inbound(route))
     }
 }
 

@@ -24,7 +24,11 @@ pub(super) struct ListenPort {
 
 /// Whether the conditions that do not depend on the connection hold for a sidecar. Istio 1.31: `matchTLS`, `matchTCP`.
 pub(super) fn applies_to_sidecar(matching: &L4Match, class: &ProxyClass, port: u16) -> bool {
-    (matching.gateways.is_empty() || matching.gateways.iter().any(|gateway| &**gateway == MESH_GATEWAY))
+    (matching.gateways.is_empty()
+        || matching
+            .gateways
+            .iter()
+            .any(|gateway| &**gateway == MESH_GATEWAY))
         && class.labels.satisfies(&matching.source_labels)
         && (matching.port == 0 || matching.port == port)
         && (matching.source_namespace.is_empty() || *matching.source_namespace == *class.namespace)
@@ -43,7 +47,9 @@ fn cluster(destination: &Destination, service: Option<&Service>, listener_port: 
         _ => None,
     });
     let port = destination.port.or(only).unwrap_or(listener_port);
-    let host = service.and_then(|s| s.external_name.as_ref()).unwrap_or(&destination.host);
+    let host = service
+        .and_then(|s| s.external_name.as_ref())
+        .unwrap_or(&destination.host);
     outbound_name(port, &destination.subset, host).into()
 }
 
@@ -58,12 +64,24 @@ pub(super) fn routes(
     let (first, _) = routes.first()?;
     let service = scope.service(&first.host);
     let rule = service.and_then(|s| s.rule.as_deref());
-    let base = |to: Str| TcpChain { mongo: port.protocol == Protocol::Mongo, ..TcpChain::to(to) };
+    let base = |to: Str| TcpChain {
+        mongo: port.protocol == Protocol::Mongo,
+        ..TcpChain::to(to)
+    };
     if let [(only, _)] = routes {
         let mut chain = base(cluster(only, service.map(|s| &*s.service), port.number));
         if let Some(service) = service {
-            let names = StatNames { host: &only.host, subset: &only.subset, port: port.number, port_name: &port.name };
-            if let Some(prefix) = stat_prefix(&scope.mesh.outbound_stat_name, &names, Some(&service.service)) {
+            let names = StatNames {
+                host: &only.host,
+                subset: &only.subset,
+                port: port.number,
+                port_name: &port.name,
+            };
+            if let Some(prefix) = stat_prefix(
+                &scope.mesh.outbound_stat_name,
+                &names,
+                Some(&service.service),
+            ) {
                 chain.stat_prefix = prefix;
             }
         }
@@ -73,7 +91,16 @@ pub(super) fn routes(
     let weighted: Vec<(Str, u32)> = routes
         .iter()
         .filter(|(_, weight)| *weight > 0)
-        .map(|(to, weight)| (cluster(to, scope.service(&to.host).map(|s| &*s.service), port.number), *weight))
+        .map(|(to, weight)| {
+            (
+                cluster(
+                    to,
+                    scope.service(&to.host).map(|s| &*s.service),
+                    port.number,
+                ),
+                *weight,
+            )
+        })
         .collect();
     let (name, _) = weighted.first()?;
     let mut chain = base(name.clone());
@@ -85,7 +112,12 @@ pub(super) fn routes(
 
 /// To a service itself. In a Sidecar's listener with a port of its own, a service with one port is meant by that port.
 /// Istio 1.31: `buildOutboundNetworkFiltersWithSingleDestination`.
-pub(super) fn service(scope: &Scope, class: &ProxyClass, to: &ScopedService, port: &ListenPort) -> TcpChain {
+pub(super) fn service(
+    scope: &Scope,
+    class: &ProxyClass,
+    to: &ScopedService,
+    port: &ListenPort,
+) -> TcpChain {
     let host = &to.service.key.host;
     let number = match to.service.ports.as_slice() {
         [only] => only.number,
@@ -93,7 +125,12 @@ pub(super) fn service(scope: &Scope, class: &ProxyClass, to: &ScopedService, por
     };
     let mut chain = TcpChain::to(outbound_name(number, "", host).into());
     chain.mongo = port.protocol == Protocol::Mongo;
-    let names = StatNames { host, subset: "", port: number, port_name: "" };
+    let names = StatNames {
+        host,
+        subset: "",
+        port: number,
+        port_name: "",
+    };
     if let Some(prefix) = stat_prefix(&scope.mesh.outbound_stat_name, &names, Some(&to.service)) {
         chain.stat_prefix = prefix;
     }
@@ -117,9 +154,17 @@ pub(super) fn dns_cache_name(host: &Hostname) -> Str {
 }
 
 /// The settings of a DestinationRule that are the listener's. `tunnel`: its tunnel applies, too.
-pub(super) fn apply_rule(chain: &mut TcpChain, rule: Option<&MergedRule>, subset: &str, tunnel: bool) {
+pub(super) fn apply_rule(
+    chain: &mut TcpChain,
+    rule: Option<&MergedRule>,
+    subset: &str,
+    tunnel: bool,
+) {
     let Some(rule) = rule else { return };
-    let pool = rule.policy.as_ref().and_then(|policy| policy.all.connection_pool.as_ref());
+    let pool = rule
+        .policy
+        .as_ref()
+        .and_then(|policy| policy.all.connection_pool.as_ref());
     chain.idle_timeout = pool.and_then(|pool| pool.tcp_idle_timeout);
     chain.max_connection_duration = pool.and_then(|pool| pool.max_connection_duration);
     chain.hash_source_ip = hashes_source_ip(rule, subset);
@@ -135,13 +180,21 @@ pub(super) fn apply_rule(chain: &mut TcpChain, rule: Option<&MergedRule>, subset
 fn hashes_source_ip(rule: &MergedRule, subset: &str) -> bool {
     let by_ip = |lb: &LoadBalancer| match &lb.algorithm {
         Some(Algorithm::ConsistentHash(hash)) => hash.key == HashKey::SourceIp,
-        Some(Algorithm::LeastRequest | Algorithm::RoundRobin | Algorithm::Random | Algorithm::Passthrough) | None => {
-            false
-        }
+        Some(
+            Algorithm::LeastRequest
+            | Algorithm::RoundRobin
+            | Algorithm::Random
+            | Algorithm::Passthrough,
+        )
+        | None => false,
     };
     let own = rule.subsets.iter().find(|s| &*s.name == subset);
     let own = own.and_then(|s| s.policy.as_ref()?.all.load_balancer.as_ref());
-    let host = || rule.policy.as_ref().and_then(|policy| policy.all.load_balancer.as_ref());
+    let host = || {
+        rule.policy
+            .as_ref()
+            .and_then(|policy| policy.all.load_balancer.as_ref())
+    };
     own.or_else(host).is_some_and(by_ip)
 }
 
@@ -150,7 +203,10 @@ fn tunnel_of<'a>(rule: &'a MergedRule, subset: &str) -> Option<&'a Tunnel> {
     let policy = if subset.is_empty() {
         rule.policy.as_ref()
     } else {
-        rule.subsets.iter().find(|s| &*s.name == subset).and_then(|s| s.policy.as_ref())
+        rule.subsets
+            .iter()
+            .find(|s| &*s.name == subset)
+            .and_then(|s| s.policy.as_ref())
     };
     policy.and_then(|policy| policy.tunnel.as_ref())
 }
@@ -170,13 +226,20 @@ pub(super) struct StatNames<'a> {
 
 /// The stat prefix by the mesh's pattern; `None` where it has none. Only services of Kubernetes have short names.
 /// Istio 1.31: `telemetry.BuildStatPrefix`.
-pub(super) fn stat_prefix(pattern: &str, names: &StatNames<'_>, service: Option<&Service>) -> Option<Str> {
+pub(super) fn stat_prefix(
+    pattern: &str,
+    names: &StatNames<'_>,
+    service: Option<&Service>,
+) -> Option<Str> {
     if pattern.is_empty() {
         return None;
     }
     let host = names.host.as_str();
     let kubernetes = service.filter(|service| service.kubernetes);
-    let short = kubernetes.map_or_else(|| host.to_owned(), |s| format!("{}.{}", s.name, s.key.namespace));
+    let short = kubernetes.map_or_else(
+        || host.to_owned(),
+        |s| format!("{}.{}", s.name, s.key.namespace),
+    );
     let name = kubernetes.map_or(host, |s| &*s.name);
     let prefix = pattern
         .replace("%SERVICE%", &short)

@@ -73,25 +73,42 @@ struct Outbound<'a> {
 
 /// All outbound listeners but the virtual one.
 pub(super) fn listeners(scope: &Scope, class: &ProxyClass, facets: &Facets) -> Vec<ListenerInput> {
-    let mut state = Outbound { scope, class, wildcards: wildcards(class), entries: BTreeMap::new() };
+    let mut state = Outbound {
+        scope,
+        class,
+        wildcards: wildcards(class),
+        entries: BTreeMap::new(),
+    };
     for egress in &scope.egress {
         let binding = binding(egress.listener.as_ref(), class);
-        let port = egress.listener.as_ref().and_then(|listener| listener.port.as_ref());
+        let port = egress
+            .listener
+            .as_ref()
+            .and_then(|listener| listener.port.as_ref());
         match port {
             Some(port) => {
-                let port = ListenPort { number: port.number, name: port.name.clone(), protocol: port.protocol };
+                let port = ListenPort {
+                    number: port.number,
+                    name: port.name.clone(),
+                    protocol: port.protocol,
+                };
                 state.add_port(egress, &binding, &port);
             }
             None => state.add_all(egress, &binding),
         }
     }
     let fallthrough = fallthrough_cluster(scope);
-    state.entries.into_values().map(|entry| input(scope, class, facets, entry, &fallthrough)).collect()
+    state
+        .entries
+        .into_values()
+        .map(|entry| input(scope, class, facets, entry, &fallthrough))
+        .collect()
 }
 
 /// Where the listeners of an egress listener bind.
 fn binding(listener: Option<&EgressListener>, class: &ProxyClass) -> Binding {
-    let wants_port = |l: &EgressListener| l.capture_mode == CaptureMode::None || l.bind.starts_with("unix://");
+    let wants_port =
+        |l: &EgressListener| l.capture_mode == CaptureMode::None || l.bind.starts_with("unix://");
     let to_port = class.interception == InterceptionMode::None || listener.is_some_and(wants_port);
     let addresses = match listener {
         Some(listener) if !listener.bind.is_empty() => vec![listener.bind.clone()],
@@ -129,8 +146,11 @@ impl<'a> Outbound<'a> {
         for service in self.scope.services_of(egress) {
             for address in service_addresses(&service.service, self.class) {
                 for port in &service.service.ports {
-                    let port =
-                        ListenPort { number: port.number, name: port.name.clone(), protocol: port.protocol };
+                    let port = ListenPort {
+                        number: port.number,
+                        name: port.name.clone(),
+                        protocol: port.protocol,
+                    };
                     if !self.may_bind(binding, &port) {
                         continue;
                     }
@@ -153,7 +173,14 @@ impl<'a> Outbound<'a> {
 
     fn may_bind(&self, binding: &Binding, port: &ListenPort) -> bool {
         let mesh = Some(&*self.scope.mesh);
-        can_bind(self.class, mesh, binding.to_port, binding.primary(), port.number, port.protocol)
+        can_bind(
+            self.class,
+            mesh,
+            binding.to_port,
+            binding.primary(),
+            port.number,
+            port.protocol,
+        )
     }
 
     /// A service without an address whose clients choose one of its endpoints themselves. HTTP finds them by host.
@@ -176,7 +203,9 @@ impl<'a> Outbound<'a> {
         }
         let own = self.class.own_ips.first();
         for endpoint in endpoints {
-            let Ok(ip) = endpoint.address.parse::<IpAddr>() else { continue };
+            let Ok(ip) = endpoint.address.parse::<IpAddr>() else {
+                continue;
+            };
             if Some(&ip) == own {
                 continue;
             }
@@ -187,14 +216,26 @@ impl<'a> Outbound<'a> {
     }
 }
 
-fn input(scope: &Scope, class: &ProxyClass, facets: &Facets, entry: Entry, fallthrough: &Str) -> ListenerInput {
+fn input(
+    scope: &Scope,
+    class: &ProxyClass,
+    facets: &Facets,
+    entry: Entry,
+    fallthrough: &Str,
+) -> ListenerInput {
     let name: Str = format!("{}_{}", entry.binding.primary(), entry.port.number).into();
     let has_http = entry.chains.iter().any(ChainPlan::is_http);
-    let chains = entry.chains.into_iter().map(|chain| chain.finish(&name)).collect();
+    let chains = entry
+        .chains
+        .into_iter()
+        .map(|chain| chain.finish(&name))
+        .collect();
     ListenerInput {
         addresses: entry.binding.addresses,
         port: entry.port.number,
-        kind: ListenerKind::Outbound { bind_to_port: entry.binding.to_port },
+        kind: ListenerKind::Outbound {
+            bind_to_port: entry.binding.to_port,
+        },
         transparent: false,
         exact_balance: class.facet.outbound_exact_balance,
         detection_timeout: scope.mesh.protocol_detection_timeout,

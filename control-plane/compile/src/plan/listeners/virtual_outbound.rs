@@ -1,7 +1,10 @@
 //! The listener that takes all redirected outbound connections, and the one for HTTP proxying.
 
+use std::time::Duration;
+
 use meltemi_builders::listener::{
-    Alpn, Chain, ChainMatch, HttpChain, ListenerInput, ListenerKind, RouteSource, TcpChain, Terminal,
+    Alpn, Chain, ChainMatch, HttpChain, ListenerInput, ListenerKind, RouteSource, TcpChain,
+    Terminal,
 };
 use meltemi_model::proxy::{InterceptionMode, ProxyClass};
 use meltemi_model::service::outbound_name;
@@ -20,7 +23,10 @@ pub(super) fn fallthrough_cluster(scope: &Scope) -> Str {
     match scope.outbound_policy {
         OutboundPolicy::RegistryOnly => "BlackHoleCluster".into(),
         OutboundPolicy::AllowAny | OutboundPolicy::AllowAnyDynamicDns => {
-            let egress = scope.sidecar.as_ref().and_then(|sidecar| sidecar.egress_proxy.as_ref());
+            let egress = scope
+                .sidecar
+                .as_ref()
+                .and_then(|sidecar| sidecar.egress_proxy.as_ref());
             match egress {
                 Some(to) => outbound_name(to.port.unwrap_or(0), &to.subset, &to.host).into(),
                 None => "PassthroughCluster".into(),
@@ -31,34 +37,13 @@ pub(super) fn fallthrough_cluster(scope: &Scope) -> Str {
 
 /// `virtualOutbound`. Istio 1.31: `buildVirtualOutboundListener`.
 pub(super) fn listener(scope: &Scope, class: &ProxyClass, facets: &Facets) -> ListenerInput {
-    let chain = |name: &str, matching, terminal| Chain {
-        name: name.into(),
-        matching,
-        reads_sni: false,
-        tls: None,
-        metadata_exchange: false,
-        terminal,
-        config: None,
-    };
-    let own_port = ChainMatch { port: Some(scope.mesh.outbound_port), ..Default::default() };
-    // Connections to the very port of the listener would come back to it for ever.
-    let loops = chain("virtualOutbound-blackhole", Some(own_port), Terminal::Tcp(Box::new(TcpChain::blackhole())));
-    let mut chains = vec![loops];
     let dynamic = scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns;
-    if dynamic {
-        let plain_http = ChainMatch { alpn: Alpn::PlainHttp, ..Default::default() };
-        let http = HttpChain {
-            stat_prefix: "outbound_virtualOutbound_allow_any_dynamic_dns;".into(),
-            route: RouteSource::AnyDynamicDns { attempt_count: !class.proxy_config.headers.attempt_count_disabled },
-            http2: false,
-            grpc_web: false,
-            absolute_url: false,
-            dns_cache: None,
-        };
-        chains.push(chain("virtualOutbound-catchall-tcp-http", Some(plain_http), Terminal::Http(Box::new(http))));
-    }
-    let rest = TcpChain::to(fallthrough_cluster(scope));
-    chains.push(chain("virtualOutbound-catchall-tcp", None, Terminal::Tcp(Box::new(rest))));
+    let mut chains = vec![loops(scope.mesh.outbound_port)];
+    chains.extend(dynamic.then(|| any_host(class)));
+    chains.push(Chain {
+        name: "virtualOutbound-catchall-tcp".into(),
+        ..Chain::to(Terminal::tcp(TcpChain::to(fallthrough_cluster(scope))))
+    });
     ListenerInput {
         name: "virtualOutbound".into(),
         addresses: wildcards(class),
@@ -66,13 +51,35 @@ pub(super) fn listener(scope: &Scope, class: &ProxyClass, facets: &Facets) -> Li
         kind: ListenerKind::VirtualOutbound,
         transparent: class.interception == InterceptionMode::Tproxy,
         exact_balance: false,
-        detection_timeout: std::time::Duration::ZERO,
+        detection_timeout: Duration::ZERO,
         proxy_protocol: false,
         chains,
         fallthrough: None,
         network: facets.network.clone(),
         http: dynamic.then(|| facets.http.clone()),
         from: scope.sidecar.iter().map(|sidecar| sidecar.meta.key.clone()).collect(),
+    }
+}
+
+/// Connections to the very port of the listener would come back to it for ever.
+fn loops(port: u16) -> Chain {
+    Chain {
+        name: "virtualOutbound-blackhole".into(),
+        matching: Some(ChainMatch { port: Some(port), ..Default::default() }),
+        ..Chain::to(Terminal::tcp(TcpChain::blackhole()))
+    }
+}
+
+/// Plain HTTP to hosts that are resolved as they are asked for. Istio 1.31: `buildAllowAnyDynamicDNSHTTPFilterChain`.
+fn any_host(class: &ProxyClass) -> Chain {
+    let attempt_count = !class.proxy_config.headers.attempt_count_disabled;
+    Chain {
+        name: "virtualOutbound-catchall-tcp-http".into(),
+        matching: Some(ChainMatch { alpn: Alpn::PlainHttp, ..Default::default() }),
+        ..Chain::to(Terminal::http(HttpChain::new(
+            "outbound_virtualOutbound_allow_any_dynamic_dns;",
+            RouteSource::AnyDynamicDns { attempt_count },
+        )))
     }
 }
 
@@ -90,23 +97,9 @@ pub(super) fn http_proxy(scope: &Scope, class: &ProxyClass) -> Option<ListenerIn
     let facets = Facets::sidecar(scope, class);
     let addresses = localhosts(class);
     let name = format!("{}_{port}", addresses[0]);
-    let http = HttpChain {
-        stat_prefix: format!("outbound_{name};").into(),
-        route: RouteSource::Rds(HTTP_PROXY_ROUTE.into()),
-        http2: false,
-        grpc_web: false,
-        absolute_url: true,
-        dns_cache: None,
-    };
-    let chain = Chain {
-        name: "".into(),
-        matching: None,
-        reads_sni: false,
-        tls: None,
-        metadata_exchange: false,
-        terminal: Terminal::Http(Box::new(http)),
-        config: None,
-    };
+    let routes = RouteSource::Rds(HTTP_PROXY_ROUTE.into());
+    let http = HttpChain { absolute_url: true, ..HttpChain::new(format!("outbound_{name};"), routes) };
+    let chain = Chain::to(Terminal::http(http));
     Some(ListenerInput {
         name: name.into(),
         addresses,

@@ -58,30 +58,34 @@ pub fn sidecar_route(scope: &Scope, class: &ProxyClass, name: &str) -> Option<Ro
     input(scope, class, name, &mut BTreeMap::new())
 }
 
-/// `ports` remembers the virtual hosts of a port, which every sniffed service of that port picks its own from.
-fn input(
-    scope: &Scope,
-    class: &ProxyClass,
-    name: &str,
-    ports: &mut BTreeMap<u16, Vec<VirtualHostInput>>,
-) -> Option<RouteInput> {
-    let parsed = RouteName::parse(name)?;
-    let egress = egress_listener(scope, parsed.port, name)?;
-    let hosts = match ports.get(&parsed.port) {
-        Some(hosts) if parsed.port != 0 => hosts.clone(),
-        _ => {
-            let mut hosts = virtual_hosts(scope, class, egress, parsed.port);
-            hosts.sort_by(|a, b| a.name.cmp(&b.name));
-            ports.insert(parsed.port, hosts.clone());
-            hosts
-        }
+/// The virtual hosts of ports, which every sniffed service of a port picks its own from.
+type Ports = BTreeMap<u16, Vec<Shared<VirtualHostInput>>>;
+
+fn input(scope: &Scope, class: &ProxyClass, name: &str, ports: &mut Ports) -> Option<RouteInput> {
+    let RouteName { port, sniffed } = RouteName::parse(name)?;
+    let egress = egress_listener(scope, port, name)?;
+    let make = || {
+        let mut hosts = virtual_hosts(scope, class, egress, port);
+        hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        hosts.into_iter().map(Shared::new).collect()
     };
-    let hosts = if parsed.sniffed {
+    let alone: Vec<_>;
+    let hosts: &[Shared<VirtualHostInput>] = if port == 0 {
+        // Each proxy or socket has an egress listener of its own.
+        alone = make();
+        &alone
+    } else {
+        ports.entry(port).or_insert_with(make)
+    };
+    let virtual_hosts = if sniffed {
         of_sniffed_service(hosts, name)
     } else {
-        hosts.into_iter().chain([catch_all(scope, class)]).collect()
+        hosts
+            .iter()
+            .cloned()
+            .chain([Shared::new(catch_all(scope, class))])
+            .collect()
     };
-    let virtual_hosts = hosts.into_iter().map(Shared::new).collect();
     Some(RouteInput {
         name: name.into(),
         virtual_hosts,
@@ -105,17 +109,23 @@ fn egress_listener<'a>(scope: &'a Scope, port: u16, name: &str) -> Option<&'a Eg
 
 /// The listener of a service whose protocol is detected serves that one only, whatever the client calls it.
 /// Istio 1.31: `getVirtualHostsForSniffedServicePort`.
-fn of_sniffed_service(hosts: Vec<VirtualHostInput>, name: &str) -> Vec<VirtualHostInput> {
+fn of_sniffed_service(
+    hosts: &[Shared<VirtualHostInput>],
+    name: &str,
+) -> Vec<Shared<VirtualHostInput>> {
     let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
     let is_it = |domain: &Str| **domain == *name || **domain == *host;
-    let mut found: Vec<_> = hosts
-        .into_iter()
+    let found: Vec<_> = hosts
+        .iter()
         .filter(|h| h.domains.iter().any(is_it))
         .collect();
-    if let [only] = &mut found[..] {
-        only.domains = vec!["*".into()];
+    match found[..] {
+        [only] => vec![Shared::new(VirtualHostInput {
+            domains: vec!["*".into()],
+            ..VirtualHostInput::clone(only)
+        })],
+        _ => found.into_iter().cloned().collect(),
     }
-    found
 }
 
 /// What answers for hosts that nobody declared. Istio 1.31: `buildCatchAllVirtualHost`.

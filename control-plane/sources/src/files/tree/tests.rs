@@ -68,7 +68,7 @@ fn what_cannot_be_read_or_used_removes_nothing() {
     let good = service("one", 80) + &service("two", 80);
     for (broken, says) in [
         (good[..good.len() - 40].to_owned() + "\n  x: [", "f.yaml:"),
-        (service("one", 80) + "---\n: : :\n- ][", "f.yaml:10"),
+        (service("one", 80) + "---\n: : :\n- ][", "f.yaml:11"),
         (
             service("one", 80) + &service("two", 0),
             "f.yaml:17: Service default/two: spec.ports[0].port",
@@ -103,7 +103,11 @@ fn good_changes_beside_an_error_take_effect() {
     fs::write(&file, service("one", 80) + &service("two", 80)).unwrap();
     let mut tree = Tree::new(dir.path(), &settings());
     step(&mut tree);
-    fs::write(&file, service("one", 81) + "---\n{" + &service("three", 80)).unwrap();
+    fs::write(
+        &file,
+        service("one", 81) + "---\n{\n" + &service("three", 80),
+    )
+    .unwrap();
     let (changes, diagnostics) = step(&mut tree);
     assert_eq!(changes, ["+one", "+three"]);
     assert!(

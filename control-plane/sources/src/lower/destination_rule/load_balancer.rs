@@ -73,7 +73,12 @@ fn consistent_hash(
             Ring::Maglev(Some(maglev.table_size).filter(|size| *size > 0))
         }
         (Some(ring), None) => Ring::RingHash(Some(ring.minimum_ring_size).filter(|size| *size > 0)),
-        (None, None) => Ring::RingHash(Some(hash.minimum_ring_size).filter(|size| *size > 0)),
+        // Istio 1.31 sends 1024, Envoy's own default, where neither form was given.
+        (None, None) => Ring::RingHash(Some(if hash.minimum_ring_size > 0 {
+            hash.minimum_ring_size
+        } else {
+            1024
+        })),
     };
     if hash.minimum_ring_size > 0 && (hash.ring_hash.is_some() || hash.maglev.is_some()) {
         let message =

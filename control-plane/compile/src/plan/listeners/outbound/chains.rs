@@ -76,27 +76,41 @@ impl ChainPlan {
         }
         let matching = (!self.matches_all()).then(|| {
             let any_name = self.sni.iter().any(|name| &**name == "*");
-            let mut server_names = if any_name { Vec::new() } else { self.sni.clone() };
+            let mut server_names = if any_name {
+                Vec::new()
+            } else {
+                self.sni.clone()
+            };
             server_names.sort();
-            let mut ranges: Vec<Str> =
-                self.ranges.iter().filter(|range| !range.starts_with("0.0.0.0")).cloned().collect();
+            let mut ranges: Vec<Str> = self
+                .ranges
+                .iter()
+                .filter(|range| !range.starts_with("0.0.0.0"))
+                .cloned()
+                .collect();
             ranges.sort();
-            ChainMatch { port: None, server_names, ranges, transport: self.transport, alpn: self.alpn }
+            ChainMatch {
+                server_names,
+                ranges,
+                transport: self.transport,
+                alpn: self.alpn,
+                ..Default::default()
+            }
         });
         Chain {
-            name: "".into(),
             matching,
             reads_sni: !self.sni.is_empty(),
-            tls: None,
-            metadata_exchange: false,
-            terminal: self.terminal,
             config: self.owner.filter(|_| self.names_owner),
+            ..Chain::to(self.terminal)
         }
     }
 }
 
 fn names(sni: &[Str]) -> BTreeSet<&str> {
-    sni.iter().map(|name| &**name).filter(|name| *name != "*").collect()
+    sni.iter()
+        .map(|name| &**name)
+        .filter(|name| *name != "*")
+        .collect()
 }
 
 /// The ranges with the bits after the prefix cleared; what means "everywhere" or nothing is left out.
@@ -120,11 +134,15 @@ fn masked(ranges: &[Str]) -> BTreeSet<(IpAddr, u8)> {
 fn mask(ip: IpAddr, bits: u8) -> IpAddr {
     match ip {
         IpAddr::V4(v4) => {
-            let keep = u32::MAX.checked_shl(32u32.saturating_sub(bits.into())).unwrap_or(0);
+            let keep = u32::MAX
+                .checked_shl(32u32.saturating_sub(bits.into()))
+                .unwrap_or(0);
             IpAddr::V4((v4.to_bits() & keep).into())
         }
         IpAddr::V6(v6) => {
-            let keep = u128::MAX.checked_shl(128u32.saturating_sub(bits.into())).unwrap_or(0);
+            let keep = u128::MAX
+                .checked_shl(128u32.saturating_sub(bits.into()))
+                .unwrap_or(0);
             IpAddr::V6((v6.to_bits() & keep).into())
         }
     }
@@ -142,14 +160,11 @@ pub(super) fn http(class: &ProxyClass, wish: &Wish<'_>, shared: bool) -> ChainPl
         format!("{}:{}", service.key.host, wish.port.number).into()
     };
     let cache = || (l4::dns_cache_name(&service.key.host), dns_family(class));
-    ChainPlan::to(Terminal::Http(Box::new(HttpChain {
-        stat_prefix: "".into(),
-        route: RouteSource::Rds(route),
-        http2: false,
+    ChainPlan::to(Terminal::http(HttpChain {
         grpc_web: wish.port.protocol == Protocol::GrpcWeb,
-        absolute_url: false,
         dns_cache: l4::resolves_names(service).then(cache),
-    })))
+        ..HttpChain::new("", RouteSource::Rds(route))
+    }))
 }
 
 /// The chains of a wish that are not HTTP: as VirtualServices route, else to the service. Istio 1.31:
@@ -161,7 +176,9 @@ pub(super) fn tcp(
     virtual_services: &[Shared<VirtualService>],
 ) -> Vec<ChainPlan> {
     let host = &wish.service.service.key.host;
-    let for_host = virtual_services.iter().filter(|vs| vs.hosts.iter().any(|h| h.matches(host)));
+    let for_host = virtual_services
+        .iter()
+        .filter(|vs| vs.hosts.iter().any(|h| h.matches(host)));
     if wish.port.protocol.is_tls() {
         tls_chains(scope, class, wish, for_host)
     } else {
@@ -170,7 +187,10 @@ pub(super) fn tcp(
 }
 
 fn plan(chain: TcpChain, ranges: &[Str]) -> ChainPlan {
-    ChainPlan { ranges: ranges.to_vec(), ..ChainPlan::to(Terminal::Tcp(Box::new(chain))) }
+    ChainPlan {
+        ranges: ranges.to_vec(),
+        ..ChainPlan::to(Terminal::tcp(chain))
+    }
 }
 
 /// Chains by SNI. Of matches that differ only in what is known now, the first one counts. Istio 1.31:
@@ -186,12 +206,18 @@ fn tls_chains<'v>(
     let mut out = Vec::new();
     for vs in virtual_services {
         for route in &vs.tls {
-            let matches = route.matches.iter().filter(|m| l4::applies_to_sidecar(m, class, wish.port.number));
+            let matches = route
+                .matches
+                .iter()
+                .filter(|m| l4::applies_to_sidecar(m, class, wish.port.number));
             for matching in matches {
                 if !matching.destination_subnets.is_empty() && wish.port.number > 0 {
                     ranges.clone_from(&matching.destination_subnets);
                 }
-                let Some(chain) = l4::routes(scope, &route.destinations, &wish.port, &vs.meta.key) else { continue };
+                let Some(chain) = l4::routes(scope, &route.destinations, &wish.port, &vs.meta.key)
+                else {
+                    continue;
+                };
                 if seen.insert((&matching.sni_hosts, &matching.destination_subnets)) {
                     out.push(ChainPlan {
                         sni: matching.sni_hosts.clone(),
@@ -204,8 +230,18 @@ fn tls_chains<'v>(
         }
     }
     if out.is_empty() {
-        let sni = if needs_sni(class, wish) { service_names(wish) } else { Vec::new() };
-        out.push(ChainPlan { sni, ..plan(l4::service(scope, class, wish.service, &wish.port), &wish.ranges) });
+        let sni = if needs_sni(class, wish) {
+            service_names(wish)
+        } else {
+            Vec::new()
+        };
+        out.push(ChainPlan {
+            sni,
+            ..plan(
+                l4::service(scope, class, wish.service, &wish.port),
+                &wish.ranges,
+            )
+        });
     }
     out
 }
@@ -213,15 +249,21 @@ fn tls_chains<'v>(
 /// Where the address does not tell the service, its name in the handshake must.
 fn needs_sni(class: &ProxyClass, wish: &Wish<'_>) -> bool {
     let wildcard = wildcards(class);
-    let at_wildcard = wish.address.primary == wildcard[0] && wish.binding.primary() == &*wildcard[0];
-    !wish.ranges.is_empty() || wish.address.is_range() || at_wildcard || l4::resolves_names(&wish.service.service)
+    let at_wildcard =
+        wish.address.primary == wildcard[0] && wish.binding.primary() == &*wildcard[0];
+    !wish.ranges.is_empty()
+        || wish.address.is_range()
+        || at_wildcard
+        || l4::resolves_names(&wish.service.service)
 }
 
 /// The service's name and those of ExternalName services that stand for it.
 fn service_names(wish: &Wish<'_>) -> Vec<Str> {
     let service = &wish.service.service;
     let aliases = service.aliases.iter().map(|alias| alias.host.0.clone());
-    std::iter::once(service.key.host.0.clone()).chain(aliases).collect()
+    std::iter::once(service.key.host.0.clone())
+        .chain(aliases)
+        .collect()
 }
 
 /// Chains by destination. The first route without such a condition ends the search. Istio 1.31:
@@ -236,26 +278,48 @@ fn tcp_chains<'v>(
     let mut default_is_taken = false;
     for vs in virtual_services {
         for route in &vs.tcp {
-            let Some(chain) = l4::routes(scope, &route.destinations, &wish.port, &vs.meta.key) else { continue };
-            let applying: Vec<_> =
-                route.matches.iter().filter(|m| l4::applies_to_sidecar(m, class, wish.port.number)).collect();
+            let Some(chain) = l4::routes(scope, &route.destinations, &wish.port, &vs.meta.key)
+            else {
+                continue;
+            };
+            let applying: Vec<_> = route
+                .matches
+                .iter()
+                .filter(|m| l4::applies_to_sidecar(m, class, wish.port.number))
+                .collect();
             let everything = route.matches.is_empty()
-                || applying.iter().any(|m| m.destination_subnets.is_empty() || wish.port.number == 0);
+                || applying
+                    .iter()
+                    .any(|m| m.destination_subnets.is_empty() || wish.port.number == 0);
             let owner = Some(vs.meta.key.clone());
             if everything {
-                out.push(ChainPlan { owner, names_owner: true, ..plan(chain, &wish.ranges) });
+                out.push(ChainPlan {
+                    owner,
+                    names_owner: true,
+                    ..plan(chain, &wish.ranges)
+                });
                 return out;
             }
-            let subnets: Vec<Str> = applying.iter().flat_map(|m| m.destination_subnets.iter().cloned()).collect();
+            let subnets: Vec<Str> = applying
+                .iter()
+                .flat_map(|m| m.destination_subnets.iter().cloned())
+                .collect();
             if !subnets.is_empty() {
                 default_is_taken |= sorted(&subnets) == sorted(&wish.ranges);
                 // Istio names no object here.
-                out.push(ChainPlan { owner, names_owner: false, ..plan(chain, &subnets) });
+                out.push(ChainPlan {
+                    owner,
+                    names_owner: false,
+                    ..plan(chain, &subnets)
+                });
             }
         }
     }
     if !default_is_taken {
-        out.push(plan(l4::service(scope, class, wish.service, &wish.port), &wish.ranges));
+        out.push(plan(
+            l4::service(scope, class, wish.service, &wish.port),
+            &wish.ranges,
+        ));
     }
     out
 }

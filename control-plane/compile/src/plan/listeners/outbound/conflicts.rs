@@ -22,10 +22,17 @@ enum Treatment {
 
 fn treatment(protocol: Protocol) -> Treatment {
     match protocol {
-        Protocol::Http | Protocol::Http2 | Protocol::HttpProxy | Protocol::Grpc | Protocol::GrpcWeb => Treatment::Http,
-        Protocol::Tcp | Protocol::Https | Protocol::Tls | Protocol::Mongo | Protocol::Redis | Protocol::Mysql => {
-            Treatment::Tcp
-        }
+        Protocol::Http
+        | Protocol::Http2
+        | Protocol::HttpProxy
+        | Protocol::Grpc
+        | Protocol::GrpcWeb => Treatment::Http,
+        Protocol::Tcp
+        | Protocol::Https
+        | Protocol::Tls
+        | Protocol::Mongo
+        | Protocol::Redis
+        | Protocol::Mysql => Treatment::Tcp,
         Protocol::Udp => Treatment::Nothing,
         Protocol::Hbone | Protocol::Unsupported => Treatment::Sniff,
     }
@@ -52,17 +59,23 @@ impl Outbound<'_> {
         }
         self.decide_binding(&mut wish, treatment);
         let key = (wish.binding.primary().into(), wish.port.number);
-        let existing = self.entries.get(&key).map(|entry| (entry.protocol, entry.locked));
+        let existing = self
+            .entries
+            .get(&key)
+            .map(|entry| (entry.protocol, entry.locked));
         if existing.is_some_and(|(_, locked)| locked) {
             return;
         }
         let current = existing.map(|(protocol, _)| protocol);
         let at_wildcard = wish.binding.primary() == &*self.wildcards[0];
-        let Some((chains, protocol, resolve)) = self.claim(&wish, treatment, current, at_wildcard, virtual_services)
+        let Some((chains, protocol, resolve)) =
+            self.claim(&wish, treatment, current, at_wildcard, virtual_services)
         else {
             return;
         };
-        if current.is_some_and(|current| resolve != Resolve::Replace && server_first(wish.port.protocol, current)) {
+        if current.is_some_and(|current| {
+            resolve != Resolve::Replace && server_first(wish.port.protocol, current)
+        }) {
             return;
         }
         let from = sources(&wish, &chains);
@@ -75,7 +88,17 @@ impl Outbound<'_> {
             }
             (Some(_) | None, _) => {
                 let (port, binding) = (wish.port, wish.binding);
-                self.entries.insert(key, Entry { port, binding, protocol, locked: false, chains, from });
+                self.entries.insert(
+                    key,
+                    Entry {
+                        port,
+                        binding,
+                        protocol,
+                        locked: false,
+                        chains,
+                        from,
+                    },
+                );
             }
         }
     }
@@ -92,7 +115,10 @@ impl Outbound<'_> {
             wish.binding.addresses = self.wildcards.clone();
             wish.ranges = vec![wish.address.primary.clone()];
         } else {
-            wish.binding.addresses = std::iter::once(&wish.address.primary).chain(&wish.address.extra).cloned().collect();
+            wish.binding.addresses = std::iter::once(&wish.address.primary)
+                .chain(&wish.address.extra)
+                .cloned()
+                .collect();
         }
     }
 
@@ -127,7 +153,11 @@ impl Outbound<'_> {
                     Some(current) if current.is_tcp() => Resolve::JoinAndSniff,
                     Some(_) => return None,
                 };
-                let protocol = if at_wildcard { Protocol::Unsupported } else { wish.port.protocol };
+                let protocol = if at_wildcard {
+                    Protocol::Unsupported
+                } else {
+                    wish.port.protocol
+                };
                 Some((vec![http(true)], protocol, resolve))
             }
             Treatment::Tcp => {
@@ -161,12 +191,19 @@ impl Entry {
     fn join(&mut self, chains: Vec<ChainPlan>, from: Vec<ObjectKey>) {
         let before = self.chains.len();
         for chain in chains {
-            if !self.chains.iter().any(|existing| existing.conflicts_with(&chain)) {
+            if !self
+                .chains
+                .iter()
+                .any(|existing| existing.conflicts_with(&chain))
+            {
                 self.chains.push(chain);
             }
         }
         if self.chains.len() > before {
-            let new: Vec<ObjectKey> = from.into_iter().filter(|key| !self.from.contains(key)).collect();
+            let new: Vec<ObjectKey> = from
+                .into_iter()
+                .filter(|key| !self.from.contains(key))
+                .collect();
             self.from.extend(new);
         }
     }

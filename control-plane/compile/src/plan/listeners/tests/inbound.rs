@@ -16,13 +16,20 @@ fn serving(ports: &[(u16, Protocol)]) -> ProxyClass {
         port: *port,
         target: *port + 1000,
     };
-    ProxyClass { instances: ports.iter().map(instance).collect(), ..class() }
+    ProxyClass {
+        instances: ports.iter().map(instance).collect(),
+        ..class()
+    }
 }
 
 /// The lines of the chains of one port.
 fn chains_of(scope: &Scope, class: &ProxyClass, prefix: &str) -> Vec<String> {
     let all = summary(&sidecar_listeners(scope, class));
-    all["virtualInbound"].iter().filter(|line| line.starts_with(prefix)).cloned().collect()
+    all["virtualInbound"]
+        .iter()
+        .filter(|line| line.starts_with(prefix))
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -30,7 +37,14 @@ fn chains_by_protocol_and_identity() {
     let scope = scope(Vec::new());
     let (http, tcp) = ("http inbound|1080||", "inbound|1080||");
     let cases = [
-        (Protocol::Http, true, vec![format!("1080 tls Mesh (mtls) -> {http}"), format!("1080 raw -> {http}")]),
+        (
+            Protocol::Http,
+            true,
+            vec![
+                format!("1080 tls Mesh (mtls) -> {http}"),
+                format!("1080 raw -> {http}"),
+            ],
+        ),
         (
             Protocol::Tcp,
             true,
@@ -56,12 +70,22 @@ fn chains_by_protocol_and_identity() {
         (
             Protocol::Unsupported,
             false,
-            vec![format!("1080 raw PlainHttp -> {http}"), format!("1080 raw -> {tcp}")],
+            vec![
+                format!("1080 raw PlainHttp -> {http}"),
+                format!("1080 raw -> {tcp}"),
+            ],
         ),
     ];
     for (protocol, has_identity, want) in cases {
-        let class = ProxyClass { has_identity, ..serving(&[(80, protocol)]) };
-        assert_eq!(chains_of(&scope, &class, "1080 "), want, "{protocol:?} {has_identity}");
+        let class = ProxyClass {
+            has_identity,
+            ..serving(&[(80, protocol)])
+        };
+        assert_eq!(
+            chains_of(&scope, &class, "1080 "),
+            want,
+            "{protocol:?} {has_identity}"
+        );
     }
 }
 
@@ -81,14 +105,32 @@ fn the_virtual_listener_begins_with_what_no_service_names() {
 
 #[test]
 fn a_stock_envoy_offers_no_metadata_and_takes_it_off() {
-    let class = ProxyClass { capabilities: Capabilities::core(), ..serving(&[(80, Protocol::Unsupported)]) };
+    let class = ProxyClass {
+        capabilities: Capabilities::core(),
+        ..serving(&[(80, Protocol::Unsupported)])
+    };
     let listeners = sidecar_listeners(&scope(Vec::new()), &class);
-    let inbound = listeners.iter().find(|l| &*l.name == "virtualInbound").unwrap();
-    assert!(!inbound.network.stats && inbound.http.as_ref().is_some_and(|h| !h.stats && !h.metadata_exchange));
+    let inbound = listeners
+        .iter()
+        .find(|l| &*l.name == "virtualInbound")
+        .unwrap();
+    assert!(
+        !inbound.network.stats
+            && inbound
+                .http
+                .as_ref()
+                .is_some_and(|h| !h.stats && !h.metadata_exchange)
+    );
     for chain in &inbound.chains {
-        assert!(!chain.metadata_exchange && !line(chain).contains("peers"), "{}", line(chain));
+        assert!(
+            !chain.metadata_exchange && !line(chain).contains("peers"),
+            "{}",
+            line(chain)
+        );
         if let Terminal::Http(http) = &chain.terminal {
-            let RouteSource::Inbound(route) = &http.route else { panic!("inline") };
+            let RouteSource::Inbound(route) = &http.route else {
+                panic!("inline")
+            };
             assert!(route.strip_peer_metadata);
         }
     }
@@ -97,12 +139,22 @@ fn a_stock_envoy_offers_no_metadata_and_takes_it_off() {
 #[test]
 fn the_oldest_service_has_the_port_and_reserved_ones_stay_free() {
     let mut class = serving(&[(80, Protocol::Http)]);
-    let younger = Shared::new(service("younger", &[(81, Protocol::Tcp), (82, Protocol::Http)]));
+    let younger = Shared::new(service(
+        "younger",
+        &[(81, Protocol::Tcp), (82, Protocol::Http)],
+    ));
     for (port, target) in [(81, 1080), (82, 15021)] {
-        class.instances.push(ServiceInstance { service: younger.clone(), port, target });
+        class.instances.push(ServiceInstance {
+            service: younger.clone(),
+            port,
+            target,
+        });
     }
     let scope = scope(Vec::new());
-    assert_eq!(chains_of(&scope, &class, "1080 raw"), ["1080 raw -> http inbound|1080||"]);
+    assert_eq!(
+        chains_of(&scope, &class, "1080 raw"),
+        ["1080 raw -> http inbound|1080||"]
+    );
     assert_eq!(chains_of(&scope, &class, "15021"), Vec::<String>::new());
 }
 
@@ -116,7 +168,10 @@ fn with_ingress(ingress: Vec<IngressListener>) -> Scope {
         egress_proxy: None,
         inbound_connection_pool: None,
     };
-    Scope { sidecar: Some(Shared::new(sidecar)), ..scope(Vec::new()) }
+    Scope {
+        sidecar: Some(Shared::new(sidecar)),
+        ..scope(Vec::new())
+    }
 }
 
 fn ingress(port: u16, bind: &str, capture_mode: CaptureMode) -> IngressListener {
@@ -141,15 +196,29 @@ fn ingress_listeners_replace_the_services() {
     let mut class = serving(&[(80, Protocol::Http)]);
     class.own_ips = vec!["10.0.0.9".parse().unwrap()];
     let listeners = sidecar_listeners(&scope, &class);
-    let own: &ListenerInput = listeners.iter().find(|l| &*l.name == "10.0.0.9_9080").unwrap();
+    let own: &ListenerInput = listeners
+        .iter()
+        .find(|l| &*l.name == "10.0.0.9_9080")
+        .unwrap();
     assert_eq!((own.kind, own.port), (ListenerKind::Inbound, 9080));
-    let virtual_inbound = listeners.iter().find(|l| &*l.name == "virtualInbound").unwrap();
-    let names: Vec<&str> =
-        virtual_inbound.chains.iter().map(|c| &*c.name).filter(|n| !n.starts_with("virtual")).collect();
+    let virtual_inbound = listeners
+        .iter()
+        .find(|l| &*l.name == "virtualInbound")
+        .unwrap();
+    let names: Vec<&str> = virtual_inbound
+        .chains
+        .iter()
+        .map(|c| &*c.name)
+        .filter(|n| !n.starts_with("virtual"))
+        .collect();
     assert_eq!(names, ["10.0.0.9_9090", "10.0.0.9_9090"]);
-    let Terminal::Http(http) = &virtual_inbound.chains[6].terminal else { panic!("HTTP") };
+    let Terminal::Http(http) = &virtual_inbound.chains[6].terminal else {
+        panic!("HTTP")
+    };
     assert_eq!(&*http.stat_prefix, "inbound_10.0.0.9_9090;");
-    let RouteSource::Inbound(route) = &http.route else { panic!("inline") };
+    let RouteSource::Inbound(route) = &http.route else {
+        panic!("inline")
+    };
     assert_eq!((&*route.host, route.port), ("pp.default", 9090));
 }
 
@@ -158,8 +227,14 @@ fn without_redirection_only_ingress_listeners_take_connections() {
     let mut class = serving(&[(80, Protocol::Http)]);
     class.interception = InterceptionMode::None;
     assert_eq!(sidecar_listeners(&scope(Vec::new()), &class), Vec::new());
-    let listeners = sidecar_listeners(&with_ingress(vec![ingress(9080, "", CaptureMode::Default)]), &class);
-    assert_eq!(listeners.iter().map(|l| &*l.name).collect::<Vec<_>>(), ["0.0.0.0_9080"]);
+    let listeners = sidecar_listeners(
+        &with_ingress(vec![ingress(9080, "", CaptureMode::Default)]),
+        &class,
+    );
+    assert_eq!(
+        listeners.iter().map(|l| &*l.name).collect::<Vec<_>>(),
+        ["0.0.0.0_9080"]
+    );
     assert_eq!(listeners[0].kind, ListenerKind::Inbound);
 }
 

@@ -1,0 +1,282 @@
+//! The listeners of the recorded base world, and what other proxies get in their place.
+
+use std::path::Path;
+
+use meltemi_model::Shared;
+use meltemi_proto::pool::{json_to_message, message_to_json};
+use serde_json::{Value, json};
+
+use super::fixtures::{LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp};
+use crate::listener::{
+    Alpn, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet, InboundRoute, ListenerInput,
+    ListenerKind, NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
+};
+
+/// (node, listener, its input) as the plan makes them for the base world.
+fn base_inputs() -> Vec<(&'static str, ListenerInput)> {
+    let shared_http = chain(plain_http(), rds("9080", "outbound_0.0.0.0_9080;"));
+    let sniffed = vec![
+        chain(
+            None,
+            tcp("outbound|9153||kube-dns.kube-system.svc.cluster.local"),
+        ),
+        chain(
+            plain_http(),
+            rds(
+                "kube-dns.kube-system.svc.cluster.local:9153",
+                "outbound_10.96.0.10_9153;",
+            ),
+        ),
+    ];
+    let blackhole = Chain {
+        name: "virtualOutbound-blackhole".into(),
+        ..chain(
+            Some(ChainMatch {
+                port: Some(15001),
+                ..Default::default()
+            }),
+            Terminal::Tcp(Box::new(TcpChain::blackhole())),
+        )
+    };
+    let catch_all = Chain {
+        name: "virtualOutbound-catchall-tcp".into(),
+        ..chain(None, tcp("PassthroughCluster"))
+    };
+    let virtual_outbound = ListenerInput {
+        name: "virtualOutbound".into(),
+        fallthrough: None,
+        ..input(
+            ListenerKind::VirtualOutbound,
+            "0.0.0.0",
+            15001,
+            vec![blackhole, catch_all],
+        )
+    };
+    vec![
+        (
+            "productpage",
+            input(REDIRECTED, "0.0.0.0", 9080, vec![shared_http]),
+        ),
+        (
+            "productpage",
+            input(REDIRECTED, "10.96.0.10", 9153, sniffed),
+        ),
+        ("productpage", virtual_outbound),
+        ("productpage", virtual_inbound(true, true)),
+        ("gateway", gateway()),
+    ]
+}
+
+fn gateway() -> ListenerInput {
+    let facet = HttpFacet {
+        server_name: "istio-envoy".into(),
+        use_remote_address: true,
+        client_cert: Some(ClientCert {
+            forward: ForwardClientCert::SanitizeSet,
+            details: Some(true),
+        }),
+        tracing: istio_http().tracing.map(|tracing| Tracing {
+            service: "istio-ingressgateway".into(),
+            revision: "latest".into(),
+            namespace: "istio-system".into(),
+            ..tracing
+        }),
+        ..istio_http()
+    };
+    let chains = vec![chain(None, rds("http.8080", "outbound_0.0.0.0_8080;"))];
+    ListenerInput {
+        http: Some(Shared::new(facet)),
+        ..input(ListenerKind::Gateway, "0.0.0.0", 8080, chains)
+    }
+}
+
+/// `virtualInbound` of productpage. `istio`: the proxy has Istio's filters; `mtls`: and certificates.
+fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
+    let matching = |port: Option<u16>, transport, alpn| {
+        Some(ChainMatch {
+            port,
+            transport,
+            alpn,
+            ..Default::default()
+        })
+    };
+    let named = |name: &str, matching, terminal, tls: Option<bool>| Chain {
+        name: name.into(),
+        metadata_exchange: istio,
+        tls: tls.map(|peer_exchange| DownstreamTls::Mesh {
+            peer_exchange: peer_exchange && istio,
+            trust_domains: vec!["cluster.local".into()],
+        }),
+        ..chain(matching, terminal)
+    };
+    let route = |cluster: &str, host: &str, port| {
+        RouteSource::Inbound(InboundRoute {
+            cluster: cluster.into(),
+            host: host.into(),
+            port,
+            grpc: false,
+            strip_peer_metadata: !istio,
+        })
+    };
+    let passthrough = || {
+        http(
+            route("InboundPassthroughCluster", "", 0),
+            "InboundPassthroughCluster;",
+        )
+    };
+    let own = || {
+        let host = "productpage.default.svc.cluster.local";
+        http(route("inbound|9080||", host, 9080), "inbound_0.0.0.0_9080;")
+    };
+    let all_http = "virtualInbound-catchall-http";
+    let blackhole = Terminal::Tcp(Box::new(TcpChain::blackhole()));
+    let raw_tcp = || tcp("InboundPassthroughCluster");
+    let mut chains = vec![
+        named(
+            "virtualInbound-blackhole",
+            matching(Some(15006), Transport::Any, Alpn::Any),
+            blackhole,
+            None,
+        ),
+        named(
+            all_http,
+            matching(None, Transport::Tls, Alpn::MeshHttp),
+            passthrough(),
+            Some(false),
+        ),
+        named(
+            all_http,
+            matching(None, Transport::Raw, Alpn::PlainHttp),
+            passthrough(),
+            None,
+        ),
+        named(
+            "virtualInbound",
+            matching(None, Transport::Tls, Alpn::MeshTcp),
+            raw_tcp(),
+            Some(true),
+        ),
+        named(
+            "virtualInbound",
+            matching(None, Transport::Raw, Alpn::Any),
+            raw_tcp(),
+            None,
+        ),
+        named(
+            "virtualInbound",
+            matching(None, Transport::Tls, Alpn::Any),
+            raw_tcp(),
+            None,
+        ),
+        named(
+            "0.0.0.0_9080",
+            matching(Some(9080), Transport::Tls, Alpn::Mesh),
+            own(),
+            Some(false),
+        ),
+        named(
+            "0.0.0.0_9080",
+            matching(Some(9080), Transport::Raw, Alpn::Any),
+            own(),
+            None,
+        ),
+    ];
+    if !mtls {
+        chains.retain(|c| {
+            c.matching
+                .as_ref()
+                .is_none_or(|m| m.transport != Transport::Tls)
+        });
+    }
+    let facet = HttpFacet {
+        metadata_exchange: istio,
+        stats: istio,
+        alpn: false,
+        server_name: "istio-envoy".into(),
+        client_cert: Some(ClientCert {
+            forward: ForwardClientCert::AppendForward,
+            details: Some(false),
+        }),
+        ..istio_http()
+    };
+    ListenerInput {
+        name: "virtualInbound".into(),
+        http: Some(Shared::new(facet)),
+        network: Shared::new(NetworkFacet {
+            stats: istio,
+            ..Default::default()
+        }),
+        ..input(ListenerKind::VirtualInbound, "0.0.0.0", 15006, chains)
+    }
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "reads the recorded worlds, where there are any"
+)]
+fn listeners_of_the_base_world_equal_istiods() {
+    let corpus =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/xds/base/expected");
+    if !corpus.exists() {
+        println!("skipped: no corpus");
+        return;
+    }
+    for (node, input) in base_inputs() {
+        let text = std::fs::read_to_string(corpus.join(format!("{node}.json"))).unwrap();
+        let recorded: Value = serde_json::from_str(&text).unwrap();
+        let want = &recorded["lds"][&*input.name];
+        assert!(want.is_object(), "{node} has {}", input.name);
+        let want = message_to_json(LISTENER, &json_to_message(LISTENER, want).unwrap()).unwrap();
+        assert_eq!(json_of(&input), want, "{node} {}", input.name);
+    }
+}
+
+#[test]
+fn a_stock_envoy_gets_nothing_that_it_does_not_know() {
+    let text = json_of(&virtual_inbound(false, true)).to_string();
+    for foreign in [
+        "stats.PluginConfig",
+        "TypedStruct",
+        "metadata_exchange",
+        "alpn.v2alpha1",
+    ] {
+        assert!(!text.contains(foreign), "{foreign}");
+    }
+    // It accepts what sidecars offer, but offers nothing that needs a filter of Istio.
+    let listener = json_of(&virtual_inbound(false, true));
+    for chain in listener["filter_chains"].as_array().unwrap() {
+        let tls = &chain["transport_socket"]["typed_config"]["common_tls_context"];
+        if tls.is_object() {
+            assert_eq!(tls["alpn_protocols"], json!(["h2", "http/1.1"]));
+        }
+        for filter in chain["filters"].as_array().unwrap() {
+            let routes = &filter["typed_config"]["route_config"];
+            if routes.is_object() {
+                let strip = json!(["x-envoy-peer-metadata", "x-envoy-peer-metadata-id"]);
+                assert_eq!(routes["request_headers_to_remove"], strip);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_proxy_without_certificates_is_not_asked_for_any() {
+    let listener = json_of(&virtual_inbound(false, false));
+    assert!(!listener.to_string().contains("sds-grpc"));
+    let names: Vec<&str> = listener["listener_filters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["name"].as_str().unwrap())
+        .collect();
+    // Without a chain for TLS nobody looks for it.
+    assert_eq!(
+        names,
+        [
+            "envoy.filters.listener.original_dst",
+            "envoy.filters.listener.http_inspector"
+        ]
+    );
+}
