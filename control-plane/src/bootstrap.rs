@@ -24,14 +24,22 @@ pub struct Request {
 pub fn bootstrap(request: &Request) -> Value {
     let mut metadata = request.metadata.as_object().cloned().unwrap_or_default();
     // The proxy has no agent that serves `default` and `ROOTCA`, so it must not be told to wait for them.
-    metadata.entry("MELTEMI_IDENTITY").or_insert_with(|| json!("none"));
+    metadata
+        .entry("MELTEMI_IDENTITY")
+        .or_insert_with(|| json!("none"));
     let parts: Vec<&str> = request.node.split('~').collect();
     let name = parts.get(2).copied().unwrap_or_default();
     if let Some((pod, namespace)) = name.rsplit_once('.') {
         metadata.entry("NAME").or_insert_with(|| json!(pod));
-        metadata.entry("NAMESPACE").or_insert_with(|| json!(namespace));
+        metadata
+            .entry("NAMESPACE")
+            .or_insert_with(|| json!(namespace));
     }
-    let cluster = if request.cluster.is_empty() { name } else { &request.cluster };
+    let cluster = if request.cluster.is_empty() {
+        name
+    } else {
+        &request.cluster
+    };
     let source = json!({"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"});
     json!({
         "node": {"id": request.node, "cluster": cluster, "metadata": metadata},

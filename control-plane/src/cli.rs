@@ -8,9 +8,9 @@ use clap::{Parser, Subcommand};
 mod bootstrap;
 mod common;
 mod compile;
-// mod demo;
-// mod ps;
-// mod serve;
+mod demo;
+mod ps;
+mod serve;
 
 /// An Istio control plane for any Envoy.
 #[derive(Debug, Parser)]
@@ -23,30 +23,30 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the control plane.
-    // Serve(serve::Args),
+    Serve(serve::Args),
     /// Run a whole mesh on this machine: Bookinfo, a real Envoy for every pod, a gateway on localhost.
-    // Demo(demo::Args),
+    Demo(demo::Args),
     /// Print the xDS that a proxy would be served, without a server.
     Compile(compile::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
-    // List connected proxies and whether they have what was sent.
-    // #[command(alias = "proxy-status")]
-    // Ps(ps::Args),
-    // A process of the demo (used by `demo` itself).
-    // #[command(hide = true)]
-    // DemoPart(demo::PartArgs),
+    /// List connected proxies and whether they have what was sent.
+    #[command(alias = "proxy-status")]
+    Ps(ps::Args),
+    /// A process of the demo (used by `demo` itself).
+    #[command(hide = true)]
+    DemoPart(demo::PartArgs),
 }
 
 /// Runs the verb that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Cli::parse_from(arguments).verb {
-        // Verb::Serve(args) => serve::run(args),
-        // Verb::Demo(args) => demo::run(args),
+        Verb::Serve(args) => serve::run(args),
+        Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
-        // Verb::Ps(args) => ps::run(&args),
-        // Verb::DemoPart(args) => demo::run_part(args),
+        Verb::Ps(args) => ps::run(&args),
+        Verb::DemoPart(args) => demo::run_part(args),
     };
     match result {
         Ok(code) => code,

@@ -80,7 +80,11 @@ impl Engine {
         let changed = state.store.apply(changes);
         let world = self.world.load_full();
         if !changed && world.revision > 0 {
-            return Applied { revision: world.revision, proxies: state.proxies.len(), ..Applied::default() };
+            return Applied {
+                revision: world.revision,
+                proxies: state.proxies.len(),
+                ..Applied::default()
+            };
         }
         let next = Arc::new(world.next(&state.store, &self.mesh));
         self.world.store(Arc::clone(&next));
@@ -99,14 +103,19 @@ impl Engine {
         let before = std::mem::take(&mut state.classes);
         let mut diagnostics = Diagnostics::new();
         let mut woken = 0;
-        state.proxies.retain(|connected| !connected.latest.is_closed());
+        state
+            .proxies
+            .retain(|connected| !connected.latest.is_closed());
         for connected in &state.proxies {
             let class = classify(world, &connected.proxy, connected.config.as_ref());
             let snapshot = match state.classes.get(&class) {
                 Some(snapshot) => Arc::clone(snapshot),
                 None => {
                     // A class that is new because one of its parts changed starts from what its proxy had.
-                    let old = before.get(&class).cloned().unwrap_or_else(|| connected.latest.borrow().clone());
+                    let old = before
+                        .get(&class)
+                        .cloned()
+                        .unwrap_or_else(|| connected.latest.borrow().clone());
                     let compiled = self.compiler.compile(world, &class, Some(&old));
                     diagnostics.extend(compiled.diagnostics);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
@@ -142,7 +151,11 @@ impl Engine {
             }
         };
         let (latest, receiver) = watch::channel(snapshot);
-        state.proxies.push(Connected { proxy: proxy.clone(), config, latest });
+        state.proxies.push(Connected {
+            proxy: proxy.clone(),
+            config,
+            latest,
+        });
         receiver
     }
 
@@ -181,5 +194,7 @@ impl Engine {
 
 /// Whether two snapshots hold the same resources, whatever revision they are of.
 fn same(a: &ProxySnapshot, b: &ProxySnapshot) -> bool {
-    ResourceType::ALL.iter().all(|ty| a.set(*ty).version == b.set(*ty).version)
+    ResourceType::ALL
+        .iter()
+        .all(|ty| a.set(*ty).version == b.set(*ty).version)
 }

@@ -3,11 +3,12 @@
 //! Read first: `app.rs` (how everything is wired), `engine.rs` (from changes to snapshots), `offline.rs` (the same
 //! without a server).
 
-// pub mod app;
+pub mod app;
 pub mod bootstrap;
 pub mod cli;
-// pub mod engine;
-// pub mod http;
+pub mod engine;
+pub mod http;
+pub mod metrics;
 pub mod offline;
 pub mod render;
 pub mod settings;

@@ -49,7 +49,11 @@ pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input
     let mut objects: BTreeMap<ObjectKey, Object> = BTreeMap::new();
     let mut diagnostics = Diagnostics::new();
     for path in paths {
-        anyhow::ensure!(path.exists(), "{}: no such file or directory", path.display());
+        anyhow::ensure!(
+            path.exists(),
+            "{}: no such file or directory",
+            path.display()
+        );
         let loaded = files::load(path, settings);
         objects.extend(loaded.objects);
         diagnostics.extend(loaded.diagnostics);
@@ -58,7 +62,11 @@ pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input
     store.apply(objects.into_values().map(Change::Apply));
     let mesh = Shared::new(default_mesh(settings));
     let world = World::empty(mesh.clone()).next(&store, &mesh);
-    Ok(Input { world, diagnostics, compiler: Compiler::default() })
+    Ok(Input {
+        world,
+        diagnostics,
+        compiler: Compiler::default(),
+    })
 }
 
 /// The mesh configuration where none was given.
@@ -79,5 +87,8 @@ pub fn compile(input: &Input, node: &Node) -> anyhow::Result<Answer> {
     let compiled = input.compiler.compile(&input.world, &class, None);
     let mut diagnostics = input.diagnostics.clone();
     diagnostics.extend(compiled.diagnostics);
-    Ok(Answer { snapshot: compiled.snapshot, diagnostics })
+    Ok(Answer {
+        snapshot: compiled.snapshot,
+        diagnostics,
+    })
 }

@@ -23,8 +23,6 @@ pub struct Settings {
     pub cluster_id: String,
     /// How long changes are gathered after the first one of a burst was sent.
     pub quiet: Duration,
-    /// The longest that a change waits while others keep coming.
-    pub longest: Duration,
     /// How long open streams may finish after SIGTERM.
     pub drain: Duration,
 }

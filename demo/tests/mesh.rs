@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -89,9 +90,13 @@ fn test() -> Result<()> {
         let entry = entry?;
         std::fs::copy(entry.path(), folder.path().join(entry.file_name()))?;
     }
+    // The runs' folders are in one of this test, so that what they leave behind is not somebody else's.
+    let runs = tempfile::tempdir()?;
+    std::fs::set_permissions(runs.path(), std::fs::Permissions::from_mode(0o711))?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut demo = Command::new(std::env::current_exe()?)
         .args(["run", &folder.path().to_string_lossy(), &port.to_string()])
+        .env("TMPDIR", runs.path())
         .stdin(Stdio::null())
         .spawn()?;
     let outcome = tour(folder.path(), port);
@@ -106,13 +111,18 @@ fn test() -> Result<()> {
         TcpStream::connect(("127.0.0.1", port)).is_err(),
         "the port is still open"
     );
-    let mark = folder.path().to_string_lossy().into_owned();
     let checked = Command::new(std::env::current_exe()?)
-        .args(["check", &mark])
+        .args(["check", &folder.path().to_string_lossy()])
+        .env("TMPDIR", runs.path())
         .stdin(Stdio::null())
         .status()?;
     ensure!(checked.success(), "the checks end with {checked}");
-    let left = eventually("no process is left", || Ok(processes_of(&mark)?.is_empty()));
+    ensure!(
+        std::fs::read_dir(runs.path())?.next().is_none(),
+        "a run's folder is left"
+    );
+    let mark = runs.path().to_string_lossy();
+    let left = eventually("no process is left", || Ok(processes_of(&mark).is_empty()));
     left.with_context(|| format!("{:?}", processes_of(&mark)))
 }
 
@@ -218,17 +228,12 @@ fn unchunked(mut text: &str) -> String {
     body
 }
 
-/// The processes of the machine that have a text in their command line or whose parent is such a one.
-fn processes_of(mark: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")?.flatten() {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(mark) || line.contains("/meltemi-demo-") {
-            found.push(line);
-        }
-    }
-    Ok(found)
+/// The processes of the machine that have a text in their command line.
+fn processes_of(mark: &str) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(mark)).collect()
 }
 
 /// The stand-in for the control plane: endpoint files that follow the generated Pods.
@@ -362,9 +367,6 @@ fn bootstrap(node: &str, metadata: &Path) -> Result<()> {
     let text = json!({
         "node": {"id": node, "cluster": "demo"},
         "admin": {"address": socket("127.0.0.1", 15000)},
-        // As in Istio's bootstrap (1.31, pkg/bootstrap/config.go): with it, endpoint updates can leave a worker without hosts.
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": {
-            "envoy.reloadable_features.coalesce_lb_rebuilds_on_batch_update": false}}]},
         "dynamic_resources": {"cds_config": file(&cds), "lds_config": file(&lds)},
     });
     println!("{text}");

@@ -52,7 +52,12 @@ fn supported_worlds_are_equal() {
     let outcomes = run(&corpus, &Library, &Selection::default(), jobs).unwrap();
     let allowed = Allowed::parse(include_str!("../corpus/expected-differences.txt")).unwrap();
     let wrong = violations(&outcomes, &allowed, MOST_EXPECTED);
-    let table = report::table(&outcomes);
+    let different: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.verdict == Verdict::Different)
+        .cloned()
+        .collect();
+    let table = report::table(&outcomes) + &report::first_differences(&different);
     assert!(
         wrong.is_empty(),
         "{table}\n{}\n`cargo xtask corpus` says more",

@@ -130,12 +130,18 @@ impl Input for ClusterInput {
                 finish(outbound::build(input), from)
             }
             ClusterInput::Inbound(input) => {
-                let mut from: Vec<ObjectKey> = input.services.iter().map(|(s, _)| s.object.clone()).collect();
+                let mut from: Vec<ObjectKey> = input
+                    .services
+                    .iter()
+                    .map(|(s, _)| s.object.clone())
+                    .collect();
                 from.extend(input.rule.iter().flat_map(|r| r.from.iter().cloned()));
                 finish(inbound::build(input), from)
             }
             ClusterInput::BlackHole(mesh) => finish(fixed::black_hole(mesh), Vec::new()),
-            ClusterInput::Passthrough(mesh, facet) => finish(fixed::passthrough(mesh, facet), Vec::new()),
+            ClusterInput::Passthrough(mesh, facet) => {
+                finish(fixed::passthrough(mesh, facet), Vec::new())
+            }
             ClusterInput::InboundPassthrough(mesh, facet) => {
                 finish(fixed::inbound_passthrough(mesh, facet), Vec::new())
             }
@@ -145,10 +151,16 @@ impl Input for ClusterInput {
 
 fn origin(service: &Service, rule: Option<&Shared<MergedRule>>) -> Vec<ObjectKey> {
     let rules = rule.into_iter().flat_map(|r| r.from.iter().cloned());
-    std::iter::once(service.object.clone()).chain(rules).collect()
+    std::iter::once(service.object.clone())
+        .chain(rules)
+        .collect()
 }
 
 fn finish(cluster: pb::Cluster, from: Vec<ObjectKey>) -> Built {
     let body: Bytes = meltemi_proto::canonical::encode(&cluster);
-    Built { name: Arc::from(cluster.name), body, from }
+    Built {
+        name: Arc::from(cluster.name),
+        body,
+        from,
+    }
 }

@@ -58,7 +58,11 @@ impl Input for EndpointInput {
     fn build(&self) -> Built {
         let groups = balance::groups(&self.choice, &self.endpoints, &self.balance);
         let body = Bytes::from(write::assignment(&self.cluster, &groups, &self.choice));
-        Built { name: self.cluster.clone(), body, from: self.from.to_vec() }
+        Built {
+            name: self.cluster.clone(),
+            body,
+            from: self.from.to_vec(),
+        }
     }
 }
 
@@ -69,7 +73,9 @@ pub(crate) fn assignment(
     balance: &Balance,
     name: &str,
 ) -> ClusterLoadAssignment {
-    let Some(endpoints) = &input.endpoints else { return ClusterLoadAssignment::default() };
+    let Some(endpoints) = &input.endpoints else {
+        return ClusterLoadAssignment::default();
+    };
     let choice = Choice {
         port: input.port.name.clone(),
         subset: subset_labels(input),
@@ -86,12 +92,19 @@ pub(crate) fn assignment(
         groups.iter_mut().for_each(|g| g.endpoints.truncate(1));
     }
     // What was just written is read back: the cluster holds the message, and there is one place that writes it.
-    ClusterLoadAssignment::decode(write::assignment(name, &groups, &choice).as_slice()).unwrap_or_default()
+    ClusterLoadAssignment::decode(write::assignment(name, &groups, &choice).as_slice())
+        .unwrap_or_default()
 }
 
 fn subset_labels(input: &OutboundCluster) -> Labels {
-    let subsets = input.rule.as_ref().map(|r| r.subsets.as_slice()).unwrap_or_default();
-    let found = subsets.iter().find(|s| !input.subset.is_empty() && s.name == input.subset);
+    let subsets = input
+        .rule
+        .as_ref()
+        .map(|r| r.subsets.as_slice())
+        .unwrap_or_default();
+    let found = subsets
+        .iter()
+        .find(|s| !input.subset.is_empty() && s.name == input.subset);
     found.map(|s| s.labels.clone()).unwrap_or_default()
 }
 

@@ -20,17 +20,23 @@ pub fn file(name: &str) -> SdsSecretConfig {
 
 /// A Kubernetes Secret by its credentialName, over ADS.
 pub fn credential(name: &str) -> SdsSecretConfig {
-    let name = if name.contains("://") { name.to_owned() } else { format!("kubernetes://{name}") };
+    let name = if name.contains("://") {
+        name.to_owned()
+    } else {
+        format!("kubernetes://{name}")
+    };
     let source = core::config_source::ConfigSourceSpecifier::Ads(Default::default());
     config(name, source, false)
 }
 
 fn from_agent(name: &str, wait: bool) -> SdsSecretConfig {
     let agent = core::GrpcService {
-        target_specifier: Some(core::grpc_service::TargetSpecifier::EnvoyGrpc(core::grpc_service::EnvoyGrpc {
-            cluster_name: AGENT.into(),
-            ..Default::default()
-        })),
+        target_specifier: Some(core::grpc_service::TargetSpecifier::EnvoyGrpc(
+            core::grpc_service::EnvoyGrpc {
+                cluster_name: AGENT.into(),
+                ..Default::default()
+            },
+        )),
         ..Default::default()
     };
     let source = core::ApiConfigSource {
@@ -40,10 +46,18 @@ fn from_agent(name: &str, wait: bool) -> SdsSecretConfig {
         set_node_on_first_message_only: true,
         ..Default::default()
     };
-    config(name.to_owned(), core::config_source::ConfigSourceSpecifier::ApiConfigSource(source), wait)
+    config(
+        name.to_owned(),
+        core::config_source::ConfigSourceSpecifier::ApiConfigSource(source),
+        wait,
+    )
 }
 
-fn config(name: String, source: core::config_source::ConfigSourceSpecifier, wait: bool) -> SdsSecretConfig {
+fn config(
+    name: String,
+    source: core::config_source::ConfigSourceSpecifier,
+    wait: bool,
+) -> SdsSecretConfig {
     SdsSecretConfig {
         name,
         sds_config: Some(core::ConfigSource {

@@ -12,13 +12,21 @@ use meltemi_world::World;
 use meltemi_world::stages::services::kubernetes_host;
 use meltemi_world::stages::workloads::augment;
 
+/// A Service with this label does not translate Gateway ports to its target ports. Istio 1.31:
+/// `DisableGatewayPortTranslationLabel`.
+const NO_TRANSLATION: &str = "experimental.istio.io/disable-gateway-port-translation";
+
 /// The class of a proxy in a world. Cheap: it is asked for every proxy at every revision. `own_config` is what the proxy sent as
 /// PROXY_CONFIG: an agent sends the mesh's settings and its own already merged, so its word replaces the mesh's.
 pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) -> ProxyClass {
     let mesh = &world.mesh;
     let config = own_config.unwrap_or(&mesh.default_config);
     let pod = pod_of(world, proxy);
-    let cluster = if proxy.meta.cluster_id.is_empty() { &mesh.cluster_id } else { &proxy.meta.cluster_id };
+    let cluster = if proxy.meta.cluster_id.is_empty() {
+        &mesh.cluster_id
+    } else {
+        &proxy.meta.cluster_id
+    };
     let own = pod.map_or_else(|| proxy.meta.labels.clone(), |p| p.meta.labels.clone());
     let locality = locality(world, proxy, pod, &own);
     let node = pod.map_or_else(|| proxy.meta.node_name.clone(), |p| p.node.clone());
@@ -27,6 +35,9 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let instances = instances(world, proxy, pod, &labels);
     let headless = instances.iter().any(|i| i.service.headless);
     let unredirected = proxy.meta.interception_mode.as_ref() == "NONE";
+    // Ingress listeners of a Sidecar bind and forward to the workload's own address.
+    let sidecar = world.sidecar_for(&proxy.namespace, &labels);
+    let binds = sidecar.is_some_and(|s| !s.ingress.is_empty());
     let gateway_ports = gateway_ports(&instances);
     let router = proxy.kind == ProxyKind::Router;
     ProxyClass {
@@ -35,17 +46,35 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         dns_domain: proxy.dns_domain.clone(),
         facet: facet(proxy, &own, pod),
         locality,
-        network: labels.get("topology.istio.io/network").cloned().unwrap_or_else(|| "".into()),
+        network: labels
+            .get("topology.istio.io/network")
+            .cloned()
+            .unwrap_or_else(|| "".into()),
         cluster_id: cluster.clone(),
         ip_mode: ip_mode(&proxy.ips),
         capabilities: proxy.capabilities,
         has_identity: proxy.meta.has_identity,
-        version: proxy.meta.istio_version.unwrap_or((u32::MAX, u32::MAX, u32::MAX)),
+        version: proxy
+            .meta
+            .istio_version
+            .unwrap_or((u32::MAX, u32::MAX, u32::MAX)),
         interception: interception(proxy, config),
         proxy_config: Shared::new(config.clone()),
-        gateway_ports: if router { gateway_ports } else { BTreeMap::new() },
-        own_ips: if headless || unredirected { proxy.ips.clone() } else { Vec::new() },
-        node: if chooses_by_node(world) { node } else { "".into() },
+        gateway_ports: if router {
+            gateway_ports
+        } else {
+            BTreeMap::new()
+        },
+        own_ips: if headless || unredirected || binds {
+            proxy.ips.clone()
+        } else {
+            Vec::new()
+        },
+        node: if chooses_by_node(world) {
+            node
+        } else {
+            "".into()
+        },
         instances: if router { Vec::new() } else { instances },
         labels,
     }
@@ -53,21 +82,34 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
 
 /// The proxy's pod: by address, but only in its own namespace; else by name.
 fn pod_of<'a>(world: &'a World, proxy: &Proxy) -> Option<&'a Shared<Pod>> {
-    let by_ip = proxy.ips.iter().find_map(|ip| world.workloads.by_ip.get(ip));
-    by_ip.filter(|pod| pod.meta.key.namespace == proxy.namespace).or_else(|| {
-        // A pod of the host network shares its node's address, so only its name tells which it is.
-        let name = proxy.id.split('.').next()?;
-        let key = meltemi_world::stages::workloads::pod_key(&proxy.namespace, &name.into());
-        world.store.pods.get(&key).filter(|pod| pod.ips.is_empty() || pod.ips.iter().any(|ip| proxy.ips.contains(ip)))
-    })
+    let by_ip = proxy
+        .ips
+        .iter()
+        .find_map(|ip| world.workloads.by_ip.get(ip));
+    by_ip
+        .filter(|pod| pod.meta.key.namespace == proxy.namespace)
+        .or_else(|| {
+            // A pod of the host network shares its node's address, so only its name tells which it is.
+            let name = proxy.id.split('.').next()?;
+            let key = meltemi_world::stages::workloads::pod_key(&proxy.namespace, &name.into());
+            world
+                .store
+                .pods
+                .get(&key)
+                .filter(|pod| pod.ips.is_empty() || pod.ips.iter().any(|ip| proxy.ips.contains(ip)))
+        })
 }
 
 fn locality(world: &World, proxy: &Proxy, pod: Option<&Shared<Pod>>, labels: &Labels) -> Locality {
-    let known = pod.map(|pod| world.workloads.locality(pod)).unwrap_or_default();
+    let known = pod
+        .map(|pod| world.workloads.locality(pod))
+        .unwrap_or_default();
     if !known.is_empty() {
         return known;
     }
-    let label = labels.get("topology.istio.io/locality").or(labels.get("istio-locality"));
+    let label = labels
+        .get("topology.istio.io/locality")
+        .or(labels.get("istio-locality"));
     match label {
         Some(label) if label.contains('/') => Locality::parse(label),
         Some(label) => Locality::parse(&label.replace('.', "/")),
@@ -76,7 +118,12 @@ fn locality(world: &World, proxy: &Proxy, pod: Option<&Shared<Pod>>, labels: &La
 }
 
 /// The service ports at which the workload serves, oldest service first. Istio 1.31: `GetProxyServiceTargets`.
-fn instances(world: &World, proxy: &Proxy, pod: Option<&Shared<Pod>>, labels: &Labels) -> Vec<ServiceInstance> {
+fn instances(
+    world: &World,
+    proxy: &Proxy,
+    pod: Option<&Shared<Pod>>,
+    labels: &Labels,
+) -> Vec<ServiceInstance> {
     let mut found = Vec::new();
     let ports = pod.map_or(proxy.meta.pod_ports.as_slice(), |p| p.ports.as_slice());
     let selected = world.store.services.iter().filter(|(key, s)| {
@@ -89,21 +136,38 @@ fn instances(world: &World, proxy: &Proxy, pod: Option<&Shared<Pod>>, labels: &L
         add_by_address(world, proxy, true, &mut found);
     }
     add_by_address(world, proxy, false, &mut found);
-    found.sort_by(|a, b| (a.service.created, &a.service.key.host).cmp(&(b.service.created, &b.service.key.host)));
+    found.sort_by(|a, b| {
+        (a.service.created, &a.service.key.host).cmp(&(b.service.created, &b.service.key.host))
+    });
     found
 }
 
-fn add_selected(world: &World, kube: &KubeService, ports: &[(Str, u16)], found: &mut Vec<ServiceInstance>) {
+fn add_selected(
+    world: &World,
+    kube: &KubeService,
+    ports: &[(Str, u16)],
+    found: &mut Vec<ServiceInstance>,
+) {
     let key = &kube.meta.key;
     let host = kubernetes_host(&key.name, &key.namespace, &world.mesh.domain);
-    let Some(service) = owned(world, &host, &key.namespace) else { return };
+    let Some(service) = owned(world, &host, &key.namespace) else {
+        return;
+    };
     let mut seen = BTreeSet::new();
     for port in &kube.ports {
-        let Some(known) = service.ports.iter().find(|p| p.name == port.name) else { continue };
-        let Some(target) = resolve_target(&port.target, ports) else { continue };
+        let Some(known) = service.ports.iter().find(|p| p.name == port.name) else {
+            continue;
+        };
+        let Some(target) = resolve_target(&port.target, ports) else {
+            continue;
+        };
         // Two service ports with one target and protocol are one listener.
         if seen.insert((target, known.protocol)) {
-            found.push(ServiceInstance { service: service.clone(), port: known.number, target });
+            found.push(ServiceInstance {
+                service: service.clone(),
+                port: known.number,
+                target,
+            });
         }
     }
 }
@@ -113,7 +177,12 @@ fn owned<'a>(world: &'a World, host: &Hostname, namespace: &str) -> Option<&'a S
 }
 
 /// Services that name the proxy's address among their endpoints: those without a selector, and ServiceEntries.
-fn add_by_address(world: &World, proxy: &Proxy, kubernetes: bool, found: &mut Vec<ServiceInstance>) {
+fn add_by_address(
+    world: &World,
+    proxy: &Proxy,
+    kubernetes: bool,
+    found: &mut Vec<ServiceInstance>,
+) {
     let addresses: Vec<String> = proxy.ips.iter().map(IpAddr::to_string).collect();
     let mine = world.services.sorted.iter().filter(|s| {
         s.kubernetes == kubernetes
@@ -121,7 +190,9 @@ fn add_by_address(world: &World, proxy: &Proxy, kubernetes: bool, found: &mut Ve
             && (!kubernetes || (s.headless && s.selector.is_empty()))
     });
     for service in mine {
-        let Some(row) = world.endpoints.get(&service.key) else { continue };
+        let Some(row) = world.endpoints.get(&service.key) else {
+            continue;
+        };
         for port in &service.ports {
             let targets: BTreeSet<u16> = row
                 .set
@@ -141,7 +212,10 @@ fn add_by_address(world: &World, proxy: &Proxy, kubernetes: bool, found: &mut Ve
 
 fn gateway_ports(instances: &[ServiceInstance]) -> BTreeMap<u16, Vec<u16>> {
     let mut ports: BTreeMap<u16, Vec<u16>> = BTreeMap::new();
-    for instance in instances {
+    let translated = instances
+        .iter()
+        .filter(|i| i.service.labels.get(NO_TRANSLATION).is_none());
+    for instance in translated {
         let targets = ports.entry(instance.port).or_default();
         if !targets.contains(&instance.target) {
             targets.push(instance.target);
@@ -152,12 +226,16 @@ fn gateway_ports(instances: &[ServiceInstance]) -> BTreeMap<u16, Vec<u16>> {
 
 /// Whether any service sends to endpoints of the caller's own node.
 fn chooses_by_node(world: &World) -> bool {
-    let by_node = |s: &Service| s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode;
+    let by_node =
+        |s: &Service| s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode;
     world.services.sorted.iter().any(|s| by_node(s))
 }
 
 fn ip_mode(ips: &[IpAddr]) -> IpMode {
-    match (ips.iter().any(IpAddr::is_ipv4), ips.iter().any(IpAddr::is_ipv6)) {
+    match (
+        ips.iter().any(IpAddr::is_ipv4),
+        ips.iter().any(IpAddr::is_ipv6),
+    ) {
         (true, true) => IpMode::Dual,
         (false, true) => IpMode::V6,
         _ => IpMode::V4,
@@ -178,13 +256,25 @@ fn interception(proxy: &Proxy, config: &ProxyConfig) -> InterceptionMode {
 
 fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet {
     let meta = &proxy.meta;
-    let label = |keys: &[&str]| keys.iter().find_map(|k| labels.get(k)).map(|v| v.to_string());
+    let label = |keys: &[&str]| {
+        keys.iter()
+            .find_map(|k| labels.get(k))
+            .map(|v| v.to_string())
+    };
     let workload = match meta.text("WORKLOAD_NAME") {
         "" => pod.map(|p| p.workload.to_string()).unwrap_or_default(),
         name => name.to_owned(),
     };
-    let service = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
-    let revision = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
+    let service = [
+        "service.istio.io/canonical-name",
+        "app.kubernetes.io/name",
+        "app",
+    ];
+    let revision = [
+        "service.istio.io/canonical-revision",
+        "app.kubernetes.io/version",
+        "version",
+    ];
     let reserved = [
         "ENVOY_STATUS_PORT",
         "ENVOY_PROMETHEUS_PORT",
@@ -196,7 +286,11 @@ fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet
         http10: meta.text("HTTP10") == "1",
         idle_timeout: meltemi_model::duration::parse(meta.text("IDLE_TIMEOUT")),
         http_proxy_port: meta.port("HTTP_PROXY_PORT"),
-        reserved_ports: reserved.iter().map(|key| meta.port(key)).filter(|p| *p != 0).collect(),
+        reserved_ports: reserved
+            .iter()
+            .map(|key| meta.port(key))
+            .filter(|p| *p != 0)
+            .collect(),
         unprivileged: !meta.text("UNPRIVILEGED_POD").is_empty(),
         dns_capture: meta.flag("DNS_CAPTURE"),
         inbound_exact_balance: meta.flag("INBOUND_LISTENER_EXACT_BALANCE"),

@@ -40,19 +40,59 @@ pub struct Compiled {
 
 impl Compiler {
     /// Compiles one class. `previous` is what the class had before; sets that did not change are taken over.
-    pub fn compile(&self, world: &World, class: &ProxyClass, previous: Option<&ProxySnapshot>) -> Compiled {
+    pub fn compile(
+        &self,
+        world: &World,
+        class: &ProxyClass,
+        previous: Option<&ProxySnapshot>,
+    ) -> Compiled {
         let gateway = class.kind == ProxyKind::Router;
-        let scope = scope(world, &scope_key(world, gateway, &class.namespace, &class.labels));
+        let scope = scope(
+            world,
+            &scope_key(world, gateway, &class.namespace, &class.labels),
+        );
         let planned = plan::plan(world, &scope, class);
-        let set = |ty, resources: Vec<Arc<Resource>>| reuse(previous, ResourceSet::new(ty, resources));
+        let set =
+            |ty, resources: Vec<Arc<Resource>>| reuse(previous, ResourceSet::new(ty, resources));
         let sets = [
-            set(ResourceType::Cluster, planned.clusters.into_iter().map(|i| self.clusters.get(i)).collect()),
-            set(ResourceType::Endpoint, planned.endpoints.into_iter().map(|i| self.endpoints.get(i)).collect()),
-            set(ResourceType::Listener, planned.listeners.into_iter().map(|i| self.listeners.get(i)).collect()),
-            set(ResourceType::Route, planned.routes.into_iter().map(|i| self.routes.get(i)).collect()),
+            set(
+                ResourceType::Cluster,
+                planned
+                    .clusters
+                    .into_iter()
+                    .map(|i| self.clusters.get(i))
+                    .collect(),
+            ),
+            set(
+                ResourceType::Endpoint,
+                planned
+                    .endpoints
+                    .into_iter()
+                    .map(|i| self.endpoints.get(i))
+                    .collect(),
+            ),
+            set(
+                ResourceType::Listener,
+                planned
+                    .listeners
+                    .into_iter()
+                    .map(|i| self.listeners.get(i))
+                    .collect(),
+            ),
+            set(
+                ResourceType::Route,
+                planned
+                    .routes
+                    .into_iter()
+                    .map(|i| self.routes.get(i))
+                    .collect(),
+            ),
         ];
         let snapshot = Arc::new(ProxySnapshot::new(world.revision, sets));
-        Compiled { snapshot, diagnostics: planned.diagnostics }
+        Compiled {
+            snapshot,
+            diagnostics: planned.diagnostics,
+        }
     }
 
     /// Forgets resources that nobody has used for two sweeps. Called once for each revision.

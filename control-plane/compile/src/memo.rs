@@ -34,7 +34,11 @@ struct Entry {
 
 impl<I: Input> Default for Memo<I> {
     fn default() -> Self {
-        Self { built: DashMap::default(), lookups: AtomicU64::default(), misses: AtomicU64::default() }
+        Self {
+            built: DashMap::default(),
+            lookups: AtomicU64::default(),
+            misses: AtomicU64::default(),
+        }
     }
 }
 
@@ -47,8 +51,16 @@ impl<I: Input> Memo<I> {
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         let built = input.build();
-        let resource = Arc::new(Resource::new(I::TYPE, built.name, built.body, built.from.into()));
-        let entry = Entry { resource: Arc::clone(&resource), generation: 0 };
+        let resource = Arc::new(Resource::new(
+            I::TYPE,
+            built.name,
+            built.body,
+            built.from.into(),
+        ));
+        let entry = Entry {
+            resource: Arc::clone(&resource),
+            generation: 0,
+        };
         self.built.insert(input, entry);
         resource
     }
@@ -76,6 +88,9 @@ impl<I: Input> Memo<I> {
 
     /// Lookups and misses since the start.
     pub fn counts(&self) -> Counts {
-        Counts { lookups: self.lookups.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+        Counts {
+            lookups: self.lookups.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
     }
 }

@@ -37,11 +37,14 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     };
     let clusters = clusters::clusters(world, scope, class, gateways.auto_passthrough());
     let (listeners, routes) = match class.kind {
-        ProxyKind::Sidecar => {
-            (listeners::sidecar_listeners(scope, class), routes::sidecar_routes(scope, class))
-        }
+        ProxyKind::Sidecar => (
+            listeners::sidecar_listeners(scope, class),
+            routes::sidecar_routes(scope, class),
+        ),
         ProxyKind::Router => {
-            let seen = world.virtual_services.all_visible(&class.namespace, &world.mesh);
+            let seen = world
+                .virtual_services
+                .all_visible(&class.namespace, &world.mesh);
             (
                 listeners::gateway_listeners(scope, class, &gateways, &seen),
                 routes::gateway_routes(scope, class, &gateways, &seen),
@@ -68,7 +71,10 @@ pub(crate) fn sidecar_service(scope: &Scope, port: &ServicePort) -> Service {
     let name = scope.sidecar.as_ref().map_or("", |s| &s.meta.key.name);
     let host = format!("{name}.{}", scope.namespace);
     Service {
-        key: ServiceKey { host: Hostname::new(&host), namespace: scope.namespace.clone() },
+        key: ServiceKey {
+            host: Hostname::new(&host),
+            namespace: scope.namespace.clone(),
+        },
         name: name.into(),
         object: ObjectKey::new(Kind::Sidecar, scope.namespace.clone(), name),
         kubernetes: false,

@@ -18,7 +18,8 @@ pub struct Meta {
     pub labels: Labels,
     /// The annotations that Meltemi reads; the others are dropped, so that they cause no work.
     pub annotations: Labels,
-    /// Creation, in seconds since 1970; 0 when not known. Where two objects claim the same thing, the older one wins.
+    /// Creation, in seconds since 1970; `i64::MAX` when not known. Where two objects claim the same thing, the older one
+    /// wins.
     pub created: i64,
 }
 

@@ -143,30 +143,44 @@ pub fn lower_bytes(file: &str, bytes: &[u8], settings: &LowerSettings) -> Text {
             problem.line,
         ));
     }
+    let mut looked_up = 0;
     for document in &contents.documents {
-        lower_document(text, document, &name, settings, &mut out);
+        lower_document(text, document, &name, settings, &mut looked_up, &mut out);
     }
     out.diagnostics
         .sort_by_key(|d| d.place.as_ref().map_or(0, |p| p.line));
     out
 }
 
+/// How much text is read again for the lines of one file's Diagnostics. A List of thousands of objects, each with
+/// something to say, has the line of the List instead.
+const MAX_LOOKED_UP: usize = 64 << 20;
+
 fn lower_document(
     text: &str,
     document: &Document,
     file: &Str,
     settings: &LowerSettings,
+    looked_up: &mut usize,
     out: &mut Text,
 ) {
     let lowered = lower(&document.value, settings);
-    let line = |path: &str| {
-        let separator = if document.root.is_empty() || path.is_empty() {
-            ""
+    let text = &text[document.range.clone()];
+    let mut line = |path: &str| {
+        let separator = if document.root.is_empty() { "" } else { "." };
+        *looked_up += if separator.is_empty() && path == "kind" {
+            0
         } else {
-            "."
+            text.len()
         };
-        let path = format!("{}{separator}{path}", document.root);
-        yaml::line_of(&text[document.range.clone()], document.line, &path)
+        if *looked_up > MAX_LOOKED_UP {
+            return document.line;
+        }
+        yaml::line_of(
+            text,
+            document.line,
+            &format!("{}{separator}{path}", document.root),
+        )
     };
     if let Some(object) = lowered.object {
         out.objects.push((object, line("kind")));
@@ -175,10 +189,9 @@ fn lower_document(
         if diagnostic.severity == Severity::Error {
             out.complete = false;
         }
-        let path = if diagnostic.path.is_empty() {
-            "kind"
-        } else {
-            &diagnostic.path
+        let path = match diagnostic.path.as_str() {
+            "" => "kind",
+            path => path,
         };
         let line = line(path);
         out.diagnostics.push(at_line(diagnostic, file, line));

@@ -459,7 +459,7 @@ fn others() -> Vec<Case> {
         ),
         case(
             object("WorkloadEntry", "network: \"\""),
-            5,
+            4,
             "spec.address",
             "the address is missing",
         ),

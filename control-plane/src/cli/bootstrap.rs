@@ -36,13 +36,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
          sidecar~127.0.0.1~app.default~default.svc.cluster.local",
         args.node
     );
-    let (host, port) = args.xds_address.rsplit_once(':').context("--xds-address: want HOST:PORT")?;
+    let (host, port) = args
+        .xds_address
+        .rsplit_once(':')
+        .context("--xds-address: want HOST:PORT")?;
     let request = Request {
         node: args.node.clone(),
         cluster: args.cluster.clone(),
         metadata: common::metadata(args.metadata.as_deref())?,
-        xds_host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        xds_port: port.parse().context("--xds-address: the port must be a number")?,
+        xds_host: host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned(),
+        xds_port: port
+            .parse()
+            .context("--xds-address: the port must be a number")?,
         admin_port: args.admin_port,
     };
     common::print(&(serde_json::to_string_pretty(&bootstrap(&request))? + "\n"));

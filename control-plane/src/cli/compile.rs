@@ -48,7 +48,10 @@ enum Output {
 
 /// Runs it: resources to standard output, findings to standard error; exit 1 when one of them is an error.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = LowerSettings { domain: args.domain.as_str().into(), ..LowerSettings::default() };
+    let settings = LowerSettings {
+        domain: args.domain.as_str().into(),
+        ..LowerSettings::default()
+    };
     let node = offline::Node {
         id: args.node.clone(),
         cluster: args.cluster.clone(),
@@ -66,6 +69,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for diagnostic in &answer.diagnostics {
         eprintln!("{diagnostic}");
     }
-    let failed = answer.diagnostics.iter().any(|d| d.severity == Severity::Error);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let failed = answer
+        .diagnostics
+        .iter()
+        .any(|d| d.severity == Severity::Error);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

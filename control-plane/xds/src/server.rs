@@ -44,10 +44,6 @@ pub trait Snapshots: Send + Sync + 'static {
 
     /// Whether this peer may connect as this proxy; runs once, on the first request. The extensions are those of the
     /// connection (peer certificates, what an interceptor left). Istio 1.31: pilot/pkg/xds/auth.go.
-    #[expect(
-        clippy::result_large_err,
-        reason = "tonic's status, returned once per stream"
-    )]
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
         let _ = (proxy, extensions);
         Ok(())
@@ -179,7 +175,6 @@ impl<S: Snapshots> Ads<S> {
             .max_encoding_message_size(usize::MAX)
     }
 
-    #[expect(clippy::result_large_err, reason = "tonic's own signature")]
     fn open<Q: WireRequest, R: WireResponse>(
         &self,
         request: Request<Streaming<Q>>,

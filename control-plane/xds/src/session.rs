@@ -1,12 +1,12 @@
 //! One stream's protocol: requests and snapshots in, actions out. No sockets, no clock.
 //!
-//! A request only changes what is wanted and what is owed; [`Session::advance`] then brings the client as far towards
+//! A request only changes what is wanted and what is owed; `advance` then brings the client as far towards
 //! the newest snapshot as make-before-break allows. It compares states and keeps no queue, so a slow reader skips
 //! snapshots, and an event that changes nothing sends nothing. The order, for both variants:
 //!
 //! 1. Clusters that are new or changed (SotW: the old ones stay in the list), then endpoints, at once.
 //! 2. Listeners, then routes: at once, unless step 1 brought *new* clusters to a client that is serving. Then they wait
-//!    until the client subscribed to the endpoints of those clusters and answered ([`Gate`]); else traffic would be
+//!    until the client subscribed to the endpoints of those clusters and answered (`session/gate.rs`); else traffic would be
 //!    routed to clusters that are still warming.
 //! 3. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
 //!    fetched, since until then old routes still use them.

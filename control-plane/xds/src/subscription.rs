@@ -218,6 +218,12 @@ impl Subscription {
         let mut names = Vec::with_capacity(guilty.len());
         for delivery in guilty {
             let resource = &delivery.resource;
+            let current = self.sent.by_name.get(&resource.name).map(|r| r.version);
+            let is_known =
+                |old: &Rejected| Some(old.version) == current && old.version != resource.version;
+            if self.rejected.get(&resource.name).is_some_and(is_known) {
+                continue; // An older response; that the current version is refused matters more.
+            }
             let good = match (self.rejected.get(&resource.name), before(&resource.name)) {
                 (Some(old), b)
                     if b.is_none_or(|b| {

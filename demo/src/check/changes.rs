@@ -28,7 +28,7 @@ pub(super) async fn run(rig: &Rig, report: &mut Report) {
 }
 
 async fn changes(rig: &Rig) -> Result<String> {
-    let load = Load::start(rig)?;
+    let load = Load::start(rig).await?;
     let both = async { tokio::try_join!(edits(rig), waves(rig)) };
     let outcome = tokio::time::timeout(LIMIT, both).await;
     let sent = load.end().await;

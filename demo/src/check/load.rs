@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Rig;
+use super::{EFFECT_LIMIT, Rig, eventually};
 use crate::agent::Agent;
 use crate::http::{Answer, Call, Connection};
 use crate::node::ingress_address;
@@ -22,6 +22,8 @@ const GATEWAY_WORKERS: usize = 4;
 const MESH_WORKERS: usize = 2;
 /// Each worker's pace: the load is bounded, whatever the machine can do.
 const PACE: Duration = Duration::from_millis(25);
+/// So many good answers in a row say that the way is open.
+const IN_A_ROW: usize = 10;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
@@ -40,7 +42,23 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn start(rig: &Rig) -> Result<Self> {
+    /// Starts once the whole way answers: a pod is ready a moment before the proxies hear of it.
+    pub(super) async fn start(rig: &Rig) -> Result<Self> {
+        eventually(EFFECT_LIMIT, "the way to reviews", || async {
+            for _ in 0..IN_A_ROW {
+                good(
+                    &rig.through_gateway(&rig.gateway_call("/productpage"))
+                        .await?,
+                )?;
+                good(
+                    &rig.agent("productpage")?
+                        .fetch(Call::get("reviews:9080", "/reviews/0"))
+                        .await?,
+                )?;
+            }
+            Ok(())
+        })
+        .await?;
         let counts = Arc::new(Counts::default());
         let stop = watch::Sender::new(false);
         let mut workers = JoinSet::new();
@@ -87,17 +105,26 @@ impl Load {
     }
 }
 
+/// 200, and not productpage's word that one of its own calls failed.
+fn good(answer: &Answer) -> Result<()> {
+    if answer.status != 200 || answer.body.contains("Error fetching") {
+        bail!(
+            "status {} {:?}: {:.200}",
+            answer.status,
+            answer.headers,
+            answer.body
+        );
+    }
+    Ok(())
+}
+
 impl Counts {
     fn note(&self, way: &str, answer: Result<Answer>) {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        let problem = match answer {
-            Ok(answer) if answer.status == 200 && !answer.body.contains("Error fetching") => None,
-            Ok(answer) => Some(format!(
-                "status {} {:?}: {:.200}",
-                answer.status, answer.headers, answer.body
-            )),
-            Err(error) => Some(format!("{error:#}")),
-        };
+        let problem = answer
+            .and_then(|answer| good(&answer))
+            .err()
+            .map(|error| format!("{error:#}"));
         match problem {
             None => {
                 self.good.fetch_add(1, Ordering::Relaxed);

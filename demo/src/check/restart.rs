@@ -32,7 +32,7 @@ pub(super) async fn run(rig: &Rig, report: &mut Report) {
 
 async fn restart(rig: &Rig) -> Result<String> {
     let proxies = rig.proxies().len();
-    let load = Load::start(rig)?;
+    let load = Load::start(rig).await?;
     let outcome = async {
         goes_on(&load).await?;
         rig.control_plane.kill().await?;

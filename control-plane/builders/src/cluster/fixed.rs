@@ -52,10 +52,21 @@ pub(super) fn bind(ip_mode: IpMode, dual: bool) -> core::BindConfig {
         port_specifier: Some(core::socket_address::PortSpecifier::PortValue(0)),
         ..Default::default()
     };
-    let extra = core::ExtraSourceAddress { address: Some(socket("::6")), ..Default::default() };
+    let extra = core::ExtraSourceAddress {
+        address: Some(socket("::6")),
+        ..Default::default()
+    };
     core::BindConfig {
-        source_address: Some(socket(if ip_mode == IpMode::V6 { "::6" } else { "127.0.0.6" })),
-        extra_source_addresses: if dual && ip_mode == IpMode::Dual { vec![extra] } else { Vec::new() },
+        source_address: Some(socket(if ip_mode == IpMode::V6 {
+            "::6"
+        } else {
+            "127.0.0.6"
+        })),
+        extra_source_addresses: if dual && ip_mode == IpMode::Dual {
+            vec![extra]
+        } else {
+            Vec::new()
+        },
         ..Default::default()
     }
 }
@@ -64,4 +75,3 @@ pub(super) fn bind(ip_mode: IpMode, dual: bool) -> core::BindConfig {
 pub(super) fn discovery(kind: pb::cluster::DiscoveryType) -> pb::cluster::ClusterDiscoveryType {
     pb::cluster::ClusterDiscoveryType::Type(kind.into())
 }
-

@@ -49,7 +49,8 @@ pub(super) fn build(input: &InboundCluster) -> pb::Cluster {
         cluster.alt_stat_name = format!("{stat};");
     }
     apply_pool(input, &mut cluster, &mut options);
-    if !matches!(&input.address, Some(InboundAddress::Socket(ip, _)) if &**ip == "127.0.0.1" || &**ip == "::1") {
+    if !matches!(&input.address, Some(InboundAddress::Socket(ip, _)) if &**ip == "127.0.0.1" || &**ip == "::1")
+    {
         cluster.upstream_bind_config = Some(bind(input.facet.ip_mode, false));
     }
     set_metadata(input, &mut cluster);
@@ -59,23 +60,46 @@ pub(super) fn build(input: &InboundCluster) -> pb::Cluster {
     cluster
 }
 
-fn apply_pool(input: &InboundCluster, cluster: &mut pb::Cluster, options: &mut Option<HttpProtocolOptions>) {
-    let port = input.services.first().map_or(input.port, |(_, port)| port.number);
+fn apply_pool(
+    input: &InboundCluster,
+    cluster: &mut pb::Cluster,
+    options: &mut Option<HttpProtocolOptions>,
+) {
+    let port = input
+        .services
+        .first()
+        .map_or(input.port, |(_, port)| port.number);
     let policy = effective(input.rule.as_deref(), "", port, &input.mesh);
-    let settings = input.pool.clone().or(policy.port.connection_pool).unwrap_or_default();
+    let settings = input
+        .pool
+        .clone()
+        .or(policy.port.connection_pool)
+        .unwrap_or_default();
     if pool::needs_options(&settings) {
         options.get_or_insert_default();
     }
-    pool::apply(cluster, &mut options.as_mut(), &settings, policy.retry_budget.as_ref(), &input.mesh);
+    pool::apply(
+        cluster,
+        &mut options.as_mut(),
+        &settings,
+        policy.retry_budget.as_ref(),
+        &input.mesh,
+    );
 }
 
 fn set_metadata(input: &InboundCluster, cluster: &mut pb::Cluster) {
-    let Some((first, port)) = input.services.first() else { return };
+    let Some((first, port)) = input.services.first() else {
+        return;
+    };
     let mut metadata = IstioMetadata::default();
     if !first.mesh_external {
         // Services at another port of their own would make telemetry report the wrong one.
-        let mut same_port: Vec<_> =
-            input.services.iter().filter(|(_, p)| p.number == port.number).map(|(s, _)| &**s).collect();
+        let mut same_port: Vec<_> = input
+            .services
+            .iter()
+            .filter(|(_, p)| p.number == port.number)
+            .map(|(s, _)| &**s)
+            .collect();
         same_port.dedup_by(|a, b| a.key.host == b.key.host);
         metadata.services(same_port);
     }
@@ -89,17 +113,24 @@ fn set_metadata(input: &InboundCluster, cluster: &mut pb::Cluster) {
 
 fn assignment(name: &str, address: &InboundAddress) -> endpoint::ClusterLoadAssignment {
     let address = match address {
-        InboundAddress::Socket(ip, port) => core::address::Address::SocketAddress(core::SocketAddress {
-            address: ip.to_string(),
-            port_specifier: Some(core::socket_address::PortSpecifier::PortValue((*port).into())),
+        InboundAddress::Socket(ip, port) => {
+            core::address::Address::SocketAddress(core::SocketAddress {
+                address: ip.to_string(),
+                port_specifier: Some(core::socket_address::PortSpecifier::PortValue(
+                    (*port).into(),
+                )),
+                ..Default::default()
+            })
+        }
+        InboundAddress::Pipe(path) => core::address::Address::Pipe(core::Pipe {
+            path: path.to_string(),
             ..Default::default()
         }),
-        InboundAddress::Pipe(path) => {
-            core::address::Address::Pipe(core::Pipe { path: path.to_string(), ..Default::default() })
-        }
     };
     let host = endpoint::Endpoint {
-        address: Some(core::Address { address: Some(address) }),
+        address: Some(core::Address {
+            address: Some(address),
+        }),
         ..Default::default()
     };
     endpoint::ClusterLoadAssignment {

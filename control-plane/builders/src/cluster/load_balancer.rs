@@ -23,8 +23,11 @@ pub(super) fn apply(
         common.healthy_panic_threshold = Some(Percent { value: 0.0 });
     }
     if balance.weighs_localities() {
-        common.locality_config_specifier =
-            Some(c::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(Default::default()));
+        common.locality_config_specifier = Some(
+            c::common_lb_config::LocalityConfigSpecifier::LocalityWeightedLbConfig(
+                Default::default(),
+            ),
+        );
     }
     if cluster.cluster_discovery_type == Some(discovery(c::DiscoveryType::OriginalDst)) {
         cluster.lb_policy = c::LbPolicy::ClusterProvided.into();
@@ -33,7 +36,9 @@ pub(super) fn apply(
     let _ = protocol;
     let warmup = settings.and_then(|s| s.warmup.as_ref());
     let (policy, config) = match settings.and_then(|s| s.algorithm.as_ref()) {
-        None | Some(Algorithm::LeastRequest) => (c::LbPolicy::LeastRequest, warmup.map(least_request)),
+        None | Some(Algorithm::LeastRequest) => {
+            (c::LbPolicy::LeastRequest, warmup.map(least_request))
+        }
         Some(Algorithm::RoundRobin) => (c::LbPolicy::RoundRobin, warmup.map(round_robin)),
         Some(Algorithm::Random) => (c::LbPolicy::Random, None),
         Some(Algorithm::Passthrough) => {
@@ -59,9 +64,11 @@ fn ring(hash: &ConsistentHash) -> (c::LbPolicy, Option<c::LbConfig>) {
             (c::LbPolicy::RingHash, config)
         }
         Ring::Maglev(size) => {
-            let config = size
-                .filter(|s| *s > 0)
-                .map(|size| c::LbConfig::MaglevLbConfig(c::MaglevLbConfig { table_size: Some(uint64(size)) }));
+            let config = size.filter(|s| *s > 0).map(|size| {
+                c::LbConfig::MaglevLbConfig(c::MaglevLbConfig {
+                    table_size: Some(uint64(size)),
+                })
+            });
             (c::LbPolicy::Maglev, config)
         }
     }
@@ -75,7 +82,9 @@ fn least_request(warmup: &Warmup) -> c::LbConfig {
 }
 
 fn round_robin(warmup: &Warmup) -> c::LbConfig {
-    c::LbConfig::RoundRobinLbConfig(c::RoundRobinLbConfig { slow_start_config: Some(slow_start(warmup)) })
+    c::LbConfig::RoundRobinLbConfig(c::RoundRobinLbConfig {
+        slow_start_config: Some(slow_start(warmup)),
+    })
 }
 
 /// Envoy wants a runtime key where it has a default; Istio 1.31 sends "(".
@@ -87,6 +96,8 @@ fn slow_start(warmup: &Warmup) -> c::SlowStartConfig {
             default_value: thousandths(a),
             runtime_key: "(".into(),
         }),
-        min_weight_percent: warmup.minimum_percent_millis.map(|m| Percent { value: thousandths(m) }),
+        min_weight_percent: warmup.minimum_percent_millis.map(|m| Percent {
+            value: thousandths(m),
+        }),
     }
 }

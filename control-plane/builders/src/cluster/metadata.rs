@@ -25,7 +25,8 @@ impl IstioMetadata {
 
     /// The object that configured it, as istioctl and Kiali look for it.
     pub(super) fn config(&mut self, object: &ObjectKey) {
-        self.0.insert("config".into(), Value::String(config_path(object)));
+        self.0
+            .insert("config".into(), Value::String(config_path(object)));
     }
 
     /// The subset.
@@ -50,7 +51,10 @@ impl IstioMetadata {
         if !self.0.is_empty() {
             let fields = meltemi_proto::any::struct_from_json(&Value::Object(self.0));
             let filter_metadata = [("istio".to_owned(), fields)].into_iter().collect();
-            cluster.metadata = Some(Metadata { filter_metadata, ..Default::default() });
+            cluster.metadata = Some(Metadata {
+                filter_metadata,
+                ..Default::default()
+            });
         }
     }
 }
@@ -72,7 +76,10 @@ pub fn config_path(object: &ObjectKey) -> String {
         | Kind::ServiceAccount
         | Kind::MeshConfig => "",
     };
-    format!("/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}", object.namespace, object.name)
+    format!(
+        "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",
+        object.namespace, object.name
+    )
 }
 
 /// Lets the proxy tell its TCP peers who it is. Only a proxy that has the filter may get it.

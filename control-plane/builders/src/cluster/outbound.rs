@@ -17,7 +17,14 @@ use crate::{duration, uint32};
 
 /// Builds the cluster.
 pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
-    let OutboundCluster { service, port, subset, mesh, facet, .. } = input;
+    let OutboundCluster {
+        service,
+        port,
+        subset,
+        mesh,
+        facet,
+        ..
+    } = input;
     let host = &service.key.host;
     let name = if input.sni_dnat {
         sni_name(port.number, subset, host)
@@ -37,7 +44,12 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
         cluster.alt_stat_name = format!("{stat};");
     }
     let place = facet.place.as_ref();
-    let balance = Balance::of(&policy, service, mesh, place.map(|(locality, labels)| (locality, labels)));
+    let balance = Balance::of(
+        &policy,
+        service,
+        mesh,
+        place.map(|(locality, labels)| (locality, labels)),
+    );
     place_of_endpoints(input, &policy, &balance, &mut cluster);
 
     let mut options = protocol::of_port(port.protocol, facet);
@@ -45,7 +57,12 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     if let Some(settings) = &policy.port.outlier_detection {
         outlier::apply(&mut cluster, settings);
     }
-    load_balancer::apply(&mut cluster, policy.port.load_balancer.as_ref(), &balance, port.protocol);
+    load_balancer::apply(
+        &mut cluster,
+        policy.port.load_balancer.as_ref(),
+        &balance,
+        port.protocol,
+    );
     if !input.sni_dnat {
         let sni = sni_name(port.number, subset, host);
         let settings = tls::settings(input, policy.port.tls.as_ref(), &sni);
@@ -66,7 +83,9 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
 /// Istio 1.31: `convertResolution`. A gateway has no original destination, so it gets endpoints.
 fn discovery_type(resolution: Resolution, router: bool) -> c::DiscoveryType {
     match resolution {
-        Resolution::ClientSideLb | Resolution::Alias | Resolution::DynamicDns => c::DiscoveryType::Eds,
+        Resolution::ClientSideLb | Resolution::Alias | Resolution::DynamicDns => {
+            c::DiscoveryType::Eds
+        }
         Resolution::Dns => c::DiscoveryType::StrictDns,
         Resolution::DnsRoundRobin => c::DiscoveryType::LogicalDns,
         Resolution::Passthrough if router => c::DiscoveryType::Eds,
@@ -74,7 +93,12 @@ fn discovery_type(resolution: Resolution, router: bool) -> c::DiscoveryType {
     }
 }
 
-fn place_of_endpoints(input: &OutboundCluster, policy: &Effective, balance: &Balance, cluster: &mut pb::Cluster) {
+fn place_of_endpoints(
+    input: &OutboundCluster,
+    policy: &Effective,
+    balance: &Balance,
+    cluster: &mut pb::Cluster,
+) {
     let port = &input.port;
     match discovery_type(input.service.resolution, input.facet.router) {
         c::DiscoveryType::StrictDns | c::DiscoveryType::LogicalDns => {
@@ -84,7 +108,10 @@ fn place_of_endpoints(input: &OutboundCluster, policy: &Effective, balance: &Bal
                 IpMode::Dual => c::DnsLookupFamily::All,
             }
             .into();
-            let resolver = CaresDnsResolverConfig { udp_max_queries: Some(uint32(100)), ..Default::default() };
+            let resolver = CaresDnsResolverConfig {
+                udp_max_queries: Some(uint32(100)),
+                ..Default::default()
+            };
             cluster.typed_dns_resolver_config = Some(core::TypedExtensionConfig {
                 name: "envoy.network.dns_resolver.cares".into(),
                 typed_config: Some(meltemi_proto::any::pack(&resolver)),
@@ -99,11 +126,17 @@ fn place_of_endpoints(input: &OutboundCluster, policy: &Effective, balance: &Bal
             cluster.load_assignment = Some(inside);
         }
         c::DiscoveryType::OriginalDst => {
-            if let Some((_, target)) = input.service.passthrough_targets.iter().find(|(p, _)| *p == port.number) {
-                cluster.lb_config = Some(c::LbConfig::OriginalDstLbConfig(c::OriginalDstLbConfig {
-                    upstream_port_override: Some(uint32(u32::from(*target))),
-                    ..Default::default()
-                }));
+            if let Some((_, target)) = input
+                .service
+                .passthrough_targets
+                .iter()
+                .find(|(p, _)| *p == port.number)
+            {
+                cluster.lb_config =
+                    Some(c::LbConfig::OriginalDstLbConfig(c::OriginalDstLbConfig {
+                        upstream_port_override: Some(uint32(u32::from(*target))),
+                        ..Default::default()
+                    }));
             }
         }
         c::DiscoveryType::Eds | c::DiscoveryType::Static => {}
@@ -123,7 +156,13 @@ fn apply_pool(
     if pool::needs_options(&settings) {
         options.get_or_insert_default();
     }
-    pool::apply(cluster, &mut options.as_mut(), &settings, policy.retry_budget.as_ref(), &input.mesh);
+    pool::apply(
+        cluster,
+        &mut options.as_mut(),
+        &settings,
+        policy.retry_budget.as_ref(),
+        &input.mesh,
+    );
 }
 
 /// Endpoints come over ADS, and Envoy waits for them: a cluster without them would answer 503.
@@ -134,7 +173,9 @@ fn set_eds(cluster: &mut pb::Cluster) {
     cluster.eds_cluster_config = Some(c::EdsClusterConfig {
         service_name: cluster.name.clone(),
         eds_config: Some(core::ConfigSource {
-            config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(Default::default())),
+            config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
+                Default::default(),
+            )),
             initial_fetch_timeout: Some(duration(std::time::Duration::ZERO)),
             resource_api_version: core::ApiVersion::V3.into(),
             ..Default::default()
@@ -176,11 +217,16 @@ fn wrap_in_proxy_protocol(cluster: &mut pb::Cluster, version: u8) {
         };
         Some(core::TransportSocket {
             name: "envoy.transport_sockets.upstream_proxy_protocol".into(),
-            config_type: Some(core::transport_socket::ConfigType::TypedConfig(meltemi_proto::any::pack(&outer))),
+            config_type: Some(core::transport_socket::ConfigType::TypedConfig(
+                meltemi_proto::any::pack(&outer),
+            )),
         })
     };
     if cluster.transport_socket_matches.is_empty() {
-        let inner = cluster.transport_socket.take().unwrap_or_else(tls::raw_buffer);
+        let inner = cluster
+            .transport_socket
+            .take()
+            .unwrap_or_else(tls::raw_buffer);
         cluster.transport_socket = wrap(Some(inner));
     }
     for candidate in &mut cluster.transport_socket_matches {
@@ -189,10 +235,19 @@ fn wrap_in_proxy_protocol(cluster: &mut pb::Cluster, version: u8) {
 }
 
 /// Fills a pattern of `outboundClusterStatName` or `inboundClusterStatName`. Istio 1.31: `BuildStatPrefix`.
-pub(super) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &ServicePort, target: u16) -> String {
+pub(super) fn stat_name(
+    pattern: &str,
+    service: &Service,
+    subset: &str,
+    port: &ServicePort,
+    target: u16,
+) -> String {
     let host = service.key.host.as_str();
     let (short, name) = if service.kubernetes {
-        (format!("{}.{}", service.name, service.key.namespace), service.name.to_string())
+        (
+            format!("{}.{}", service.name, service.key.namespace),
+            service.name.to_string(),
+        )
     } else {
         (host.to_owned(), host.to_owned())
     };
@@ -205,4 +260,3 @@ pub(super) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &S
         .replace("%SERVICE_PORT%", &port.number.to_string())
         .replace("%SERVICE_PORT_NAME%", &port.name)
 }
-

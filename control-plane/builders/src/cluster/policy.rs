@@ -16,15 +16,26 @@ pub struct Effective {
 
 /// Istio 1.31: `GetPortLevelTrafficPolicy`, `MergeSubsetTrafficPolicy`, `applyDefaultTrafficPolicy`.
 pub fn effective(rule: Option<&MergedRule>, subset: &str, port: u16, mesh: &Mesh) -> Effective {
-    let mut all = rule.and_then(|r| r.policy.as_ref()).map(|p| for_port(p, port).0).unwrap_or_default();
+    let mut all = rule
+        .and_then(|r| r.policy.as_ref())
+        .map(|p| for_port(p, port).0)
+        .unwrap_or_default();
     // The mesh's defaults lie under the rule's, the subset's over both.
     if all.port.connection_pool.is_none() {
-        all.port.connection_pool.clone_from(&mesh.default_connection_pool);
+        all.port
+            .connection_pool
+            .clone_from(&mesh.default_connection_pool);
     }
     if all.port.outlier_detection.is_none() {
-        all.port.outlier_detection.clone_from(&mesh.default_outlier_detection);
+        all.port
+            .outlier_detection
+            .clone_from(&mesh.default_outlier_detection);
     }
-    let subset = rule.and_then(|r| r.subsets.iter().find(|s| !subset.is_empty() && *s.name == *subset));
+    let subset = rule.and_then(|r| {
+        r.subsets
+            .iter()
+            .find(|s| !subset.is_empty() && *s.name == *subset)
+    });
     if let Some(policy) = subset.and_then(|s| s.policy.as_ref()) {
         overlay(&mut all, policy, port);
     }
@@ -35,7 +46,13 @@ pub fn effective(rule: Option<&MergedRule>, subset: &str, port: u16, mesh: &Mesh
 /// inherited.
 fn for_port(policy: &TrafficPolicy, port: u16) -> (Effective, bool) {
     match policy.ports.iter().find(|(number, _)| *number == port) {
-        Some((_, own)) => (Effective { port: own.clone(), ..Effective::default() }, true),
+        Some((_, own)) => (
+            Effective {
+                port: own.clone(),
+                ..Effective::default()
+            },
+            true,
+        ),
         None => {
             let effective = Effective {
                 port: policy.all.clone(),
@@ -51,8 +68,16 @@ fn overlay(under: &mut Effective, over: &TrafficPolicy, port: u16) {
     let (over, own_port) = for_port(over, port);
     let port = &mut under.port;
     replace(&mut port.load_balancer, over.port.load_balancer, own_port);
-    replace(&mut port.connection_pool, over.port.connection_pool, own_port);
-    replace(&mut port.outlier_detection, over.port.outlier_detection, own_port);
+    replace(
+        &mut port.connection_pool,
+        over.port.connection_pool,
+        own_port,
+    );
+    replace(
+        &mut port.outlier_detection,
+        over.port.outlier_detection,
+        own_port,
+    );
     replace(&mut port.tls, over.port.tls, own_port);
     replace(&mut under.proxy_protocol, over.proxy_protocol, false);
     replace(&mut under.retry_budget, over.retry_budget, false);

@@ -19,7 +19,14 @@ pub(super) fn apply(
     budget: Option<&RetryBudget>,
     mesh: &Mesh,
 ) {
-    let positive = |value: i32| uint32(u32::try_from(value).ok().filter(|v| *v > 0).unwrap_or(u32::MAX));
+    let positive = |value: i32| {
+        uint32(
+            u32::try_from(value)
+                .ok()
+                .filter(|v| *v > 0)
+                .unwrap_or(u32::MAX),
+        )
+    };
     let limits = Thresholds {
         max_connections: Some(positive(pool.max_connections)),
         max_pending_requests: Some(positive(pool.http1_max_pending_requests)),
@@ -28,8 +35,13 @@ pub(super) fn apply(
         retry_budget: budget.map(retry_budget),
         ..Default::default()
     };
-    cluster.circuit_breakers = Some(pb::CircuitBreakers { thresholds: vec![limits], ..Default::default() });
-    cluster.connect_timeout = Some(duration(pool.connect_timeout.unwrap_or(mesh.connect_timeout)));
+    cluster.circuit_breakers = Some(pb::CircuitBreakers {
+        thresholds: vec![limits],
+        ..Default::default()
+    });
+    cluster.connect_timeout = Some(duration(
+        pool.connect_timeout.unwrap_or(mesh.connect_timeout),
+    ));
     keepalive(cluster, mesh.tcp_keepalive.as_ref());
     keepalive(cluster, pool.tcp_keepalive.as_ref());
     if let Some(options) = options.as_deref_mut() {
@@ -50,8 +62,12 @@ pub(super) fn needs_options(pool: &ConnectionPool) -> bool {
 
 fn http(options: &mut HttpProtocolOptions, pool: &ConnectionPool) {
     let idle = pool.http_idle_timeout.or(pool.tcp_idle_timeout);
-    let requests = u32::try_from(pool.max_requests_per_connection).ok().filter(|n| *n > 0);
-    let streams = u32::try_from(pool.max_concurrent_streams).ok().filter(|n| *n > 0);
+    let requests = u32::try_from(pool.max_requests_per_connection)
+        .ok()
+        .filter(|n| *n > 0);
+    let streams = u32::try_from(pool.max_concurrent_streams)
+        .ok()
+        .filter(|n| *n > 0);
     let keepalive = pool.http2_keepalive.as_ref();
     let any = idle.is_some()
         || requests.is_some()
@@ -63,7 +79,9 @@ fn http(options: &mut HttpProtocolOptions, pool: &ConnectionPool) {
         if let Some(idle) = idle {
             common.idle_timeout = Some(duration(idle));
         }
-        common.max_requests_per_connection = requests.map(uint32).or(common.max_requests_per_connection.take());
+        common.max_requests_per_connection = requests
+            .map(uint32)
+            .or(common.max_requests_per_connection.take());
         common.max_connection_duration = pool.max_connection_duration.map(duration);
     }
     if let Some(h2) = protocol::explicit_http2(options) {
@@ -81,10 +99,16 @@ fn http(options: &mut HttpProtocolOptions, pool: &ConnectionPool) {
 
 /// Envoy: the share of active requests that may be retries; Istio's defaults are 20 % and 3.
 fn retry_budget(budget: &RetryBudget) -> thresholds::RetryBudget {
-    let percent = budget.percent.map_or(20.0, |share| f64::from(share.0) / 10_000.0);
+    let percent = budget
+        .percent
+        .map_or(20.0, |share| f64::from(share.0) / 10_000.0);
     thresholds::RetryBudget {
         budget_percent: Some(Percent { value: percent }),
-        min_retry_concurrency: Some(uint32(if budget.min_concurrency > 0 { budget.min_concurrency } else { 3 })),
+        min_retry_concurrency: Some(uint32(if budget.min_concurrency > 0 {
+            budget.min_concurrency
+        } else {
+            3
+        })),
         budget_interval: budget.interval.map(duration),
     }
 }
@@ -97,6 +121,12 @@ fn keepalive(cluster: &mut pb::Cluster, settings: Option<&TcpKeepalive>) {
     if settings.probes > 0 {
         keepalive.keepalive_probes = Some(uint32(settings.probes));
     }
-    keepalive.keepalive_time = settings.time.map(seconds).or(keepalive.keepalive_time.take());
-    keepalive.keepalive_interval = settings.interval.map(seconds).or(keepalive.keepalive_interval.take());
+    keepalive.keepalive_time = settings
+        .time
+        .map(seconds)
+        .or(keepalive.keepalive_time.take());
+    keepalive.keepalive_interval = settings
+        .interval
+        .map(seconds)
+        .or(keepalive.keepalive_interval.take());
 }

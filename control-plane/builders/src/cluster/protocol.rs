@@ -37,13 +37,17 @@ pub(super) fn of_port(protocol: Protocol, facet: &ClusterFacet) -> Option<HttpPr
     }
     let sniffed = protocol.is_unsupported();
     if facet.preserve_case && (protocol.is_http() || sniffed) {
-        let config = http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(preserve_case());
+        let config =
+            http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(preserve_case());
         set_explicit(&mut options, config);
     }
     if sniffed && !facet.router {
         use_downstream(&mut options);
     }
-    options.upstream_protocol_options.is_some().then_some(options)
+    options
+        .upstream_protocol_options
+        .is_some()
+        .then_some(options)
 }
 
 /// Whether plain HTTP is upgraded to HTTP/2. Istio 1.31: `shouldH2Upgrade`.
@@ -58,23 +62,34 @@ pub(super) fn upgrades(protocol: Protocol, pool: &ConnectionPool, mesh: &Mesh) -
 /// Speaks HTTP/2, unless another protocol was chosen before.
 pub(super) fn set_http2(options: &mut HttpProtocolOptions) {
     if options.upstream_protocol_options.is_none() {
-        let config = http::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(Default::default());
+        let config =
+            http::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(Default::default());
         set_explicit(options, config);
     }
 }
 
-fn set_explicit(options: &mut HttpProtocolOptions, config: http::explicit_http_config::ProtocolConfig) {
-    let explicit = http::ExplicitHttpConfig { protocol_config: Some(config) };
-    options.upstream_protocol_options = Some(http::UpstreamProtocolOptions::ExplicitHttpConfig(explicit));
+fn set_explicit(
+    options: &mut HttpProtocolOptions,
+    config: http::explicit_http_config::ProtocolConfig,
+) {
+    let explicit = http::ExplicitHttpConfig {
+        protocol_config: Some(config),
+    };
+    options.upstream_protocol_options =
+        Some(http::UpstreamProtocolOptions::ExplicitHttpConfig(explicit));
 }
 
 /// The HTTP/2 options of a cluster that always speaks HTTP/2.
-pub(super) fn explicit_http2(options: &mut HttpProtocolOptions) -> Option<&mut core::Http2ProtocolOptions> {
+pub(super) fn explicit_http2(
+    options: &mut HttpProtocolOptions,
+) -> Option<&mut core::Http2ProtocolOptions> {
     match options.upstream_protocol_options.as_mut()? {
-        http::UpstreamProtocolOptions::ExplicitHttpConfig(explicit) => match explicit.protocol_config.as_mut()? {
-            http::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(h2) => Some(h2),
-            _ => None,
-        },
+        http::UpstreamProtocolOptions::ExplicitHttpConfig(explicit) => {
+            match explicit.protocol_config.as_mut()? {
+                http::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(h2) => Some(h2),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -83,7 +98,8 @@ pub(super) fn explicit_http2(options: &mut HttpProtocolOptions) -> Option<&mut c
 pub(super) fn use_downstream(options: &mut HttpProtocolOptions) {
     let http1 = match options.upstream_protocol_options.take() {
         Some(http::UpstreamProtocolOptions::ExplicitHttpConfig(http::ExplicitHttpConfig {
-            protocol_config: Some(http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(http1)),
+            protocol_config:
+                Some(http::explicit_http_config::ProtocolConfig::HttpProtocolOptions(http1)),
         })) => http1,
         _ => core::Http1ProtocolOptions::default(),
     };
@@ -92,7 +108,9 @@ pub(super) fn use_downstream(options: &mut HttpProtocolOptions) {
         http2_protocol_options: Some(Default::default()),
         ..Default::default()
     };
-    options.upstream_protocol_options = Some(http::UpstreamProtocolOptions::UseDownstreamProtocolConfig(config));
+    options.upstream_protocol_options = Some(
+        http::UpstreamProtocolOptions::UseDownstreamProtocolConfig(config),
+    );
 }
 
 /// The options of passthrough clusters. Istio 1.31: idle connections to unknown destinations end after five minutes.
@@ -121,10 +139,12 @@ fn preserve_case() -> core::Http1ProtocolOptions {
         PreserveCaseFormatterConfig { forward_reason_phrase: false, ..Default::default() };
     core::Http1ProtocolOptions {
         header_key_format: Some(HeaderKeyFormat {
-            header_format: Some(HeaderFormat::StatefulFormatter(core::TypedExtensionConfig {
-                name: "preserve_case".into(),
-                typed_config: Some(meltemi_proto::any::pack(&formatter)),
-            })),
+            header_format: Some(HeaderFormat::StatefulFormatter(
+                core::TypedExtensionConfig {
+                    name: "preserve_case".into(),
+                    typed_config: Some(meltemi_proto::any::pack(&formatter)),
+                },
+            )),
         }),
         ..Default::default()
     }

@@ -21,7 +21,11 @@ pub(super) struct Settings {
 }
 
 /// Istio 1.31: `buildUpstreamTLSSettings`.
-pub(super) fn settings(input: &OutboundCluster, given: Option<&ClientTls>, sni: &str) -> Option<Settings> {
+pub(super) fn settings(
+    input: &OutboundCluster,
+    given: Option<&ClientTls>,
+    sni: &str,
+) -> Option<Settings> {
     let identities = || identities(input);
     match given {
         Some(tls) if tls.mode == TlsMode::IstioMutual => {
@@ -35,9 +39,15 @@ pub(super) fn settings(input: &OutboundCluster, given: Option<&ClientTls>, sni: 
             if tls.subject_alt_names.is_empty() {
                 tls.subject_alt_names = identities();
             }
-            Some(Settings { tls, automatic: false })
+            Some(Settings {
+                tls,
+                automatic: false,
+            })
         }
-        Some(tls) => Some(Settings { tls: tls.clone(), automatic: false }),
+        Some(tls) => Some(Settings {
+            tls: tls.clone(),
+            automatic: false,
+        }),
         None if automatic(input) => {
             let tls = ClientTls {
                 mode: TlsMode::IstioMutual,
@@ -45,14 +55,18 @@ pub(super) fn settings(input: &OutboundCluster, given: Option<&ClientTls>, sni: 
                 subject_alt_names: identities(),
                 ..ClientTls::default()
             };
-            Some(Settings { tls, automatic: true })
+            Some(Settings {
+                tls,
+                automatic: true,
+            })
         }
         None => None,
     }
 }
 
 fn automatic(input: &OutboundCluster) -> bool {
-    let original_destination = input.service.resolution == meltemi_model::service::Resolution::Passthrough;
+    let original_destination =
+        input.service.resolution == meltemi_model::service::Resolution::Passthrough;
     !input.service.mesh_external
         && input.mesh.auto_mtls
         && input.facet.identity
@@ -61,14 +75,21 @@ fn automatic(input: &OutboundCluster) -> bool {
 
 /// The identities of the service's endpoints, under every name of the trust domain.
 fn identities(input: &OutboundCluster) -> Vec<Str> {
-    let found = input.identities.iter().find(|(port, _)| *port == input.port.name);
+    let found = input
+        .identities
+        .iter()
+        .find(|(port, _)| *port == input.port.name);
     let own: Vec<Str> = found.map(|(_, names)| names.clone()).unwrap_or_default();
     let domain = input.mesh.trust_domain.replace('@', ".");
     let mut all = own.clone();
     for alias in &input.mesh.trust_domain_aliases {
         let prefix = format!("spiffe://{domain}/");
         all.extend(own.iter().filter_map(|name| {
-            Some(Str::from(format!("spiffe://{}/{}", alias.replace('@', "."), name.strip_prefix(&prefix)?)))
+            Some(Str::from(format!(
+                "spiffe://{}/{}",
+                alias.replace('@', "."),
+                name.strip_prefix(&prefix)?
+            )))
         }));
     }
     all.sort();
@@ -92,7 +113,9 @@ pub(super) fn apply(
     let Some(context) = context else { return };
     let socket = core::TransportSocket {
         name: "envoy.transport_sockets.tls".into(),
-        config_type: Some(core::transport_socket::ConfigType::TypedConfig(meltemi_proto::any::pack(&context))),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(
+            meltemi_proto::any::pack(&context),
+        )),
     };
     let original_destination = super::fixed::discovery(pb::cluster::DiscoveryType::OriginalDst);
     if settings.automatic && cluster.cluster_discovery_type != Some(original_destination) {
@@ -120,7 +143,9 @@ fn socket_match(
 pub(super) fn raw_buffer() -> core::TransportSocket {
     core::TransportSocket {
         name: "envoy.transport_sockets.raw_buffer".into(),
-        config_type: Some(core::transport_socket::ConfigType::TypedConfig(meltemi_proto::any::pack(&RawBuffer {}))),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(
+            meltemi_proto::any::pack(&RawBuffer {}),
+        )),
     }
 }
 
@@ -142,11 +167,17 @@ fn istio_mutual(
 ) -> tls::UpstreamTlsContext {
     let mut common = common_context();
     common.tls_certificate_sds_secret_configs = vec![sds::workload("default")];
-    common.validation_context_type =
-        Some(combined(exact_names(&settings.subject_alt_names), sds::workload("ROOTCA")));
+    common.validation_context_type = Some(combined(
+        exact_names(&settings.subject_alt_names),
+        sds::workload("ROOTCA"),
+    ));
     let http2 = options.and_then(protocol::explicit_http2).is_some();
     // Offering istio-peer-exchange without the filter that speaks it would corrupt streams, so it goes with the filter.
-    let mut offered = if input.facet.metadata_exchange { vec!["istio-peer-exchange", "istio"] } else { vec!["istio"] };
+    let mut offered = if input.facet.metadata_exchange {
+        vec!["istio-peer-exchange", "istio"]
+    } else {
+        vec!["istio"]
+    };
     if http2 {
         offered.push("h2");
     }
@@ -165,7 +196,8 @@ fn user(
     options: &mut Option<HttpProtocolOptions>,
 ) -> Option<tls::UpstreamTlsContext> {
     // Istio 1.31: a rule without a workload selector would ask every sidecar for a secret that few may read.
-    let secret = !settings.credential_name.is_empty() && !settings.credential_name.starts_with("configmap://");
+    let secret = !settings.credential_name.is_empty()
+        && !settings.credential_name.starts_with("configmap://");
     if secret && !input.facet.router && !input.rule_selects_workload {
         return None;
     }
@@ -186,14 +218,20 @@ fn user(
         validation_file(&mut common, settings, &names, skip, input.facet.identity);
     } else {
         if settings.mode == TlsMode::Mutual {
-            common.tls_certificate_sds_secret_configs = vec![sds::credential(&settings.credential_name)];
+            common.tls_certificate_sds_secret_configs =
+                vec![sds::credential(&settings.credential_name)];
         }
         if !skip {
             let root = format!("{}-cacert", settings.credential_name);
-            common.validation_context_type = Some(combined(exact_names(&names), sds::credential(&root)));
+            common.validation_context_type =
+                Some(combined(exact_names(&names), sds::credential(&root)));
         }
     }
-    if options.as_mut().and_then(protocol::explicit_http2).is_some() {
+    if options
+        .as_mut()
+        .and_then(protocol::explicit_http2)
+        .is_some()
+    {
         common.alpn_protocols = vec!["h2".into()];
     }
     Some(tls::UpstreamTlsContext {
@@ -208,8 +246,12 @@ fn automatic_names(settings: &ClientTls, options: &mut Option<HttpProtocolOption
     if !settings.sni.is_empty() {
         return;
     }
-    let verify = settings.subject_alt_names.is_empty() && settings.insecure_skip_verify != Some(true);
-    let http = options.get_or_insert_default().upstream_http_protocol_options.get_or_insert_default();
+    let verify =
+        settings.subject_alt_names.is_empty() && settings.insecure_skip_verify != Some(true);
+    let http = options
+        .get_or_insert_default()
+        .upstream_http_protocol_options
+        .get_or_insert_default();
     http.auto_sni = true;
     http.auto_san_validation = verify;
 }
@@ -217,7 +259,10 @@ fn automatic_names(settings: &ClientTls, options: &mut Option<HttpProtocolOption
 /// Files are served by the node's agent, which watches them; a proxy without an agent reads them itself.
 fn certificate_file(common: &mut tls::CommonTlsContext, settings: &ClientTls, agent: bool) {
     if agent {
-        let name = format!("file-cert:{}~{}", settings.client_certificate, settings.private_key);
+        let name = format!(
+            "file-cert:{}~{}",
+            settings.client_certificate, settings.private_key
+        );
         common.tls_certificate_sds_secret_configs = vec![sds::file(&name)];
     } else {
         common.tls_certificates = vec![tls::TlsCertificate {
@@ -237,16 +282,22 @@ fn validation_file(
 ) {
     use tls::common_tls_context::ValidationContextType;
     if skip {
-        common.validation_context_type = Some(ValidationContextType::ValidationContext(Default::default()));
+        common.validation_context_type =
+            Some(ValidationContextType::ValidationContext(Default::default()));
         return;
     }
     let mut context = exact_names(names);
     if !settings.ca_crl.is_empty() {
         context.crl = Some(file(&settings.ca_crl));
     }
-    let root = if settings.ca_certificates.is_empty() { "system" } else { &settings.ca_certificates };
+    let root = if settings.ca_certificates.is_empty() {
+        "system"
+    } else {
+        &settings.ca_certificates
+    };
     if agent {
-        common.validation_context_type = Some(combined(context, sds::file(&format!("file-root:{root}"))));
+        common.validation_context_type =
+            Some(combined(context, sds::file(&format!("file-root:{root}"))));
         return;
     }
     if root == "system" {
@@ -269,7 +320,10 @@ fn exact_names(names: &[Str]) -> tls::CertificateValidationContext {
         match_pattern: Some(MatchPattern::Exact(name.to_string())),
         ..Default::default()
     };
-    #[allow(deprecated, reason = "Istio 1.31 sends the untyped list, and tools read it")]
+    #[allow(
+        deprecated,
+        reason = "Istio 1.31 sends the untyped list, and tools read it"
+    )]
     tls::CertificateValidationContext {
         match_subject_alt_names: names.iter().map(exact).collect(),
         ..Default::default()

@@ -30,14 +30,29 @@ pub enum Balance {
 impl Balance {
     /// Finds the settings that hold: the rule's, the service's, the mesh's. Istio 1.31: `GetEffectiveLbSetting`.
     /// `place` is the proxy's locality and labels; without it only the cluster's own fields are decided.
-    pub fn of(policy: &Effective, service: &Service, mesh: &Mesh, place: Option<(&Locality, &Labels)>) -> Self {
-        let by_rule = policy.port.load_balancer.as_ref().and_then(|lb| lb.locality.as_ref());
+    pub fn of(
+        policy: &Effective,
+        service: &Service,
+        mesh: &Mesh,
+        place: Option<(&Locality, &Labels)>,
+    ) -> Self {
+        let by_rule = policy
+            .port
+            .load_balancer
+            .as_ref()
+            .and_then(|lb| lb.locality.as_ref());
         let distribution = distribution_labels(service.traffic_distribution);
         let (settings, force) = match (by_rule, &distribution) {
             (Some(settings), _) => (settings.clone(), false),
             (None, Some(labels)) => {
                 let labels = labels.iter().map(|l| Str::from(*l)).collect();
-                (LocalityLb { failover_priority: labels, ..LocalityLb::default() }, true)
+                (
+                    LocalityLb {
+                        failover_priority: labels,
+                        ..LocalityLb::default()
+                    },
+                    true,
+                )
             }
             (None, None) => (mesh.locality_lb.clone(), false),
         };
@@ -47,8 +62,13 @@ impl Balance {
         let failover = force || policy.port.outlier_detection.is_some();
         let Some((locality, labels)) = place else {
             let weighs = !settings.distribute.is_empty()
-                || (failover && (!settings.failover.is_empty() || !settings.failover_priority.is_empty()));
-            return if weighs { Balance::Weighted } else { Balance::None };
+                || (failover
+                    && (!settings.failover.is_empty() || !settings.failover_priority.is_empty()));
+            return if weighs {
+                Balance::Weighted
+            } else {
+                Balance::None
+            };
         };
         decide(&settings, failover, locality, labels)
     }
@@ -65,19 +85,30 @@ impl Balance {
 
 /// Whether endpoints of a service differ by where the proxy is, so that its place must be part of their key.
 fn distribution_labels(distribution: TrafficDistribution) -> Option<Vec<&'static str>> {
-    let near = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
+    let near = [
+        "topology.istio.io/network",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+    ];
     match distribution {
         TrafficDistribution::Any => None,
         TrafficDistribution::PreferSameZone => Some(near.to_vec()),
-        TrafficDistribution::PreferSameNode => {
-            Some([&near[..], &["topology.istio.io/subzone", "kubernetes.io/hostname"]].concat())
-        }
+        TrafficDistribution::PreferSameNode => Some(
+            [
+                &near[..],
+                &["topology.istio.io/subzone", "kubernetes.io/hostname"],
+            ]
+            .concat(),
+        ),
     }
 }
 
 fn decide(settings: &LocalityLb, failover: bool, locality: &Locality, labels: &Labels) -> Balance {
     if !settings.distribute.is_empty() {
-        let from_here = settings.distribute.iter().find(|(from, _)| matches(locality, from));
+        let from_here = settings
+            .distribute
+            .iter()
+            .find(|(from, _)| matches(locality, from));
         return from_here.map_or(Balance::Weighted, |(_, to)| Balance::Distribute(to.clone()));
     }
     if !failover {
@@ -87,11 +118,18 @@ fn decide(settings: &LocalityLb, failover: bool, locality: &Locality, labels: &L
         let configured = !settings.failover.is_empty();
         return Balance::Failover(locality.clone(), settings.failover.clone(), configured);
     }
-    let wanted = settings.failover_priority.iter().map(|entry| match entry.split_once('=') {
-        Some((label, value)) => (label.into(), value.into()),
-        None => (entry.clone(), labels.get(entry).cloned().unwrap_or_else(|| "".into())),
-    });
-    let then = (!settings.failover.is_empty()).then(|| (locality.clone(), settings.failover.clone()));
+    let wanted = settings
+        .failover_priority
+        .iter()
+        .map(|entry| match entry.split_once('=') {
+            Some((label, value)) => (label.into(), value.into()),
+            None => (
+                entry.clone(),
+                labels.get(entry).cloned().unwrap_or_else(|| "".into()),
+            ),
+        });
+    let then =
+        (!settings.failover.is_empty()).then(|| (locality.clone(), settings.failover.clone()));
     Balance::Priority(wanted.collect(), then)
 }
 
@@ -105,13 +143,22 @@ pub(super) struct Group<'a> {
 }
 
 /// Sorts the chosen endpoints into groups.
-pub(super) fn groups<'a>(choice: &Choice, set: &'a EndpointSet, balance: &Balance) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(
+    choice: &Choice,
+    set: &'a EndpointSet,
+    balance: &Balance,
+) -> Vec<Group<'a>> {
     let mut by_locality: BTreeMap<&Locality, Vec<&'a Shared<Endpoint>>> = BTreeMap::new();
     for endpoint in set.port(&choice.port).iter().filter(|e| choice.takes(e)) {
-        by_locality.entry(&endpoint.locality).or_default().push(endpoint);
+        by_locality
+            .entry(&endpoint.locality)
+            .or_default()
+            .push(endpoint);
     }
-    let groups: Vec<Group<'a>> =
-        by_locality.into_iter().map(|(locality, endpoints)| group(locality, 0, endpoints)).collect();
+    let groups: Vec<Group<'a>> = by_locality
+        .into_iter()
+        .map(|(locality, endpoints)| group(locality, 0, endpoints))
+        .collect();
     match balance {
         Balance::None | Balance::Weighted => groups,
         Balance::Distribute(shares) => distribute(groups, shares),
@@ -126,9 +173,20 @@ pub(super) fn groups<'a>(choice: &Choice, set: &'a EndpointSet, balance: &Balanc
     }
 }
 
-fn group<'a>(locality: &'a Locality, priority: u32, endpoints: Vec<&'a Shared<Endpoint>>) -> Group<'a> {
-    let weight = endpoints.iter().fold(0_u32, |sum, e| sum.saturating_add(e.weight));
-    Group { locality, priority, weight, endpoints }
+fn group<'a>(
+    locality: &'a Locality,
+    priority: u32,
+    endpoints: Vec<&'a Shared<Endpoint>>,
+) -> Group<'a> {
+    let weight = endpoints
+        .iter()
+        .fold(0_u32, |sum, e| sum.saturating_add(e.weight));
+    Group {
+        locality,
+        priority,
+        weight,
+        endpoints,
+    }
 }
 
 /// Whether a locality is one that a pattern `region/zone/subzone` (with `*`) names. Istio 1.31: `LocalityMatch`.
@@ -144,13 +202,16 @@ fn matches(locality: &Locality, pattern: &str) -> bool {
 fn distribute<'a>(mut groups: Vec<Group<'a>>, shares: &[(Str, u32)]) -> Vec<Group<'a>> {
     let mut unmatched = vec![true; groups.len()];
     for (pattern, share) in shares {
-        let chosen: Vec<usize> =
-            (0..groups.len()).filter(|i| unmatched[*i] && matches(groups[*i].locality, pattern)).collect();
+        let chosen: Vec<usize> = (0..groups.len())
+            .filter(|i| unmatched[*i] && matches(groups[*i].locality, pattern))
+            .collect();
         let total: u64 = chosen.iter().map(|i| u64::from(groups[*i].weight)).sum();
         for index in chosen {
             unmatched[index] = false;
             let exact = u64::from(groups[index].weight) * u64::from(*share);
-            if let Some(weight) = exact.checked_add(total.saturating_sub(1)).and_then(|n| n.checked_div(total))
+            if let Some(weight) = exact
+                .checked_add(total.saturating_sub(1))
+                .and_then(|n| n.checked_div(total))
                 && weight > 0
             {
                 groups[index].weight = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -166,12 +227,20 @@ fn distribute<'a>(mut groups: Vec<Group<'a>>, shares: &[(Str, u32)]) -> Vec<Grou
 }
 
 /// Priority by distance: the same zone and sub-zone, zone, region, the region that follows, the rest.
-fn failover<'a>(mut groups: Vec<Group<'a>>, here: &Locality, regions: &[(Str, Str)]) -> Vec<Group<'a>> {
+fn failover<'a>(
+    mut groups: Vec<Group<'a>>,
+    here: &Locality,
+    regions: &[(Str, Str)],
+) -> Vec<Group<'a>> {
     for group in &mut groups {
         let there = group.locality;
         let distance = if here.region != there.region {
             let follows = regions.iter().find(|(from, _)| *from == here.region);
-            if follows.is_some_and(|(_, to)| *to != there.region) { 4 } else { 3 }
+            if follows.is_some_and(|(_, to)| *to != there.region) {
+                4
+            } else {
+                3
+            }
         } else if here.zone != there.zone {
             2
         } else {
@@ -185,9 +254,16 @@ fn failover<'a>(mut groups: Vec<Group<'a>>, here: &Locality, regions: &[(Str, St
 /// Priority by the first label that differs: the more labels in common, the earlier.
 fn by_labels<'a>(groups: Vec<Group<'a>>, labels: &[(Str, Str)]) -> Vec<Group<'a>> {
     let lowest = u32::try_from(labels.len()).unwrap_or(u32::MAX);
-    let network_first = labels.first().is_some_and(|(label, _)| &**label == "topology.istio.io/network");
+    let network_first = labels
+        .first()
+        .is_some_and(|(label, _)| &**label == "topology.istio.io/network");
     let mut sorted = Vec::new();
-    for Group { locality, endpoints, .. } in groups {
+    for Group {
+        locality,
+        endpoints,
+        ..
+    } in groups
+    {
         let mut by_priority: BTreeMap<u32, Vec<&'a Shared<Endpoint>>> = BTreeMap::new();
         for endpoint in endpoints {
             let mut other_network = 0;
@@ -204,9 +280,16 @@ fn by_labels<'a>(groups: Vec<Group<'a>>, labels: &[(Str, Str)]) -> Vec<Group<'a>
                     break;
                 }
             }
-            by_priority.entry(priority + other_network).or_default().push(endpoint);
+            by_priority
+                .entry(priority + other_network)
+                .or_default()
+                .push(endpoint);
         }
-        sorted.extend(by_priority.into_iter().map(|(priority, endpoints)| group(locality, priority, endpoints)));
+        sorted.extend(
+            by_priority
+                .into_iter()
+                .map(|(priority, endpoints)| group(locality, priority, endpoints)),
+        );
     }
     compact(sorted)
 }
@@ -217,7 +300,10 @@ fn compact(mut groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
     used.sort_unstable();
     used.dedup();
     for group in &mut groups {
-        group.priority = used.iter().position(|p| *p == group.priority).map_or(0, |i| i as u32);
+        group.priority = used
+            .iter()
+            .position(|p| *p == group.priority)
+            .map_or(0, |i| i as u32);
     }
     groups
 }

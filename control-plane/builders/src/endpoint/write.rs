@@ -86,9 +86,21 @@ fn metadata(endpoint: &Endpoint, mtls: bool) -> Vec<u8> {
 /// `name;namespace;canonical service;canonical revision;cluster`. Istio 1.31: `AppendLbEndpointMetadata`; the
 /// revision `latest` is left empty.
 fn workload(endpoint: &Endpoint) -> String {
-    let label = |keys: &[&str]| keys.iter().find_map(|k| endpoint.labels.get(k)).map(|v| &**v);
-    let service = label(&["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"]);
-    let revision = label(&["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"]);
+    let label = |keys: &[&str]| {
+        keys.iter()
+            .find_map(|k| endpoint.labels.get(k))
+            .map(|v| &**v)
+    };
+    let service = label(&[
+        "service.istio.io/canonical-name",
+        "app.kubernetes.io/name",
+        "app",
+    ]);
+    let revision = label(&[
+        "service.istio.io/canonical-revision",
+        "app.kubernetes.io/version",
+        "version",
+    ]);
     format!(
         "{};{};{};{};{}",
         endpoint.workload,

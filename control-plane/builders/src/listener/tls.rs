@@ -141,14 +141,21 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
         tls_params: server_params(server),
         ..Default::default()
     };
-    let sans = server.subject_alt_names.iter().map(|san| pb::string_exact(san.to_string()));
+    let sans = server
+        .subject_alt_names
+        .iter()
+        .map(|san| pb::string_exact(san.to_string()));
     let checks = server.validate_client.then(|| validation(sans.collect()));
     match &server.certificates {
         ServerCertificates::Mesh => {
             context.tls_certificate_sds_secret_configs = vec![sds::workload("default")];
             context.validation_context_type = checks.map(|c| combined(c, sds::workload("ROOTCA")));
         }
-        ServerCertificates::Files { certificates, ca, agent: true } => {
+        ServerCertificates::Files {
+            certificates,
+            ca,
+            agent: true,
+        } => {
             let secret = |c: &Certificate| sds::file(&format!("file-cert:{}~{}", c.chain, c.key));
             let root = |ca: &str| match ca {
                 "" => sds::workload("ROOTCA"),
@@ -157,11 +164,18 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
             context.tls_certificate_sds_secret_configs = certificates.iter().map(secret).collect();
             context.validation_context_type = checks.map(|c| combined(c, root(ca)));
         }
-        ServerCertificates::Files { certificates, ca, agent: false } => {
+        ServerCertificates::Files {
+            certificates,
+            ca,
+            agent: false,
+        } => {
             context.tls_certificates = certificates.iter().map(file_certificate).collect();
             context.validation_context_type = checks.map(|c| {
                 let trusted_ca = (!ca.is_empty()).then(|| file(ca));
-                ValidationContextType::ValidationContext(CertificateValidationContext { trusted_ca, ..c })
+                ValidationContextType::ValidationContext(CertificateValidationContext {
+                    trusted_ca,
+                    ..c
+                })
             });
         }
     }
@@ -174,11 +188,16 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
 
 /// What the server says of versions and ciphers; the rest is Envoy's.
 fn server_params(server: &ServerTls) -> Option<TlsParameters> {
-    let said = server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty();
+    let said =
+        server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty();
     said.then(|| TlsParameters {
         tls_minimum_protocol_version: version(server.min_version),
         tls_maximum_protocol_version: version(server.max_version),
-        cipher_suites: server.cipher_suites.iter().map(ToString::to_string).collect(),
+        cipher_suites: server
+            .cipher_suites
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         ..Default::default()
     })
 }

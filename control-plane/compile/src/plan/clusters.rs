@@ -23,7 +23,12 @@ pub struct Clusters {
 }
 
 /// Plans the clusters of a class. `auto_passthrough`: a gateway that forwards by SNI needs clusters named by SNI.
-pub fn clusters(world: &World, scope: &Scope, class: &ProxyClass, auto_passthrough: bool) -> Clusters {
+pub fn clusters(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+    auto_passthrough: bool,
+) -> Clusters {
     let facet = facet(class);
     let mesh = &scope.mesh;
     let mut planned = Clusters::default();
@@ -33,12 +38,20 @@ pub fn clusters(world: &World, scope: &Scope, class: &ProxyClass, auto_passthrou
     planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
     match class.kind {
         ProxyKind::Sidecar => {
-            planned.clusters.push(ClusterInput::Passthrough(mesh.clone(), facet.clone()));
+            planned
+                .clusters
+                .push(ClusterInput::Passthrough(mesh.clone(), facet.clone()));
             inbound(world, scope, class, &facet, &mut planned);
-            planned.clusters.push(ClusterInput::InboundPassthrough(mesh.clone(), facet));
+            planned
+                .clusters
+                .push(ClusterInput::InboundPassthrough(mesh.clone(), facet));
         }
         ProxyKind::Router if auto_passthrough => {
-            for row in scope.services.iter().filter(|row| !row.service.mesh_external) {
+            for row in scope
+                .services
+                .iter()
+                .filter(|row| !row.service.mesh_external)
+            {
                 outbound(scope, class, row, &facet, true, &mut planned);
             }
         }
@@ -51,7 +64,9 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
     ClusterFacet {
         router: class.kind == ProxyKind::Router,
         ip_mode: class.ip_mode,
-        metadata_exchange: class.capabilities.has(Capability::TcpMetadataExchangeCluster),
+        metadata_exchange: class
+            .capabilities
+            .has(Capability::TcpMetadataExchangeCluster),
         identity: class.has_identity,
         preserve_case: class.proxy_config.headers.preserve_http1_case,
         place: None,
@@ -66,7 +81,10 @@ fn outbound(
     sni_dnat: bool,
     planned: &mut Clusters,
 ) {
-    if matches!(row.service.resolution, Resolution::Alias | Resolution::DynamicDns) {
+    if matches!(
+        row.service.resolution,
+        Resolution::Alias | Resolution::DynamicDns
+    ) {
         return;
     }
     for port in &row.service.ports {
@@ -89,9 +107,16 @@ fn add_outbound(
 ) {
     let mesh = &scope.mesh;
     let policy = effective(row.rule.as_deref(), &subset, port.number, mesh);
-    let algorithm = policy.port.load_balancer.as_ref().and_then(|lb| lb.algorithm.as_ref());
+    let algorithm = policy
+        .port
+        .load_balancer
+        .as_ref()
+        .and_then(|lb| lb.algorithm.as_ref());
     let passthrough = algorithm == Some(&Algorithm::Passthrough);
-    let dns = matches!(row.service.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
+    let dns = matches!(
+        row.service.resolution,
+        Resolution::Dns | Resolution::DnsRoundRobin
+    );
     let original_destination =
         passthrough || (row.service.resolution == Resolution::Passthrough && !facet.router);
     // Istio 1.31: where no load balancing hides the endpoints, mutual TLS needs all of them to take it, on gateways too.
@@ -102,29 +127,42 @@ fn add_outbound(
     }
     let place = (class.locality.clone(), labels_with_node(class));
     let balance = Balance::of(&policy, &row.service, mesh, Some((&place.0, &place.1)));
-    planned.clusters.push(ClusterInput::Outbound(OutboundCluster {
-        service: row.service.clone(),
-        port: port.clone(),
-        subset: subset.clone(),
-        rule: row.rule.clone(),
-        rule_selects_workload: row.rule_selects_workload,
-        identities: row.identities.clone(),
-        endpoints: dns.then(|| row.endpoints.clone()),
-        all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
-        sni_dnat,
-        mesh: mesh.clone(),
-        facet: ClusterFacet { place: (dns && balance != Balance::None).then_some(place), ..facet.clone() },
-    }));
+    planned
+        .clusters
+        .push(ClusterInput::Outbound(OutboundCluster {
+            service: row.service.clone(),
+            port: port.clone(),
+            subset: subset.clone(),
+            rule: row.rule.clone(),
+            rule_selects_workload: row.rule_selects_workload,
+            identities: row.identities.clone(),
+            endpoints: dns.then(|| row.endpoints.clone()),
+            all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
+            sni_dnat,
+            mesh: mesh.clone(),
+            facet: ClusterFacet {
+                place: (dns && balance != Balance::None).then_some(place),
+                ..facet.clone()
+            },
+        }));
     if dns || original_destination {
         return;
     }
     let host = &row.service.key.host;
-    let name = if sni_dnat { sni_name(port.number, &subset, host) } else { outbound_name(port.number, &subset, host) };
+    let name = if sni_dnat {
+        sni_name(port.number, &subset, host)
+    } else {
+        outbound_name(port.number, &subset, host)
+    };
     let choice = Choice {
         port: port.name.clone(),
         subset: subset_labels(row, &subset),
         node: row.service.node_local.then(|| class.node.clone()),
-        unhealthy: policy.port.outlier_detection.as_ref().is_none_or(|o| o.min_health_percent <= 0),
+        unhealthy: policy
+            .port
+            .outlier_detection
+            .as_ref()
+            .is_none_or(|o| o.min_health_percent <= 0),
         tls: policy.port.tls.as_ref().map(|t| t.mode),
         names: false,
         only_mtls: sni_dnat,
@@ -136,7 +174,11 @@ fn add_outbound(
         cluster: name.into(),
         endpoints: row.endpoints.clone(),
         choice,
-        balance: if shapes_endpoints(&balance) { balance } else { Balance::None },
+        balance: if shapes_endpoints(&balance) {
+            balance
+        } else {
+            Balance::None
+        },
         from: Arc::from(from),
     });
 }
@@ -149,22 +191,42 @@ fn shapes_endpoints(balance: &Balance) -> bool {
 fn labels_with_node(class: &ProxyClass) -> Labels {
     let mut labels = class.labels.clone();
     if !class.node.is_empty() {
-        labels.0.insert("kubernetes.io/hostname".into(), class.node.clone());
+        labels
+            .0
+            .insert("kubernetes.io/hostname".into(), class.node.clone());
     }
     labels
 }
 
 fn subset_labels(row: &ScopedService, subset: &str) -> Labels {
-    let subsets = row.rule.as_ref().map(|r| r.subsets.as_slice()).unwrap_or_default();
-    let found = subsets.iter().find(|s| !subset.is_empty() && *s.name == *subset);
+    let subsets = row
+        .rule
+        .as_ref()
+        .map(|r| r.subsets.as_slice())
+        .unwrap_or_default();
+    let found = subsets
+        .iter()
+        .find(|s| !subset.is_empty() && *s.name == *subset);
     found.map(|s| s.labels.clone()).unwrap_or_default()
 }
 
 /// Clusters to the workload's own ports. Istio 1.31: `buildInboundClusters`.
-fn inbound(world: &World, scope: &Scope, class: &ProxyClass, facet: &ClusterFacet, planned: &mut Clusters) {
-    let ingress = scope.sidecar.as_ref().map(|s| s.ingress.as_slice()).unwrap_or_default();
+fn inbound(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+    facet: &ClusterFacet,
+    planned: &mut Clusters,
+) {
+    let ingress = scope
+        .sidecar
+        .as_ref()
+        .map(|s| s.ingress.as_slice())
+        .unwrap_or_default();
     for listener in ingress {
-        planned.clusters.extend(from_ingress(world, scope, class, facet, listener).map(ClusterInput::Inbound));
+        planned
+            .clusters
+            .extend(from_ingress(world, scope, class, facet, listener).map(ClusterInput::Inbound));
     }
     if !ingress.is_empty() || class.interception == InterceptionMode::None {
         return;
@@ -179,14 +241,22 @@ fn inbound(world: &World, scope: &Scope, class: &ProxyClass, facet: &ClusterFace
             .filter(|i| i.target == target)
             .filter_map(|i| Some((i.service.clone(), i.service.port(i.port)?.clone())))
             .collect();
-        let Some((first, _)) = services.first() else { continue };
-        let address = scope.mesh.inbound_localhost.then(|| InboundAddress::Socket(localhost(class), target));
+        let Some((first, _)) = services.first() else {
+            continue;
+        };
+        let address = scope
+            .mesh
+            .inbound_localhost
+            .then(|| InboundAddress::Socket(localhost(class), target));
         planned.clusters.push(ClusterInput::Inbound(InboundCluster {
             port: target,
             address,
             rule: own_rule(world, scope, first),
             services,
-            pool: scope.sidecar.as_ref().and_then(|s| s.inbound_connection_pool.clone()),
+            pool: scope
+                .sidecar
+                .as_ref()
+                .and_then(|s| s.inbound_connection_pool.clone()),
             mesh: scope.mesh.clone(),
             facet: facet.clone(),
         }));
@@ -200,11 +270,18 @@ fn own_rule(
     service: &meltemi_model::service::Service,
 ) -> Option<Shared<meltemi_model::traffic::MergedRule>> {
     scope.service(&service.key.host)?;
-    world.destination_rules.choose_inbound(service, &scope.namespace, &world.mesh).map(Shared::new)
+    world
+        .destination_rules
+        .choose_inbound(service, &scope.namespace, &world.mesh)
+        .map(Shared::new)
 }
 
 fn localhost(class: &ProxyClass) -> Str {
-    if class.ip_mode == IpMode::V6 { "::1".into() } else { "127.0.0.1".into() }
+    if class.ip_mode == IpMode::V6 {
+        "::1".into()
+    } else {
+        "127.0.0.1".into()
+    }
 }
 
 /// A cluster for an ingress listener of a Sidecar. Istio 1.31: `buildInboundClustersFromSidecar`.
@@ -216,8 +293,11 @@ fn from_ingress(
     listener: &IngressListener,
 ) -> Option<InboundCluster> {
     let address = ingress_address(class, listener)?;
-    let port =
-        ServicePort { name: listener.port_name.clone(), number: listener.port, protocol: listener.protocol };
+    let port = ServicePort {
+        name: listener.port_name.clone(),
+        number: listener.port,
+        protocol: listener.protocol,
+    };
     // The workload's service at that port, or else one that stands for the listener.
     let instance = class.instances.iter().find(|i| i.target == listener.port);
     let service = match instance {
@@ -225,8 +305,10 @@ fn from_ingress(
         None => Shared::new(super::sidecar_service(scope, &port)),
     };
     let sidecar = scope.sidecar.as_ref();
-    let pool =
-        listener.connection_pool.clone().or_else(|| sidecar.and_then(|s| s.inbound_connection_pool.clone()));
+    let pool = listener
+        .connection_pool
+        .clone()
+        .or_else(|| sidecar.and_then(|s| s.inbound_connection_pool.clone()));
     Some(InboundCluster {
         port: listener.port,
         address,
@@ -239,7 +321,10 @@ fn from_ingress(
 }
 
 /// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable.
-fn ingress_address(class: &ProxyClass, listener: &IngressListener) -> Option<Option<InboundAddress>> {
+fn ingress_address(
+    class: &ProxyClass,
+    listener: &IngressListener,
+) -> Option<Option<InboundAddress>> {
     let endpoint = &listener.default_endpoint;
     if endpoint.is_empty() {
         return Some(None);

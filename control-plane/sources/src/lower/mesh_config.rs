@@ -245,10 +245,7 @@ fn lower_config(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Mesh {
-    let path = |field: &str| at(root, field);
-    let defaults = Mesh::default();
-    let traffic = config.default_traffic_policy.as_ref();
-    Mesh {
+    let mut mesh = Mesh {
         trust_domain: config.trust_domain.as_str().into(),
         trust_domain_aliases: config
             .trust_domain_aliases
@@ -258,29 +255,6 @@ fn lower_config(
         root_namespace: config.root_namespace.as_str().into(),
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
-        outbound_port: port(path("proxyListenPort"), config.proxy_listen_port, findings),
-        inbound_port: port(
-            path("proxyInboundListenPort"),
-            config.proxy_inbound_listen_port,
-            findings,
-        ),
-        http_proxy_port: match config.proxy_http_port {
-            0 => 0,
-            number => port(path("proxyHttpPort"), number, findings),
-        },
-        connect_timeout: findings
-            .duration(path("connectTimeout"), config.connect_timeout)
-            .unwrap_or(defaults.connect_timeout),
-        tcp_keepalive: config
-            .tcp_keepalive
-            .as_ref()
-            .map(|k| connection_pool::lower_keepalive(k, &path("tcpKeepalive"), findings)),
-        protocol_detection_timeout: findings
-            .duration_or_zero(
-                path("protocolDetectionTimeout"),
-                config.protocol_detection_timeout,
-            )
-            .unwrap_or(defaults.protocol_detection_timeout),
         outbound_policy: outbound_policy(config),
         inbound_localhost: config
             .inbound_traffic_policy
@@ -290,14 +264,6 @@ fn lower_config(
         service_export_to: default_export_to(&config.default_service_export_to),
         virtual_service_export_to: default_export_to(&config.default_virtual_service_export_to),
         destination_rule_export_to: default_export_to(&config.default_destination_rule_export_to),
-        locality_lb: config
-            .locality_lb_setting
-            .as_ref()
-            .map(|l| load_balancer::locality(l, &path("localityLbSetting"), findings))
-            .unwrap_or_default(),
-        dns_refresh_rate: findings
-            .duration(path("dnsRefreshRate"), config.dns_refresh_rate)
-            .unwrap_or(defaults.dns_refresh_rate),
         h2_upgrade: config.h2_upgrade_policy == api::MeshH2UpgradePolicy::Upgrade,
         inbound_stat_name: config.inbound_cluster_stat_name.as_str().into(),
         outbound_stat_name: config.outbound_cluster_stat_name.as_str().into(),
@@ -308,23 +274,64 @@ fn lower_config(
         disable_listener_log: config.disable_envoy_listener_log,
         prometheus_metrics: prometheus_metrics(config),
         path_normalization: path_normalization(config),
-        default_retries: config
-            .default_http_retry_policy
-            .as_ref()
-            .map(|r| retries::lower(r, &path("defaultHttpRetryPolicy"), findings)),
-        default_connection_pool: traffic.and_then(|t| t.connection_pool.as_ref()).map(|p| {
-            connection_pool::lower(p, &path("defaultTrafficPolicy.connectionPool"), findings)
-        }),
-        default_outlier_detection: traffic
-            .and_then(|t| t.outlier_detection.as_ref())
-            .map(|o| outlier::lower(o, &path("defaultTrafficPolicy.outlierDetection"), findings)),
         ingress_service: config.ingress_service.as_str().into(),
-        default_config: config
-            .default_config
-            .as_ref()
-            .map(|c| proxy_config::lower(c, &path("defaultConfig"), findings))
-            .unwrap_or_default(),
+        ..Mesh::default()
+    };
+    ports_and_times(root, config, &mut mesh, findings);
+    traffic(root, config, &mut mesh, findings);
+    mesh
+}
+
+fn ports_and_times(root: &str, config: &api::MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
+    let path = |field: &str| at(root, field);
+    mesh.outbound_port = port(path("proxyListenPort"), config.proxy_listen_port, findings);
+    mesh.inbound_port = port(
+        path("proxyInboundListenPort"),
+        config.proxy_inbound_listen_port,
+        findings,
+    );
+    if config.proxy_http_port != 0 {
+        mesh.http_proxy_port = port(path("proxyHttpPort"), config.proxy_http_port, findings);
     }
+    if let Some(time) = findings.duration(path("connectTimeout"), config.connect_timeout) {
+        mesh.connect_timeout = time;
+    }
+    let detection = path("protocolDetectionTimeout");
+    if let Some(time) = findings.duration_or_zero(detection, config.protocol_detection_timeout) {
+        mesh.protocol_detection_timeout = time;
+    }
+    if let Some(time) = findings.duration(path("dnsRefreshRate"), config.dns_refresh_rate) {
+        mesh.dns_refresh_rate = time;
+    }
+}
+
+fn traffic(root: &str, config: &api::MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {
+    let path = |field: &str| at(root, field);
+    mesh.tcp_keepalive = config
+        .tcp_keepalive
+        .as_ref()
+        .map(|k| connection_pool::lower_keepalive(k, &path("tcpKeepalive"), findings));
+    mesh.locality_lb = config
+        .locality_lb_setting
+        .as_ref()
+        .map(|l| load_balancer::locality(l, &path("localityLbSetting"), findings))
+        .unwrap_or_default();
+    mesh.default_retries = config
+        .default_http_retry_policy
+        .as_ref()
+        .map(|r| retries::lower(r, &path("defaultHttpRetryPolicy"), findings));
+    let policy = config.default_traffic_policy.as_ref();
+    mesh.default_connection_pool = policy
+        .and_then(|t| t.connection_pool.as_ref())
+        .map(|p| connection_pool::lower(p, &path("defaultTrafficPolicy.connectionPool"), findings));
+    mesh.default_outlier_detection = policy
+        .and_then(|t| t.outlier_detection.as_ref())
+        .map(|o| outlier::lower(o, &path("defaultTrafficPolicy.outlierDetection"), findings));
+    mesh.default_config = config
+        .default_config
+        .as_ref()
+        .map(|c| proxy_config::lower(c, &path("defaultConfig"), findings))
+        .unwrap_or_default();
 }
 
 fn port(path: String, number: i32, findings: &mut Findings) -> u16 {

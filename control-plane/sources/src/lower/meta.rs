@@ -85,7 +85,8 @@ impl<'a> Raw<'a> {
                 .map_err(|message| refuse("metadata.namespace", message))?;
         }
         let created = match all.creation_timestamp.as_str() {
-            "" => 0,
+            // An API server always says when; what has no time is taken to be the newest, so that it displaces nothing.
+            "" => i64::MAX,
             text => time::seconds(text).ok_or_else(|| {
                 let message =
                     format!("{text:?} is not a time; write for instance 2026-01-31T12:00:00Z");

@@ -37,7 +37,7 @@ pub(super) fn lower(
     Some(Object::Sidecar(Shared::new(Sidecar {
         workload_selector: selector.filter(|labels| !labels.is_empty()),
         ingress: ingress(&spec, findings),
-        egress: egress(&spec, raw.namespace(), findings),
+        egress: egress(&spec, findings),
         outbound_policy: policy.map(|p| match p.mode {
             api::OutboundMode::RegistryOnly => OutboundPolicy::RegistryOnly,
             api::OutboundMode::AllowAny => OutboundPolicy::AllowAny,
@@ -148,7 +148,7 @@ fn default_endpoint(text: &str) -> Result<(), String> {
     ))
 }
 
-fn egress(spec: &api::Sidecar, namespace: &str, findings: &mut Findings) -> Vec<EgressListener> {
+fn egress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<EgressListener> {
     let mut out: Vec<EgressListener> = Vec::with_capacity(spec.egress.len());
     for (i, listener) in spec.egress.iter().enumerate() {
         let path = format!("spec.egress[{i}]");
@@ -182,7 +182,7 @@ fn egress(spec: &api::Sidecar, namespace: &str, findings: &mut Findings) -> Vec<
             port,
             bind: listener.bind.as_str().into(),
             capture_mode: capture_mode(listener.capture_mode),
-            hosts: egress_hosts(&listener.hosts, &path, namespace, findings),
+            hosts: egress_hosts(&listener.hosts, &path, findings),
         });
     }
     out
@@ -222,16 +222,12 @@ fn egress_port(
     }
 }
 
-fn egress_hosts(
-    hosts: &[String],
-    path: &str,
-    own: &str,
-    findings: &mut Findings,
-) -> Vec<EgressHost> {
+/// `.` stays: in the root namespace it means the namespace of each proxy.
+fn egress_hosts(hosts: &[String], path: &str, findings: &mut Findings) -> Vec<EgressHost> {
     let mut out = Vec::with_capacity(hosts.len());
     for (i, text) in hosts.iter().enumerate() {
         let at = format!("{path}.hosts[{i}]");
-        let Some((namespace, host)) = names::namespaced_host(text, own) else {
+        let Some((namespace, host)) = names::namespaced_host(text, ".") else {
             let message = format!(
                 "{text:?} is not of the form NAMESPACE/HOST; write ./{text} for this namespace"
             );
@@ -242,7 +238,7 @@ fn egress_hosts(
             findings.not_supported_yet(at);
             continue;
         }
-        if !matches!(&*namespace, "*" | "~") {
+        if !matches!(&*namespace, "*" | "~" | ".") {
             findings.check(&at, checks::dns_label(&namespace));
         }
         let name = host.as_str();

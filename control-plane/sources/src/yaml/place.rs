@@ -56,19 +56,20 @@ struct Finder<'t> {
 
 impl<'t> Finder<'t> {
     fn next(&mut self) -> Option<(Event<'t>, Span)> {
-        match self.events.next_event()? {
-            Ok(event) => Some(event),
-            Err(_) => None,
-        }
+        self.events.next_event()?.ok()
     }
 
+    /// Goes to the value of the document.
     fn start(&mut self) {
-        while let Some(Ok((event, _))) = self.events.peek() {
+        while let Some(Ok((event, span))) = self.events.peek() {
             match event {
                 Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {
                     self.next();
                 }
-                _ => return,
+                _ => {
+                    self.line = span.start.line() as u32;
+                    return;
+                }
             }
         }
     }
@@ -112,13 +113,11 @@ impl<'t> Finder<'t> {
             (Event::Scalar(text, ScalarStyle::Literal, ..), _) => {
                 let mut inner = Finder {
                     events: Parser::new_from_str(&text),
-                    line: 0,
+                    line: 1,
                 };
                 inner.start();
                 inner.find(steps);
-                if inner.line > 0 {
-                    self.line = span.start.line() as u32 + inner.line - 1;
-                }
+                self.line = span.start.line() as u32 + inner.line - 1;
                 None
             }
             _ => None,

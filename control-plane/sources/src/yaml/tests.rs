@@ -182,7 +182,7 @@ fn fields_have_lines() {
         ("data.mesh", 23),
         ("data.mesh.a", 24),
         ("data.mesh.b.c", 26),
-        ("nothing", 10),
+        ("nothing", 12),
     ] {
         assert_eq!(line_of(text, 10, path), want, "{path}");
     }

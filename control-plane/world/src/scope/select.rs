@@ -27,11 +27,15 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
                 .virtual_services
                 .visible(MESH_GATEWAY, &key.namespace, &world.mesh);
         // A gateway takes every visible service as it is; a sidecar first picks one namespace for each host.
-        let services = if key.gateway { visible.clone() } else { one_namespace_each(visible.clone(), &key.namespace) };
+        let services = if key.gateway {
+            visible.clone()
+        } else {
+            one_namespace_each(visible.clone(), &key.namespace)
+        };
         egress.push((None, services, virtual_services));
     }
     for listener in listeners {
-        let hosts = Hosts::of(listener);
+        let hosts = Hosts::of(listener, &key.namespace);
         let services = hosts.services(&visible, match_port(listener), &key.namespace);
         let virtual_services = hosts.virtual_services(world, &key.namespace);
         egress.push((Some(listener.clone()), services, virtual_services));
@@ -145,14 +149,19 @@ fn one_namespace_each(services: Vec<Shared<Service>>, own: &str) -> Vec<Shared<S
         let better = match chosen.get(&service.key.host) {
             None => true,
             Some(_) if *candidate.0 == *own => true,
-            Some((namespace, kubernetes)) => !kubernetes && service.kubernetes && **namespace != *own,
+            Some((namespace, kubernetes)) => {
+                !kubernetes && service.kubernetes && **namespace != *own
+            }
         };
         if better {
             chosen.insert(service.key.host.clone(), candidate);
         }
     }
-    let is_chosen =
-        |s: &Shared<Service>| chosen.get(&s.key.host).is_some_and(|(ns, _)| *ns == s.key.namespace);
+    let is_chosen = |s: &Shared<Service>| {
+        chosen
+            .get(&s.key.host)
+            .is_some_and(|(ns, _)| *ns == s.key.namespace)
+    };
     services.into_iter().filter(is_chosen).collect()
 }
 
@@ -172,16 +181,22 @@ struct Hosts<'a> {
 }
 
 impl<'a> Hosts<'a> {
-    fn of(listener: &'a EgressListener) -> Self {
+    /// `.` is the namespace of the clients, which is not that of the Sidecar when it stands in the root namespace.
+    fn of(listener: &'a EgressListener, own: &'a str) -> Self {
         let mut hosts = Hosts {
             by_namespace: BTreeMap::new(),
             excluded: Vec::new(),
         };
         for EgressHost { namespace, host } in &listener.hosts {
+            let real = |namespace: &'a str| if namespace == "." { own } else { namespace };
             match namespace.strip_prefix('~') {
                 Some("") => hosts.excluded.push(("*", host)),
-                Some(namespace) => hosts.excluded.push((namespace, host)),
-                None => hosts.by_namespace.entry(namespace).or_default().push(host),
+                Some(namespace) => hosts.excluded.push((real(namespace), host)),
+                None => hosts
+                    .by_namespace
+                    .entry(real(namespace))
+                    .or_default()
+                    .push(host),
             }
         }
         hosts
@@ -200,7 +215,12 @@ impl<'a> Hosts<'a> {
             .flatten()
     }
 
-    fn services(&self, visible: &[Shared<Service>], port: Option<u16>, own: &str) -> Vec<Shared<Service>> {
+    fn services(
+        &self,
+        visible: &[Shared<Service>],
+        port: Option<u16>,
+        own: &str,
+    ) -> Vec<Shared<Service>> {
         let shown = |service: &Shared<Service>| {
             let key = &service.key;
             if self.excludes(&key.namespace, &key.host) {

@@ -114,10 +114,17 @@ fn sources_of(key: &ServiceKey, tables: &Tables<'_>, slices: &SlicesByService<'_
     for owner in tables.services.sharing(key) {
         if owner.kubernetes {
             let kube = tables.kube.get(&owner.object);
-            sources.extend(kube.into_iter().flat_map(|kube| kubernetes_sources(kube, tables, slices)));
+            sources.extend(
+                kube.into_iter()
+                    .flat_map(|kube| kubernetes_sources(kube, tables, slices)),
+            );
         } else {
             let entry = tables.entries.get(&owner.object);
-            sources.extend(entry.into_iter().flat_map(|entry| entry_sources(entry, tables)));
+            sources.extend(
+                entry
+                    .into_iter()
+                    .flat_map(|entry| entry_sources(entry, tables)),
+            );
         }
     }
     sources

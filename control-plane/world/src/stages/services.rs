@@ -50,7 +50,10 @@ pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: 
     let mut by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>> = BTreeMap::new();
     let mut by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>> = BTreeMap::new();
     for service in &sorted {
-        by_key.entry(service.key.clone()).or_default().push(service.clone());
+        by_key
+            .entry(service.key.clone())
+            .or_default()
+            .push(service.clone());
         let owners = by_host.entry(service.key.host.clone()).or_default();
         match owners.get(&service.key.namespace) {
             Some(owner) if owner.kubernetes || !service.kubernetes => {}
@@ -59,7 +62,11 @@ pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: 
             }
         }
     }
-    Services { sorted, by_host, by_key }
+    Services {
+        sorted,
+        by_host,
+        by_key,
+    }
 }
 
 /// The host name of a Kubernetes Service.

@@ -56,13 +56,13 @@ fn by_precedence(
     namespace: &str,
     mesh: &Mesh,
 ) -> Vec<Shared<VirtualService>> {
-        let mut groups: [Vec<Shared<VirtualService>>; 3] = Default::default();
-        for vs in bound {
-            if let Some(group) = group_for(vs, namespace, mesh) {
-                groups[group].push(vs.clone());
-            }
+    let mut groups: [Vec<Shared<VirtualService>>; 3] = Default::default();
+    for vs in bound {
+        if let Some(group) = group_for(vs, namespace, mesh) {
+            groups[group].push(vs.clone());
         }
-        groups.concat()
+    }
+    groups.concat()
 }
 
 /// 0: private to the namespace, 1: exported to it by name, 2: public, `None`: not visible.

@@ -6,10 +6,12 @@ use meltemi_model::Shared;
 use meltemi_proto::pool::{json_to_message, message_to_json};
 use serde_json::{Value, json};
 
-use super::fixtures::{LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp};
+use super::fixtures::{
+    LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp,
+};
 use crate::listener::{
-    Alpn, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet, InboundRoute, ListenerInput,
-    ListenerKind, NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
+    Alpn, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet, InboundRoute,
+    ListenerInput, ListenerKind, NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
 };
 
 /// (node, listener, its input) as the plan makes them for the base world.
@@ -35,7 +37,7 @@ fn base_inputs() -> Vec<(&'static str, ListenerInput)> {
                 port: Some(15001),
                 ..Default::default()
             }),
-            Terminal::Tcp(Box::new(TcpChain::blackhole())),
+            Terminal::tcp(TcpChain::blackhole()),
         )
     };
     let catch_all = Chain {
@@ -90,104 +92,87 @@ fn gateway() -> ListenerInput {
     }
 }
 
-/// `virtualInbound` of productpage. `istio`: the proxy has Istio's filters; `mtls`: and certificates.
-fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
-    let matching = |port: Option<u16>, transport, alpn| {
-        Some(ChainMatch {
-            port,
-            transport,
-            alpn,
-            ..Default::default()
-        })
-    };
-    let named = |name: &str, matching, terminal, tls: Option<bool>| Chain {
-        name: name.into(),
-        metadata_exchange: istio,
-        tls: tls.map(|peer_exchange| DownstreamTls::Mesh {
-            peer_exchange: peer_exchange && istio,
-            trust_domains: vec!["cluster.local".into()],
-        }),
-        ..chain(matching, terminal)
-    };
+/// Where a chain of [`virtual_inbound`] leads.
+#[derive(Clone, Copy)]
+enum To {
+    Nowhere,
+    Http(&'static str, u16),
+    Tcp,
+}
+
+/// Name, port, transport, application protocol, mutual TLS, target.
+type InboundChain = (&'static str, Option<u16>, Transport, Alpn, bool, To);
+
+/// The chains of `virtualInbound` of productpage.
+const INBOUND: [InboundChain; 8] = {
+    use Transport::{Any, Raw, Tls};
+    let (all, own) = ("virtualInbound", "0.0.0.0_9080");
+    let all_http = "virtualInbound-catchall-http";
+    let host = "productpage.default.svc.cluster.local";
+    [
+        (
+            "virtualInbound-blackhole",
+            Some(15006),
+            Any,
+            Alpn::Any,
+            false,
+            To::Nowhere,
+        ),
+        (all_http, None, Tls, Alpn::MeshHttp, true, To::Http("", 0)),
+        (all_http, None, Raw, Alpn::PlainHttp, false, To::Http("", 0)),
+        (all, None, Tls, Alpn::MeshTcp, true, To::Tcp),
+        (all, None, Raw, Alpn::Any, false, To::Tcp),
+        (all, None, Tls, Alpn::Any, false, To::Tcp),
+        (own, Some(9080), Tls, Alpn::Mesh, true, To::Http(host, 9080)),
+        (own, Some(9080), Raw, Alpn::Any, false, To::Http(host, 9080)),
+    ]
+};
+
+fn terminal(to: To, istio: bool) -> Terminal {
+    let cluster = "InboundPassthroughCluster";
     let route = |cluster: &str, host: &str, port| {
+        let (cluster, host) = (cluster.into(), host.into());
         RouteSource::Inbound(InboundRoute {
-            cluster: cluster.into(),
-            host: host.into(),
+            cluster,
+            host,
             port,
             grpc: false,
             strip_peer_metadata: !istio,
         })
     };
-    let passthrough = || {
-        http(
-            route("InboundPassthroughCluster", "", 0),
-            "InboundPassthroughCluster;",
-        )
-    };
-    let own = || {
-        let host = "productpage.default.svc.cluster.local";
-        http(route("inbound|9080||", host, 9080), "inbound_0.0.0.0_9080;")
-    };
-    let all_http = "virtualInbound-catchall-http";
-    let blackhole = Terminal::Tcp(Box::new(TcpChain::blackhole()));
-    let raw_tcp = || tcp("InboundPassthroughCluster");
-    let mut chains = vec![
-        named(
-            "virtualInbound-blackhole",
-            matching(Some(15006), Transport::Any, Alpn::Any),
-            blackhole,
-            None,
+    match to {
+        To::Nowhere => Terminal::tcp(TcpChain::blackhole()),
+        To::Tcp => tcp(cluster),
+        To::Http(host, 0) => http(route(cluster, host, 0), "InboundPassthroughCluster;"),
+        To::Http(host, port) => http(
+            route(&format!("inbound|{port}||"), host, port),
+            &format!("inbound_0.0.0.0_{port};"),
         ),
-        named(
-            all_http,
-            matching(None, Transport::Tls, Alpn::MeshHttp),
-            passthrough(),
-            Some(false),
-        ),
-        named(
-            all_http,
-            matching(None, Transport::Raw, Alpn::PlainHttp),
-            passthrough(),
-            None,
-        ),
-        named(
-            "virtualInbound",
-            matching(None, Transport::Tls, Alpn::MeshTcp),
-            raw_tcp(),
-            Some(true),
-        ),
-        named(
-            "virtualInbound",
-            matching(None, Transport::Raw, Alpn::Any),
-            raw_tcp(),
-            None,
-        ),
-        named(
-            "virtualInbound",
-            matching(None, Transport::Tls, Alpn::Any),
-            raw_tcp(),
-            None,
-        ),
-        named(
-            "0.0.0.0_9080",
-            matching(Some(9080), Transport::Tls, Alpn::Mesh),
-            own(),
-            Some(false),
-        ),
-        named(
-            "0.0.0.0_9080",
-            matching(Some(9080), Transport::Raw, Alpn::Any),
-            own(),
-            None,
-        ),
-    ];
-    if !mtls {
-        chains.retain(|c| {
-            c.matching
-                .as_ref()
-                .is_none_or(|m| m.transport != Transport::Tls)
-        });
     }
+}
+
+/// `virtualInbound` of productpage. `istio`: the proxy has Istio's filters; `mtls`: and certificates.
+fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
+    let chains = INBOUND
+        .into_iter()
+        .filter(|(_, _, transport, ..)| mtls || *transport != Transport::Tls)
+        .map(|(name, port, transport, alpn, secure, to)| Chain {
+            name: name.into(),
+            metadata_exchange: istio,
+            tls: secure.then(|| DownstreamTls::Mesh {
+                peer_exchange: istio && matches!(to, To::Tcp),
+                trust_domains: vec!["cluster.local".into()],
+            }),
+            ..chain(
+                Some(ChainMatch {
+                    port,
+                    transport,
+                    alpn,
+                    ..Default::default()
+                }),
+                terminal(to, istio),
+            )
+        });
     let facet = HttpFacet {
         metadata_exchange: istio,
         stats: istio,
@@ -206,7 +191,12 @@ fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
             stats: istio,
             ..Default::default()
         }),
-        ..input(ListenerKind::VirtualInbound, "0.0.0.0", 15006, chains)
+        ..input(
+            ListenerKind::VirtualInbound,
+            "0.0.0.0",
+            15006,
+            chains.collect(),
+        )
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::Input;
 use crate::listener::{
-    AccessLog, Alpn, Chain, ChainMatch, HttpChain, HttpFacet, ListenerInput, ListenerKind, NetworkFacet, RouteSource,
-    TcpChain, Terminal, Tracing, Transport,
+    AccessLog, Alpn, Chain, ChainMatch, HttpChain, HttpFacet, ListenerInput, ListenerKind,
+    NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
 };
 
 pub(super) const LISTENER: &str = "envoy.config.listener.v3.Listener";
@@ -55,7 +55,10 @@ pub(super) fn log(json: bool, format: &str) -> AccessLog {
 }
 
 pub(super) fn chain(matching: Option<ChainMatch>, terminal: Terminal) -> Chain {
-    Chain { matching, ..Chain::to(terminal) }
+    Chain {
+        matching,
+        ..Chain::to(terminal)
+    }
 }
 
 pub(super) fn tcp(cluster: &str) -> Terminal {
@@ -70,7 +73,12 @@ pub(super) fn http(route: RouteSource, stat_prefix: &str) -> Terminal {
     Terminal::http(HttpChain::new(stat_prefix, route))
 }
 
-pub(super) fn input(kind: ListenerKind, address: &str, port: u16, chains: Vec<Chain>) -> ListenerInput {
+pub(super) fn input(
+    kind: ListenerKind,
+    address: &str,
+    port: u16,
+    chains: Vec<Chain>,
+) -> ListenerInput {
     ListenerInput {
         name: format!("{address}_{port}").into(),
         addresses: vec![address.into()],

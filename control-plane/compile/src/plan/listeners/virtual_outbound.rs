@@ -57,7 +57,11 @@ pub(super) fn listener(scope: &Scope, class: &ProxyClass, facets: &Facets) -> Li
         fallthrough: None,
         network: facets.network.clone(),
         http: dynamic.then(|| facets.http.clone()),
-        from: scope.sidecar.iter().map(|sidecar| sidecar.meta.key.clone()).collect(),
+        from: scope
+            .sidecar
+            .iter()
+            .map(|sidecar| sidecar.meta.key.clone())
+            .collect(),
     }
 }
 
@@ -65,7 +69,10 @@ pub(super) fn listener(scope: &Scope, class: &ProxyClass, facets: &Facets) -> Li
 fn loops(port: u16) -> Chain {
     Chain {
         name: "virtualOutbound-blackhole".into(),
-        matching: Some(ChainMatch { port: Some(port), ..Default::default() }),
+        matching: Some(ChainMatch {
+            port: Some(port),
+            ..Default::default()
+        }),
         ..Chain::to(Terminal::tcp(TcpChain::blackhole()))
     }
 }
@@ -75,7 +82,10 @@ fn any_host(class: &ProxyClass) -> Chain {
     let attempt_count = !class.proxy_config.headers.attempt_count_disabled;
     Chain {
         name: "virtualOutbound-catchall-tcp-http".into(),
-        matching: Some(ChainMatch { alpn: Alpn::PlainHttp, ..Default::default() }),
+        matching: Some(ChainMatch {
+            alpn: Alpn::PlainHttp,
+            ..Default::default()
+        }),
         ..Chain::to(Terminal::http(HttpChain::new(
             "outbound_virtualOutbound_allow_any_dynamic_dns;",
             RouteSource::AnyDynamicDns { attempt_count },
@@ -98,7 +108,10 @@ pub(super) fn http_proxy(scope: &Scope, class: &ProxyClass) -> Option<ListenerIn
     let addresses = localhosts(class);
     let name = format!("{}_{port}", addresses[0]);
     let routes = RouteSource::Rds(HTTP_PROXY_ROUTE.into());
-    let http = HttpChain { absolute_url: true, ..HttpChain::new(format!("outbound_{name};"), routes) };
+    let http = HttpChain {
+        absolute_url: true,
+        ..HttpChain::new(format!("outbound_{name};"), routes)
+    };
     let chain = Chain::to(Terminal::http(http));
     Some(ListenerInput {
         name: name.into(),

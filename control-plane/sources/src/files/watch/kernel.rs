@@ -91,7 +91,7 @@ impl Events {
         loop {
             match kernel.stream.next().await {
                 Some(Ok(event)) => {
-                    if let Some(event) = kernel.read(event) {
+                    if let Some(event) = kernel.read(&event) {
                         return event;
                     }
                 }
@@ -107,7 +107,7 @@ impl Events {
 }
 
 impl Kernel {
-    fn read(&self, event: EventOwned) -> Option<Event> {
+    fn read(&self, event: &EventOwned) -> Option<Event> {
         let names = || self.names.iter().filter(|(watch, _)| *watch == event.wd);
         if event.mask.contains(EventMask::Q_OVERFLOW) {
             return Some(Event::Unknown);

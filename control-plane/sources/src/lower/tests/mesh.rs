@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::service::ExportTo;
+use meltemi_model::sidecar::OutboundPolicy;
+use meltemi_model::{Object, Shared};
+
+use super::{lowered, words};
+use crate::lower::{LowerSettings, lower_mesh};
+
+fn mesh(mesh: &str) -> (Shared<Mesh>, String) {
+    let mesh = mesh.replace('\n', "\n    ");
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: istio-system}}\ndata:\n  mesh: |\n    \
+         {mesh}\n  meshNetworks: 'networks: {{}}'\n"
+    );
+    let lowered = lowered(&text);
+    match lowered.object {
+        Some(Object::Mesh(key, mesh)) => {
+            assert_eq!(key.to_string(), "ConfigMap istio-system/istio");
+            (mesh, words(&lowered.diagnostics))
+        }
+        other => panic!("{other:?} {}", words(&lowered.diagnostics)),
+    }
+}
+
+#[test]
+fn what_is_not_said_has_istios_default() {
+    let mut want = Mesh::default();
+    want.locality_lb.enabled = Some(true);
+    for text in [
+        "",
+        "{}",
+        "defaultConfig:\n  discoveryAddress: istiod.istio-system.svc:15012",
+        "enableTracing: null",
+    ] {
+        let (mesh, says) = mesh(text);
+        assert_eq!((&*mesh, says.as_str()), (&want, ""), "{text}");
+    }
+}
+
+#[test]
+fn fields_replace_defaults() {
+    let (mesh, says) = mesh(
+        "enableTracing: false\noutboundTrafficPolicy: {mode: REGISTRY_ONLY}\nconnect_timeout: 3s\nenableAutoMtls: \
+         false\ndefaultServiceExportTo: ['.']\naccessLogFile: /dev/stdout\naccessLogEncoding: \
+         JSON\ndefaultProviders: {metrics: [prometheus]}\npathNormalization: {normalization: \
+         MERGE_SLASHES}\nlocalityLbSetting: {enabled: false}\nproxyHttpPort: 15080\nrootNamespace: root\ntrustDomain: \
+         td\nh2UpgradePolicy: UPGRADE\ndefaultHttpRetryPolicy: {attempts: 5}\ndefaultTrafficPolicy: {connectionPool: \
+         {tcp: {maxConnections: 7}}}\ntcpKeepalive: {time: 10s}",
+    );
+    assert_eq!(says, "");
+    assert!(
+        !mesh.enable_tracing
+            && !mesh.auto_mtls
+            && mesh.access_log_json
+            && mesh.prometheus_metrics
+            && mesh.h2_upgrade
+    );
+    assert_eq!(mesh.outbound_policy, OutboundPolicy::RegistryOnly);
+    assert_eq!(mesh.connect_timeout, Duration::from_secs(3));
+    assert_eq!(
+        mesh.service_export_to,
+        ExportTo::Namespaces([".".into()].into())
+    );
+    assert_eq!(mesh.path_normalization, PathNormalization::MergeSlashes);
+    assert_eq!(mesh.locality_lb.enabled, Some(false));
+    assert_eq!(
+        (
+            &*mesh.root_namespace,
+            &*mesh.trust_domain,
+            mesh.http_proxy_port
+        ),
+        ("root", "td", 15080)
+    );
+    assert_eq!(mesh.default_retries.as_ref().map(|r| r.attempts), Some(5));
+    assert_eq!(
+        mesh.default_connection_pool
+            .as_ref()
+            .map(|p| p.max_connections),
+        Some(7)
+    );
+    assert_eq!(
+        mesh.tcp_keepalive.as_ref().and_then(|k| k.time),
+        Some(Duration::from_secs(10))
+    );
+}
+
+#[test]
+fn the_proxy_config_is_lowered() {
+    let (mesh, says) = mesh(
+        "defaultConfig:\n  tracing: {sampling: 12.5}\n  gatewayTopology: {numTrustedProxies: 2, \
+         forwardClientCertDetails: APPEND_FORWARD}\n  proxyHeaders: {server: {value: me}, requestId: {disabled: true}}\n  \
+         interceptionMode: TPROXY",
+    );
+    assert_eq!(says, "");
+    let config = &mesh.default_config;
+    assert_eq!(config.tracing_sampling, Some(125_000));
+    assert_eq!(
+        (
+            config.num_trusted_proxies,
+            config.forward_client_cert_details.as_str()
+        ),
+        (2, "APPEND_FORWARD")
+    );
+    assert_eq!(
+        (
+            config.headers.server_value.as_str(),
+            config.headers.request_id_disabled
+        ),
+        ("me", true)
+    );
+    assert_eq!(config.interception_mode, "TPROXY");
+}
+
+#[test]
+fn a_provider_of_the_users_may_be_prometheus() {
+    let (mesh, says) = mesh(
+        "defaultProviders: {metrics: [mine]}\nextensionProviders: [{name: mine, prometheus: {}}]",
+    );
+    assert_eq!((mesh.prometheus_metrics, says.as_str()), (true, ""));
+}
+
+#[test]
+fn what_is_not_acted_on_is_said() {
+    for (text, path) in [
+        (
+            "discoverySelectors: [{matchLabels: {a: b}}]",
+            "data.mesh.discoverySelectors",
+        ),
+        (
+            "meshMTLS: {minProtocolVersion: TLSV1_3}",
+            "data.mesh.meshMTLS",
+        ),
+        (
+            "defaultProviders: {tracing: [zipkin]}",
+            "data.mesh.defaultProviders.tracing",
+        ),
+        (
+            "defaultConfig: {connectionSettings: {profile: EDGE}}",
+            "data.mesh.defaultConfig.connectionSettings",
+        ),
+    ] {
+        let (_, says) = mesh(text);
+        assert!(
+            says.contains(&format!("{path}: not supported yet")),
+            "{text}: {says}"
+        );
+    }
+    let (_, says) = mesh("acessLogFile: x");
+    assert!(
+        says.contains("data.mesh.acessLogFile: unknown field"),
+        "{says}"
+    );
+    assert!(!says.contains("not supported yet"), "{says}");
+}
+
+#[test]
+fn a_mesh_configuration_may_stand_alone() {
+    let settings = LowerSettings {
+        domain: "corp".into(),
+        ..LowerSettings::default()
+    };
+    let lowered = lower_mesh(&json!({"trustDomain": "td"}), &settings);
+    let Some(Object::Mesh(_, mesh)) = lowered.object else {
+        panic!("{}", words(&lowered.diagnostics));
+    };
+    assert_eq!((&*mesh.trust_domain, &*mesh.domain), ("td", "corp"));
+    let bad = lower_mesh(&json!({"trustDomain": 1}), &settings);
+    assert!(bad.object.is_none());
+    assert_eq!(bad.diagnostics[0].path, "trustDomain");
+}

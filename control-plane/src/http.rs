@@ -1,0 +1,134 @@
+//! Readiness, metrics and istiod's debug pages, in istiod's JSON.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use meltemi_xds::registry::Registry;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+
+mod debug;
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Live streams.
+    pub streams: Arc<Registry>,
+    /// Registered metrics.
+    pub metrics: Arc<prometheus_client::registry::Registry>,
+}
+
+/// Serves until `ended` is cancelled.
+pub async fn serve(
+    listener: TcpListener,
+    shown: Shown,
+    ended: CancellationToken,
+) -> anyhow::Result<()> {
+    let serving = axum::serve(listener, router(shown));
+    serving
+        .with_graceful_shutdown(async move { ended.cancelled().await })
+        .await
+        .context("serving HTTP")
+}
+
+/// All pages. Istio 1.31 serves `/ready` and `/debug` on 8080 and `/metrics` and `/debug` on 15014; here both serve all.
+fn router(shown: Shown) -> Router {
+    Router::new()
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .route("/debug/syncz", get(syncz))
+        .route("/debug/config_dump", get(config_dump))
+        .route("/debug/diagnosticz", get(diagnosticz))
+        .with_state(shown)
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    if shown.engine.is_synced() {
+        StatusCode::OK.into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "objects are still being read\n",
+        )
+            .into_response()
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &shown.metrics) {
+        Ok(()) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn version() -> Response {
+    json_page(&json!(concat!("meltemi-", env!("CARGO_PKG_VERSION"))))
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    #[serde(default)]
+    namespace: String,
+}
+
+async fn syncz(State(shown): State<Shown>, Query(filter): Query<Filter>) -> Response {
+    json_page(&debug::syncz(&shown.streams, &filter.namespace))
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    #[serde(default, rename = "proxyID")]
+    proxy_id: String,
+    include_eds: Option<String>,
+}
+
+async fn config_dump(State(shown): State<Shown>, Query(wanted): Query<Wanted>) -> Response {
+    if wanted.proxy_id.is_empty() {
+        let text = "You must provide a proxyID in the query string\n";
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    }
+    match shown.streams.of_proxy(&wanted.proxy_id).first() {
+        Some(connection) => json_page(&debug::config_dump(
+            connection,
+            wanted.include_eds.is_some(),
+        )),
+        None => {
+            let text = format!(
+                "Proxy {} is not connected to this instance\n",
+                wanted.proxy_id
+            );
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+    }
+}
+
+async fn diagnosticz(State(shown): State<Shown>) -> Response {
+    let lines: Vec<String> = shown
+        .engine
+        .diagnostics()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    json_page(&json!(lines))
+}
+
+fn json_page(value: &Value) -> Response {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
