@@ -149,7 +149,20 @@ pub fn lower_bytes(file: &str, bytes: &[u8], settings: &LowerSettings) -> Text {
     }
     out.diagnostics
         .sort_by_key(|d| d.place.as_ref().map_or(0, |p| p.line));
+    cut_short(&mut out.diagnostics, &name);
     out
+}
+
+/// The most that is said about one file; a file of a million wrong documents would bury everything else.
+const MAX_DIAGNOSTICS: usize = 1_000;
+
+fn cut_short(diagnostics: &mut Vec<Diagnostic>, file: &Str) {
+    let more = diagnostics.len().saturating_sub(MAX_DIAGNOSTICS);
+    if more > 0 {
+        diagnostics.truncate(MAX_DIAGNOSTICS);
+        let message = format!("{more} more errors and warnings in this file are not shown");
+        diagnostics.push(at_line(anonymous(Severity::Warning, "", message), file, 0));
+    }
 }
 
 /// How much text is read again for the lines of one file's Diagnostics. A List of thousands of objects, each with

@@ -490,9 +490,9 @@ fn key(name: &str) -> ObjectKey {
 
 /// What is wrong with the answer to a case.
 fn complaint((text, line, path, words): &Case) -> Option<String> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("objects.yaml");
-    fs::write(&file, format!("{HEAD}{text}{TAIL}")).unwrap();
+    fs::write(&file, format!("{HEAD}{text}{TAIL}")).expect("a file");
     let loaded = load(dir.path(), &LowerSettings::default());
     let names: Vec<&ObjectKey> = loaded.objects.keys().collect();
     let errors = errors(&loaded.diagnostics);
@@ -542,6 +542,20 @@ fn files_that_are_no_text_hide_no_other_file() {
         assert!(found.message.contains(words), "{found}");
         assert_eq!(found.place.as_ref().expect("a place").line, line, "{found}");
     }
+}
+
+#[test]
+fn a_million_mistakes_are_cut_short() {
+    let text = "---\na\n".repeat(5_000) + TAIL;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("bad.yaml"), text).unwrap();
+    let loaded = load(dir.path(), &LowerSettings::default());
+    assert_eq!((loaded.objects.len(), loaded.diagnostics.len()), (1, 1_001));
+    assert!(
+        loaded.diagnostics[1_000].message.contains("4000 more"),
+        "{}",
+        loaded.diagnostics[1_000]
+    );
 }
 
 #[test]

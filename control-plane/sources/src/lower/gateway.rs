@@ -179,23 +179,7 @@ fn check_protocol(
 
 fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) -> ServerTls {
     check_certificates(tls, path, findings);
-    for (field, is_set) in [
-        ("caCrl", !tls.ca_crl.is_empty()),
-        (
-            "verifyCertificateSpki",
-            !tls.verify_certificate_spki.is_empty(),
-        ),
-        (
-            "verifyCertificateHash",
-            !tls.verify_certificate_hash.is_empty(),
-        ),
-        ("ecdhCurves", !tls.ecdh_curves.is_empty()),
-        ("insecureSkipVerify", tls.insecure_skip_verify.is_some()),
-    ] {
-        if is_set {
-            findings.not_supported_yet(format!("{path}.{field}"));
-        }
-    }
+    report_unsupported(tls, path, findings);
     let files: Vec<(Str, Str)> = match tls.tls_certificates.as_slice() {
         [] if tls.server_certificate.is_empty() && tls.private_key.is_empty() => Vec::new(),
         [] => vec![(
@@ -239,6 +223,26 @@ fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) 
             .iter()
             .map(|n| n.as_str().into())
             .collect(),
+    }
+}
+
+fn report_unsupported(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) {
+    for (field, is_set) in [
+        ("caCrl", !tls.ca_crl.is_empty()),
+        (
+            "verifyCertificateSpki",
+            !tls.verify_certificate_spki.is_empty(),
+        ),
+        (
+            "verifyCertificateHash",
+            !tls.verify_certificate_hash.is_empty(),
+        ),
+        ("ecdhCurves", !tls.ecdh_curves.is_empty()),
+        ("insecureSkipVerify", tls.insecure_skip_verify.is_some()),
+    ] {
+        if is_set {
+            findings.not_supported_yet(format!("{path}.{field}"));
+        }
     }
 }
 

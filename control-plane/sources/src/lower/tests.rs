@@ -3,8 +3,9 @@
 mod istio;
 mod kubernetes;
 mod mesh;
+mod virtual_service;
 
-use meltemi_model::{Diagnostic, Object};
+use meltemi_model::{Diagnostic, Object, Severity};
 
 use super::{LowerSettings, Lowered, lower};
 use crate::yaml;
@@ -22,6 +23,18 @@ fn object(text: &str) -> Object {
     lowered
         .object
         .unwrap_or_else(|| panic!("no object: {text}"))
+}
+
+/// Lowers what is used with something to say; the words.
+fn warned(text: &str) -> (Option<Object>, String) {
+    let lowered = lowered(text);
+    let errors = lowered
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .count();
+    assert_eq!(errors, 0, "{}", words(&lowered.diagnostics));
+    (lowered.object, words(&lowered.diagnostics))
 }
 
 fn words(diagnostics: &[Diagnostic]) -> String {

@@ -205,12 +205,40 @@ const TOPOLOGY: &[&str] = &[
     "topology.istio.io/subzone",
 ];
 
-/// Istio 1.31: `ValidateLocalityLbSetting`.
+/// `localityLbSetting`.
 pub(in crate::lower) fn locality(
     lb: &api::LocalityLoadBalancerSetting,
     path: &str,
     findings: &mut Findings,
 ) -> LocalityLb {
+    check_locality(lb, path, findings);
+    LocalityLb {
+        enabled: lb.enabled,
+        distribute: lb
+            .distribute
+            .iter()
+            .map(|d| {
+                let to =
+                    d.to.iter()
+                        .map(|(to, weight)| (Str::from(to.as_str()), *weight));
+                (Str::from(d.from.as_str()), to.collect())
+            })
+            .collect(),
+        failover: lb
+            .failover
+            .iter()
+            .map(|f| (f.from.as_str().into(), f.to.as_str().into()))
+            .collect(),
+        failover_priority: lb
+            .failover_priority
+            .iter()
+            .map(|l| l.as_str().into())
+            .collect(),
+    }
+}
+
+/// Istio 1.31: `ValidateLocalityLbSetting`.
+fn check_locality(lb: &api::LocalityLoadBalancerSetting, path: &str, findings: &mut Findings) {
     if !lb.distribute.is_empty() && !lb.failover.is_empty() {
         findings.error(
             path,
@@ -254,29 +282,6 @@ pub(in crate::lower) fn locality(
                 "from and to are two different regions, without zones and wildcards",
             );
         }
-    }
-    LocalityLb {
-        enabled: lb.enabled,
-        distribute: lb
-            .distribute
-            .iter()
-            .map(|d| {
-                let to =
-                    d.to.iter()
-                        .map(|(to, weight)| (Str::from(to.as_str()), *weight));
-                (Str::from(d.from.as_str()), to.collect())
-            })
-            .collect(),
-        failover: lb
-            .failover
-            .iter()
-            .map(|f| (f.from.as_str().into(), f.to.as_str().into()))
-            .collect(),
-        failover_priority: lb
-            .failover_priority
-            .iter()
-            .map(|l| l.as_str().into())
-            .collect(),
     }
 }
 
