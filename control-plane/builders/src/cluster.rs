@@ -122,6 +122,7 @@ pub enum InboundAddress {
 
 impl Input for ClusterInput {
     const TYPE: ResourceType = ResourceType::Cluster;
+    type Part = ();
 
     fn build(&self) -> Built {
         match self {

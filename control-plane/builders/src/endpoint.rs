@@ -54,6 +54,7 @@ pub struct Choice {
 
 impl Input for EndpointInput {
     const TYPE: ResourceType = ResourceType::Endpoint;
+    type Part = ();
 
     fn build(&self) -> Built {
         let groups = balance::groups(&self.choice, &self.endpoints, &self.balance);

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use bytes::Bytes;
-use meltemi_model::{ObjectKey, ResourceType, Str};
+use meltemi_model::{ObjectKey, ResourceType, Shared, Str};
 
 pub mod cluster;
 pub mod endpoint;
@@ -33,6 +33,15 @@ pub struct Built {
 pub trait Input: Debug + Hash + Eq + Send + Sync + 'static {
     /// The type of the resource.
     const TYPE: ResourceType;
+
+    /// The rows that the resource is an aggregate of, each with an encoding of its own ([`Shared::encoded`]). An equal
+    /// row that was written before takes its place, so that a changed aggregate writes only what changed.
+    fn parts(&mut self) -> &mut [Shared<Self::Part>] {
+        &mut []
+    }
+
+    /// What [`Input::parts`] holds; `()` for a resource that is written as a whole.
+    type Part: Send + Sync + 'static;
 
     /// Builds it. Cannot fail: what could be wrong was found when the objects were lowered (I3).
     fn build(&self) -> Built;

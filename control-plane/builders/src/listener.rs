@@ -141,6 +141,7 @@ impl ListenerInput {
 
 impl Input for ListenerInput {
     const TYPE: ResourceType = ResourceType::Listener;
+    type Part = ();
 
     fn build(&self) -> Built {
         Built {

@@ -154,13 +154,15 @@ impl RouteSpec {
 
 impl Input for RouteInput {
     const TYPE: ResourceType = ResourceType::Route;
+    type Part = VirtualHostInput;
+
+    fn parts(&mut self) -> &mut [Shared<VirtualHostInput>] {
+        &mut self.virtual_hosts
+    }
 
     fn build(&self) -> Built {
-        let hosts: Vec<Bytes> = self
-            .virtual_hosts
-            .iter()
-            .map(|host| encode_virtual_host(host))
-            .collect();
+        let hosts: Vec<&Bytes> =
+            self.virtual_hosts.iter().map(|host| host.encoded(encode_virtual_host)).collect();
         let mut from = BTreeSet::new();
         for host in &self.virtual_hosts {
             from.extend(host.from.iter().cloned());
@@ -172,7 +174,7 @@ impl Input for RouteInput {
         }
         Built {
             name: self.name.clone(),
-            body: encode::route_configuration(self, hosts.iter()),
+            body: encode::route_configuration(self, hosts.iter().copied()),
             from: from.into_iter().collect(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use meltemi_builders::Input;
-use meltemi_model::Resource;
+use meltemi_model::{Resource, Shared};
 
 /// How often a memo was asked and had to build.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Memo<I: Input> {
     built: DashMap<I, Entry, RandomState>,
+    /// Parts of aggregates that are in use; each knows its encoding.
+    parts: DashMap<Shared<I::Part>, (), RandomState>,
     lookups: AtomicU64,
     misses: AtomicU64,
 }
@@ -36,6 +38,7 @@ impl<I: Input> Default for Memo<I> {
     fn default() -> Self {
         Self {
             built: DashMap::default(),
+            parts: DashMap::default(),
             lookups: AtomicU64::default(),
             misses: AtomicU64::default(),
         }
@@ -44,12 +47,15 @@ impl<I: Input> Default for Memo<I> {
 
 impl<I: Input> Memo<I> {
     /// The resource of an Input.
-    pub fn get(&self, input: I) -> Arc<Resource> {
+    pub fn get(&self, mut input: I) -> Arc<Resource> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.built.get(&input) {
             return Arc::clone(&entry.resource);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
+        for part in input.parts() {
+            *part = self.parts.entry(part.clone()).or_insert(()).key().clone();
+        }
         let built = input.build();
         let resource = Arc::new(Resource::new(
             I::TYPE,
@@ -74,6 +80,7 @@ impl<I: Input> Memo<I> {
             }
             generation.saturating_sub(entry.generation) < 2
         });
+        self.parts.retain(|part, ()| !part.is_alone());
     }
 
     /// The number of entries.

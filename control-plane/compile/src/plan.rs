@@ -1,12 +1,14 @@
 //! Plans: from what a class of proxies may see to the inputs of the builders.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;
 use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::service::{Resolution, Service, ServiceKey, ServicePort, TrafficDistribution};
-use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey};
+use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, Str};
 use meltemi_world::{Scope, World};
 
 pub mod clusters;
@@ -51,6 +53,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             )
         }
     };
+    let routes = referenced(&listeners, routes);
     let unserved = listeners::unserved_servers(class, &gateways);
     let refused = gateways.refused.iter().chain(&unserved);
     let diagnostics = refused
@@ -63,6 +66,14 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         routes,
         diagnostics,
     }
+}
+
+/// Exactly the route configurations that listeners refer to (I7). One that nothing yields is empty rather than missing:
+/// Envoy would wait for it without limit.
+fn referenced(listeners: &[ListenerInput], routes: Vec<RouteInput>) -> Vec<RouteInput> {
+    let names: BTreeSet<&Str> = listeners.iter().flat_map(ListenerInput::route_names).collect();
+    let mut planned: BTreeMap<Str, RouteInput> = routes.into_iter().map(|r| (r.name.clone(), r)).collect();
+    names.into_iter().map(|name| planned.remove(name).unwrap_or_else(|| routes::empty_route(name))).collect()
 }
 
 /// The service that stands for an ingress listener of a Sidecar where the workload has none at its port.
@@ -82,6 +93,7 @@ pub(crate) fn sidecar_service(scope: &Scope, port: &ServicePort) -> Service {
         labels: Labels::default(),
         resolution: Resolution::ClientSideLb,
         addresses: Vec::new(),
+        allocated: Vec::new(),
         external_addresses: Vec::new(),
         ports: vec![port.clone()],
         mesh_external: true,

@@ -57,8 +57,8 @@ pub struct KubeService {
     pub publish_not_ready: bool,
     /// `spec.internalTrafficPolicy: Local`.
     pub internal_traffic_local: bool,
-    /// `spec.trafficDistribution` or its annotation.
-    pub traffic_distribution: TrafficDistribution,
+    /// `spec.trafficDistribution` or its annotation; `None`: not said, so the namespace's annotation counts.
+    pub traffic_distribution: Option<TrafficDistribution>,
     /// `networking.istio.io/exportTo`.
     pub export_to: ExportTo,
     /// SPIFFE identities from `alpha.istio.io/*serviceaccounts`.
@@ -99,6 +99,22 @@ pub enum TrafficDistribution {
     PreferSameZone,
     /// `PreferSameNode`.
     PreferSameNode,
+}
+
+/// The annotation that says it for a ServiceEntry or for a whole namespace.
+pub const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+
+impl TrafficDistribution {
+    /// Reads the annotation; `None` when it says nothing. Istio 1.31: `GetTrafficDistribution`, where a value that is not
+    /// known means none.
+    pub fn of_annotation(annotations: &Labels) -> Option<Self> {
+        let value = annotations.get(TRAFFIC_DISTRIBUTION).filter(|value| !value.is_empty())?;
+        Some(match value.to_ascii_lowercase().as_str() {
+            "preferclose" | "prefersamezone" => Self::PreferSameZone,
+            "prefersamenode" => Self::PreferSameNode,
+            _ => Self::Any,
+        })
+    }
 }
 
 /// A ServiceEntry as declared.
@@ -186,6 +202,9 @@ pub struct Service {
     pub resolution: Resolution,
     /// Virtual addresses (IPs, or CIDRs of a ServiceEntry); empty: none ("0.0.0.0" in Istio's terms).
     pub addresses: Vec<Str>,
+    /// Addresses that were allocated to a ServiceEntry without any (`status.addresses`), for proxies that answer DNS
+    /// queries of their application.
+    pub allocated: Vec<Str>,
     /// Addresses at which it can be reached from outside (externalIPs, load balancer).
     pub external_addresses: Vec<Str>,
     /// TCP-based ports, in declared order. UDP is left out unless it is all there is to a port number.
@@ -226,6 +245,11 @@ pub struct ServicePort {
 }
 
 impl Service {
+    /// The virtual addresses that a proxy uses; `dns_capture`: whether it answers its application's DNS queries.
+    pub fn addresses_for(&self, dns_capture: bool) -> &[Str] {
+        if self.addresses.is_empty() && dns_capture { &self.allocated } else { &self.addresses }
+    }
+
     /// The port with this number.
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|p| p.number == number)

@@ -6,7 +6,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 /// 128 bits of BLAKE3 over the `Hash` of a value. Tenants cannot forge collisions, unlike with a fast hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,19 +43,39 @@ impl Hasher for Collect {
 }
 
 /// A shared immutable row, equal to another when their contents are.
-pub struct Shared<T>(Arc<(Fingerprint, T)>);
+pub struct Shared<T>(Arc<Row<T>>);
+
+struct Row<T> {
+    fingerprint: Fingerprint,
+    value: T,
+    /// The bytes that the value is written as, once somebody wrote it.
+    encoded: OnceLock<Bytes>,
+}
 
 impl<T: Hash> Shared<T> {
     /// Computes the fingerprint once and shares the value from then on.
     pub fn new(value: T) -> Self {
-        Self(Arc::new((fingerprint(&value), value)))
+        let row = Row { fingerprint: fingerprint(&value), value, encoded: OnceLock::new() };
+        Self(Arc::new(row))
     }
 }
 
 impl<T> Shared<T> {
     /// The content's fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.0.0
+        self.0.fingerprint
+    }
+
+    /// The bytes that the value is written as. They are a function of the content alone, so they are kept beside it:
+    /// an aggregate (the endpoints of a cluster, the virtual hosts of a port) then writes only the parts that are new.
+    /// One type of row has one way of writing it; `encode` must be that function wherever this is called.
+    pub fn encoded(&self, encode: impl FnOnce(&T) -> Bytes) -> &Bytes {
+        self.0.encoded.get_or_init(|| encode(&self.0.value))
+    }
+
+    /// Whether nobody else holds this row.
+    pub fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Whether both are the very same allocation, the cheapest proof of equality.
@@ -71,13 +93,13 @@ impl<T> Clone for Shared<T> {
 impl<T> Deref for Shared<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        &self.0.1
+        &self.0.value
     }
 }
 
 impl<T> PartialEq for Shared<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.0 == other.0.0
+        self.0.fingerprint == other.0.fingerprint
     }
 }
 
@@ -91,19 +113,19 @@ impl<T> PartialOrd for Shared<T> {
 
 impl<T> Ord for Shared<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.0.cmp(&other.0.0)
+        self.0.fingerprint.cmp(&other.0.fingerprint)
     }
 }
 
 impl<T> Hash for Shared<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.0.hash(state);
+        self.0.fingerprint.hash(state);
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.1.fmt(f)
+        self.0.value.fmt(f)
     }
 }
 

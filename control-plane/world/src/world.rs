@@ -66,10 +66,11 @@ impl World {
 
         let same = same_mesh
             && store.services.same(&old.services)
-            && store.service_entries.same(&old.service_entries);
+            && store.service_entries.same(&old.service_entries)
+            && store.namespaces.same(&old.namespaces);
         let same_services = same && !first;
         let services = reuse(same_services, &self.services, || {
-            services(&store.services, &store.service_entries, &mesh)
+            services(&store.services, &store.service_entries, &store.namespaces, &mesh)
         });
 
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);

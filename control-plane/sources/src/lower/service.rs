@@ -7,7 +7,9 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use meltemi_model::port::Protocol;
-use meltemi_model::service::{KubeService, KubeServicePort, TargetPort, TrafficDistribution};
+use meltemi_model::service::{
+    KubeService, KubeServicePort, TRAFFIC_DISTRIBUTION, TargetPort, TrafficDistribution,
+};
 use meltemi_model::{Hostname, Object, Shared, Str};
 
 use super::findings::Findings;
@@ -281,38 +283,30 @@ fn protocol(port: &Port) -> Protocol {
     }
 }
 
-/// The field, then the annotation. The namespace's annotation is applied where namespaces are known.
-/// Istio 1.31: `GetTrafficDistribution`.
+/// The field, then the annotation. Where neither says anything the namespace's annotation counts, which only the world
+/// knows. Istio 1.31: `GetTrafficDistribution`.
 fn traffic_distribution(
     spec: &Spec,
     raw: &Raw<'_>,
     findings: &mut Findings,
-) -> TrafficDistribution {
+) -> Option<TrafficDistribution> {
     match spec.traffic_distribution.as_str() {
-        "PreferClose" | "PreferSameZone" => return TrafficDistribution::PreferSameZone,
-        "PreferSameNode" => return TrafficDistribution::PreferSameNode,
+        "PreferClose" | "PreferSameZone" => return Some(TrafficDistribution::PreferSameZone),
+        "PreferSameNode" => return Some(TrafficDistribution::PreferSameNode),
         "" => {}
         other => findings.warning(
             "spec.trafficDistribution",
             format!("{other:?} is not known and ignored; write PreferSameZone or PreferSameNode"),
         ),
     }
-    let key = "networking.istio.io/traffic-distribution";
-    let Some(value) = raw.meta.annotations.get(key) else {
-        return TrafficDistribution::Any;
-    };
-    match value.to_ascii_lowercase().as_str() {
-        "preferclose" | "prefersamezone" => TrafficDistribution::PreferSameZone,
-        "prefersamenode" => TrafficDistribution::PreferSameNode,
-        "" => TrafficDistribution::Any,
-        _ => {
-            findings.warning(
-                format!("metadata.annotations[{key:?}]"),
-                format!("{value:?} is not known and ignored; write PreferClose or PreferSameNode"),
-            );
-            TrafficDistribution::Any
-        }
+    let said = TrafficDistribution::of_annotation(&raw.meta.annotations);
+    if said == Some(TrafficDistribution::Any) {
+        findings.warning(
+            format!("metadata.annotations[{TRAFFIC_DISTRIBUTION:?}]"),
+            "the value is not known and ignored; write PreferClose or PreferSameNode",
+        );
     }
+    said
 }
 
 fn export_to(raw: &Raw<'_>) -> meltemi_model::service::ExportTo {

@@ -9,6 +9,7 @@ use meltemi_model::port::Protocol;
 use meltemi_model::service::{
     KubeService, Resolution, Service, ServiceEntry, ServiceKey, ServicePort, TrafficDistribution,
 };
+use meltemi_model::workload::Namespace;
 use meltemi_model::{Hostname, Shared, Str};
 
 use crate::store::Table;
@@ -31,11 +32,28 @@ impl Services {
     }
 }
 
-/// Joins Kubernetes Services and ServiceEntries.
-pub fn services(kube: &Table<KubeService>, entries: &Table<ServiceEntry>, mesh: &Mesh) -> Services {
-    let mut all: Vec<Service> = kube.iter().map(|(_, s)| from_kubernetes(s, mesh)).collect();
-    for (_, entry) in entries.iter() {
-        all.extend(entry.hosts.iter().map(|host| from_entry(entry, host)));
+/// Joins Kubernetes Services and ServiceEntries. A namespace's annotation speaks for those of its services that say
+/// nothing about near endpoints.
+pub fn services(
+    kube: &Table<KubeService>,
+    entries: &Table<ServiceEntry>,
+    namespaces: &Table<Namespace>,
+    mesh: &Mesh,
+) -> Services {
+    let said: BTreeMap<&Str, TrafficDistribution> = namespaces
+        .iter()
+        .filter_map(|(key, n)| {
+            Some((&key.name, TrafficDistribution::of_annotation(&n.meta.annotations)?))
+        })
+        .collect();
+    let distribution = |namespace: &Str| said.get(namespace).copied();
+    let mut all: Vec<Service> = kube
+        .iter()
+        .map(|(key, s)| from_kubernetes(s, distribution(&key.namespace), mesh))
+        .collect();
+    for (key, entry) in entries.iter() {
+        let namespace = distribution(&key.namespace);
+        all.extend(entry.hosts.iter().map(|host| from_entry(entry, host, namespace)));
     }
     set_aliases(&mut all);
     all.sort_by(|a, b| {
@@ -74,7 +92,11 @@ pub fn kubernetes_host(name: &str, namespace: &str, domain: &str) -> Hostname {
     Hostname::new(&format!("{name}.{namespace}.svc.{domain}"))
 }
 
-fn from_kubernetes(s: &KubeService, mesh: &Mesh) -> Service {
+fn from_kubernetes(
+    s: &KubeService,
+    namespace: Option<TrafficDistribution>,
+    mesh: &Mesh,
+) -> Service {
     let key = &s.meta.key;
     let resolution = match (&s.external_name, s.headless) {
         (Some(_), _) => Resolution::Alias,
@@ -93,6 +115,7 @@ fn from_kubernetes(s: &KubeService, mesh: &Mesh) -> Service {
         labels: s.meta.labels.clone(),
         resolution,
         addresses: s.cluster_ips.clone(),
+        allocated: Vec::new(),
         external_addresses: s.external_ips.clone(),
         ports: s
             .ports
@@ -110,7 +133,7 @@ fn from_kubernetes(s: &KubeService, mesh: &Mesh) -> Service {
         subject_alt_names: s.service_accounts.clone(),
         publish_not_ready: s.publish_not_ready,
         node_local: s.internal_traffic_local,
-        traffic_distribution: s.traffic_distribution,
+        traffic_distribution: s.traffic_distribution.or(namespace).unwrap_or_default(),
         selector: s.selector.clone(),
         external_name: s.external_name.clone(),
         aliases: Vec::new(),
@@ -118,7 +141,11 @@ fn from_kubernetes(s: &KubeService, mesh: &Mesh) -> Service {
     }
 }
 
-fn from_entry(entry: &ServiceEntry, host: &Hostname) -> Service {
+fn from_entry(
+    entry: &ServiceEntry,
+    host: &Hostname,
+    namespace: Option<TrafficDistribution>,
+) -> Service {
     let addresses = if entry.addresses.is_empty() {
         Vec::new()
     } else {
@@ -149,6 +176,7 @@ fn from_entry(entry: &ServiceEntry, host: &Hostname) -> Service {
         labels: entry.meta.labels.clone(),
         resolution: entry.resolution,
         addresses,
+        allocated: entry.allocated.iter().filter(|(h, _)| h == host).map(|(_, a)| a.clone()).collect(),
         external_addresses: Vec::new(),
         ports: entry
             .ports
@@ -166,7 +194,9 @@ fn from_entry(entry: &ServiceEntry, host: &Hostname) -> Service {
         subject_alt_names: entry.subject_alt_names.clone(),
         publish_not_ready: false,
         node_local: false,
-        traffic_distribution: TrafficDistribution::Any,
+        traffic_distribution: TrafficDistribution::of_annotation(&entry.meta.annotations)
+            .or(namespace)
+            .unwrap_or_default(),
         selector: entry.workload_selector.clone().unwrap_or_default(),
         external_name: None,
         aliases: Vec::new(),

@@ -76,7 +76,8 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
         primary: host_range(address),
         extra: Vec::new(),
     };
-    match (service.kubernetes, service.addresses.first()) {
+    let addresses = service.addresses_for(class.facet.dns_capture);
+    match (service.kubernetes, addresses.first()) {
         (true, None) => vec![ServiceAddress {
             primary: ANY_V4.into(),
             extra: Vec::new(),
@@ -89,14 +90,14 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
                 extra: binds.collect(),
             }]
         }
-        (false, Some(_)) => service.addresses.iter().map(single).collect(),
+        (false, Some(_)) => addresses.iter().map(single).collect(),
         (true, Some(default)) => {
             let usable = |address: &&Str| match (class.ip_mode, address.parse::<IpAddr>()) {
                 (IpMode::Dual, _) | (_, Err(_)) => true,
                 (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
                 (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
             };
-            let mut fit = service.addresses.iter().filter(usable).cloned();
+            let mut fit = addresses.iter().filter(usable).cloned();
             let primary = fit.next().unwrap_or_else(|| default.clone());
             vec![ServiceAddress {
                 primary,

@@ -308,7 +308,7 @@ fn annotations_of_services() {
     let near = with("networking.istio.io/traffic-distribution", "PreferClose");
     assert_eq!(
         near.traffic_distribution,
-        TrafficDistribution::PreferSameZone
+        Some(TrafficDistribution::PreferSameZone)
     );
     for (value, want) in [
         ("PreferSameZone", TrafficDistribution::PreferSameZone),
@@ -319,7 +319,7 @@ fn annotations_of_services() {
             Service,
             service("", &format!("{{trafficDistribution: {value}, {ports}}}"))
         );
-        assert_eq!(service.traffic_distribution, want, "{value}");
+        assert_eq!(service.traffic_distribution, Some(want), "{value}");
     }
 }
 

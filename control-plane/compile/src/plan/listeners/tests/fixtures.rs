@@ -86,6 +86,7 @@ pub(super) fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
         } else {
             Vec::new()
         },
+        allocated: Vec::new(),
         external_addresses: Vec::new(),
         ports: ports.iter().map(port).collect(),
         mesh_external: !kubernetes,
