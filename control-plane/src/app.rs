@@ -5,10 +5,12 @@
 //! 3. serve; every change becomes a World and then snapshots;
 //! 4. on SIGTERM: refuse new streams, end the open ones, stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::Proxy;
 use meltemi_model::{Diagnostic, Diagnostics, Object, ProxySnapshot, Severity};
 use meltemi_sources::files;
@@ -47,6 +49,34 @@ impl Snapshots for Served {
 
 /// Runs until `stop` is cancelled, then drains.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    bind(settings).await?.serve(stop).await
+}
+
+/// A control plane whose addresses are bound and that has read nothing yet. Who connects waits until it serves.
+#[derive(Debug)]
+pub struct Bound {
+    settings: Settings,
+    lowering: LowerSettings,
+    mesh: Mesh,
+    mesh_findings: Diagnostics,
+    grpc: TcpListener,
+    http: TcpListener,
+    monitoring: TcpListener,
+}
+
+/// Where a control plane is reached; asked for port 0, it has one of the kernel's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// ADS in plain text.
+    pub grpc: SocketAddr,
+    /// `/ready` and `/debug`.
+    pub http: SocketAddr,
+    /// `/metrics` and `/debug`.
+    pub monitoring: SocketAddr,
+}
+
+/// Reads the mesh configuration and binds every address, so that a wrong flag is said at once.
+pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let lowering = LowerSettings {
         domain: settings.domain.as_str().into(),
         cluster_id: settings.cluster_id.as_str().into(),
@@ -58,82 +88,118 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         settings.config_dir.display()
     );
     let (mesh, mesh_findings) = mesh(&settings, &lowering)?;
-    let engine = Arc::new(Engine::new(mesh));
-    let streams = Arc::new(Registry::default());
-    let mut registered = prometheus_client::registry::Registry::default();
-    let xds_metrics = Metrics::new(&mut registered);
-    metrics::register(&mut registered, Arc::clone(&engine));
+    Ok(Bound {
+        grpc: listen("--grpc-addr", settings.grpc).await?,
+        http: listen("--http-addr", settings.http).await?,
+        monitoring: listen("--monitoring-addr", settings.monitoring).await?,
+        settings,
+        lowering,
+        mesh,
+        mesh_findings,
+    })
+}
 
-    let grpc = bind("--grpc-addr", settings.grpc).await?;
-    let http = bind("--http-addr", settings.http).await?;
-    let monitoring = bind("--monitoring-addr", settings.monitoring).await?;
-    info!(
-        grpc = %grpc.local_addr()?,
-        http = %http.local_addr()?,
-        monitoring = %monitoring.local_addr()?,
-        "listening"
-    );
+type Tasks = JoinSet<anyhow::Result<()>>;
 
-    let shown = Shown {
-        engine: Arc::clone(&engine),
-        streams: Arc::clone(&streams),
-        metrics: Arc::new(registered),
-    };
-    let ended = CancellationToken::new();
-    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    for listener in [http, monitoring] {
-        let (shown, ended) = (shown.clone(), ended.clone());
-        tasks.spawn(async move { http::serve(listener, shown, ended).await });
+impl Bound {
+    /// The addresses.
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            grpc: self.grpc.local_addr()?,
+            http: self.http.local_addr()?,
+            monitoring: self.monitoring.local_addr()?,
+        })
     }
-    let (batches, received) = mpsc::channel(WAITING_BATCHES);
-    let directory = settings.config_dir.clone();
-    tasks.spawn(async move {
-        files::watch(directory, lowering, batches).await;
-        anyhow::bail!("the watch of the config directory ended")
-    });
-    let (writer, limits) = (Arc::clone(&engine), settings.clone());
-    tasks.spawn(async move { write(&writer, received, &limits, mesh_findings).await });
 
-    let drain = CancellationToken::new();
-    let served = Arc::new(Served(engine));
-    let ads = Ads::new(
-        served,
-        streams,
-        xds_metrics,
-        Limits::default(),
-        drain.clone(),
-        SystemTime::now,
-    );
-    let server = transport(&Limits::default())
-        .add_service(ads.clone().into_service())
-        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), {
-            let drain = drain.clone();
-            async move { drain.cancelled().await }
+    /// Serves what the config directory holds until `stop` is cancelled, then drains.
+    pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let (batches, received) = mpsc::channel(WAITING_BATCHES);
+        let (directory, lowering) = (self.settings.config_dir.clone(), self.lowering.clone());
+        let mut tasks = Tasks::new();
+        tasks.spawn(async move {
+            files::watch(directory, lowering, batches).await;
+            anyhow::bail!("the watch of the config directory ended")
         });
-    tasks.spawn(async move { server.await.context("serving ADS") });
-
-    let result = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => ended.context("a task panicked").and_then(|r| r),
-    };
-    info!("draining");
-    drain.cancel();
-    if tokio::time::timeout(settings.drain, ads.drained())
-        .await
-        .is_err()
-    {
-        warn!("some streams did not end in time");
+        self.run(received, tasks, stop).await
     }
-    ended.cancel();
-    tasks.abort_all();
-    result
+
+    /// Serves what these batches say, whoever read them, until `stop` is cancelled, then drains.
+    pub async fn serve_batches(
+        self,
+        batches: mpsc::Receiver<files::Batch>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        self.run(batches, Tasks::new(), stop).await
+    }
+
+    async fn run(
+        self,
+        batches: mpsc::Receiver<files::Batch>,
+        mut tasks: Tasks,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Addresses {
+            grpc,
+            http,
+            monitoring,
+        } = self.addresses()?;
+        info!(%grpc, %http, %monitoring, "listening");
+        let engine = Arc::new(Engine::new(self.mesh));
+        let streams = Arc::new(Registry::default());
+        let mut registered = prometheus_client::registry::Registry::default();
+        let xds_metrics = Metrics::new(&mut registered);
+        metrics::register(&mut registered, Arc::clone(&engine));
+
+        let shown = Shown {
+            engine: Arc::clone(&engine),
+            streams: Arc::clone(&streams),
+            metrics: Arc::new(registered),
+        };
+        let ended = CancellationToken::new();
+        for listener in [self.http, self.monitoring] {
+            let (shown, ended) = (shown.clone(), ended.clone());
+            tasks.spawn(async move { http::serve(listener, shown, ended).await });
+        }
+        let (writer, quiet) = (Arc::clone(&engine), self.settings.quiet);
+        tasks.spawn(async move { write(&writer, batches, quiet, self.mesh_findings).await });
+
+        let drain = CancellationToken::new();
+        let ads = Ads::new(
+            Arc::new(Served(engine)),
+            streams,
+            xds_metrics,
+            Limits::default(),
+            drain.clone(),
+            SystemTime::now,
+        );
+        let server = transport(&Limits::default())
+            .add_service(ads.clone().into_service())
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(self.grpc),
+                drain.clone().cancelled_owned(),
+            );
+        tasks.spawn(async move { server.await.context("serving ADS") });
+
+        let result = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = tasks.join_next() => ended.context("a task panicked").and_then(|r| r),
+        };
+        info!("draining");
+        drain.cancel();
+        if tokio::time::timeout(self.settings.drain, ads.drained())
+            .await
+            .is_err()
+        {
+            warn!("some streams did not end in time");
+        }
+        ended.cancel();
+        tasks.abort_all();
+        result
+    }
 }
 
 /// The mesh configuration of `--mesh-config`, or the defaults.
-fn mesh(
-    settings: &Settings,
-    lowering: &LowerSettings,
-) -> anyhow::Result<(meltemi_model::mesh::Mesh, Diagnostics)> {
+fn mesh(settings: &Settings, lowering: &LowerSettings) -> anyhow::Result<(Mesh, Diagnostics)> {
     let Some(path) = &settings.mesh_config else {
         return Ok((default_mesh(lowering), Diagnostics::new()));
     };
@@ -152,7 +218,7 @@ fn mesh(
     }
 }
 
-async fn bind(flag: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{flag} {address}"))
@@ -163,7 +229,7 @@ async fn bind(flag: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpLi
 async fn write(
     engine: &Arc<Engine>,
     mut batches: mpsc::Receiver<files::Batch>,
-    settings: &Settings,
+    quiet: Duration,
     mesh_findings: Diagnostics,
 ) -> anyhow::Result<()> {
     let mut reported = Diagnostics::new();
@@ -207,7 +273,7 @@ async fn write(
             engine.set_synced();
             info!(revision = applied.revision, "synced");
         }
-        tokio::time::sleep(settings.quiet).await;
+        tokio::time::sleep(quiet).await;
     }
     Ok(())
 }

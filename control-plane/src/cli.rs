@@ -9,7 +9,8 @@ mod bootstrap;
 mod common;
 mod compile;
 mod demo;
-mod ps;
+pub mod ps;
+mod refusing_client;
 mod serve;
 
 /// An Istio control plane for any Envoy.
@@ -36,6 +37,9 @@ enum Verb {
     /// A process of the demo (used by `demo` itself).
     #[command(hide = true)]
     DemoPart(demo::PartArgs),
+    /// A client that refuses what it is sent (used by the checks of `demo`).
+    #[command(hide = true)]
+    DemoRefusingClient(refusing_client::Args),
 }
 
 /// Runs the verb that the arguments name.
@@ -47,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::DemoPart(args) => demo::run_part(args),
+        Verb::DemoRefusingClient(args) => refusing_client::run(&args),
     };
     match result {
         Ok(code) => code,

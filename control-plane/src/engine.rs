@@ -35,6 +35,8 @@ struct State {
     classes: HashMap<ProxyClass, Arc<ProxySnapshot>>,
     found: Diagnostics,
     compiled: Diagnostics,
+    /// The number of proxies at which those that left are forgotten, so that reconnects alone cannot pile up.
+    crowded: usize,
 }
 
 /// A proxy for which snapshots are kept.
@@ -151,6 +153,12 @@ impl Engine {
             }
         };
         let (latest, receiver) = watch::channel(snapshot);
+        if state.proxies.len() >= state.crowded {
+            state
+                .proxies
+                .retain(|connected| !connected.latest.is_closed());
+            state.crowded = 2 * state.proxies.len() + 16;
+        }
         state.proxies.push(Connected {
             proxy: proxy.clone(),
             config,
@@ -188,7 +196,12 @@ impl Engine {
     /// Connected proxies and their classes.
     pub fn connected(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.proxies.len(), state.classes.len())
+        let connected = state
+            .proxies
+            .iter()
+            .filter(|c| !c.latest.is_closed())
+            .count();
+        (connected, state.classes.len())
     }
 }
 

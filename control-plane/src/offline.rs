@@ -78,17 +78,22 @@ pub fn default_mesh(settings: &LowerSettings) -> Mesh {
     }
 }
 
-/// Compiles for one proxy.
+/// Compiles for a proxy that lists no extensions.
 pub fn compile(input: &Input, node: &Node) -> anyhow::Result<Answer> {
     let locality = Locality::parse(&node.locality);
     let proxy = Proxy::parse(&node.id, &node.cluster, locality, &node.metadata, [])?;
+    Ok(compile_for(input, &proxy))
+}
+
+/// Compiles for a proxy as it described itself.
+pub fn compile_for(input: &Input, proxy: &Proxy) -> Answer {
     let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
-    let class = classify(&input.world, &proxy, config.as_ref());
+    let class = classify(&input.world, proxy, config.as_ref());
     let compiled = input.compiler.compile(&input.world, &class, None);
     let mut diagnostics = input.diagnostics.clone();
     diagnostics.extend(compiled.diagnostics);
-    Ok(Answer {
+    Answer {
         snapshot: compiled.snapshot,
         diagnostics,
-    })
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
@@ -104,6 +105,50 @@ impl ControlPlane {
         .await
         .ok()?;
         sum(&answer.body, name)
+    }
+
+    /// What `ps` prints.
+    pub(crate) async fn ps(&self) -> Result<String> {
+        let address = node_address(MONITORING_PORT).to_string();
+        let output = Command::new(self.site.pod_executable())
+            .args(["ps", "--address", &address])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("meltemi ps")?;
+        if !output.status.success() {
+            bail!(
+                "meltemi ps: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        String::from_utf8(output.stdout).context("meltemi ps")
+    }
+
+    /// A client that connects, refuses the clusters that it is sent for this reason, and stays until it is dropped.
+    pub(crate) async fn refusing_client(&self, reason: &str) -> Result<Child> {
+        let address = node_address(XDS_PORT).to_string();
+        let mut child = Command::new(self.site.pod_executable())
+            .args([
+                "demo-refusing-client",
+                "--address",
+                &address,
+                "--reason",
+                reason,
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("meltemi demo-refusing-client")?;
+        let stdout = child.stdout.take().context("its output")?;
+        let line =
+            tokio::time::timeout(START_LIMIT, BufReader::new(stdout).lines().next_line()).await;
+        match line.context("the client does not answer")?? {
+            Some(line) if line == "refused" => Ok(child),
+            other => bail!("the client said {other:?}"),
+        }
     }
 
     /// A bootstrap for one proxy, as the verb prints it.

@@ -6,5 +6,7 @@
 
 pub mod bench;
 pub mod corpus;
+pub mod golden;
 pub mod rust_source;
 pub mod shared;
+pub mod worlds;

@@ -161,8 +161,11 @@ impl Input for RouteInput {
     }
 
     fn build(&self) -> Built {
-        let hosts: Vec<&Bytes> =
-            self.virtual_hosts.iter().map(|host| host.encoded(encode_virtual_host)).collect();
+        let hosts: Vec<&Bytes> = self
+            .virtual_hosts
+            .iter()
+            .map(|host| host.encoded(encode_virtual_host))
+            .collect();
         let mut from = BTreeSet::new();
         for host in &self.virtual_hosts {
             from.extend(host.from.iter().cloned());

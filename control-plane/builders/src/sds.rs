@@ -9,17 +9,17 @@ use crate::duration;
 const AGENT: &str = "sds-grpc";
 
 /// A workload secret (`default`, `ROOTCA`) from the node's agent. Envoy waits for it without limit.
-pub fn workload(name: &str) -> SdsSecretConfig {
+pub(crate) fn workload(name: &str) -> SdsSecretConfig {
     from_agent(name, true)
 }
 
 /// A file that the node's agent serves (`file-cert:…`, `file-root:…`).
-pub fn file(name: &str) -> SdsSecretConfig {
+pub(crate) fn file(name: &str) -> SdsSecretConfig {
     from_agent(name, false)
 }
 
 /// A Kubernetes Secret by its credentialName, over ADS.
-pub fn credential(name: &str) -> SdsSecretConfig {
+pub(crate) fn credential(name: &str) -> SdsSecretConfig {
     let name = if name.contains("://") {
         name.to_owned()
     } else {

@@ -71,9 +71,20 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
 /// Exactly the route configurations that listeners refer to (I7). One that nothing yields is empty rather than missing:
 /// Envoy would wait for it without limit.
 fn referenced(listeners: &[ListenerInput], routes: Vec<RouteInput>) -> Vec<RouteInput> {
-    let names: BTreeSet<&Str> = listeners.iter().flat_map(ListenerInput::route_names).collect();
-    let mut planned: BTreeMap<Str, RouteInput> = routes.into_iter().map(|r| (r.name.clone(), r)).collect();
-    names.into_iter().map(|name| planned.remove(name).unwrap_or_else(|| routes::empty_route(name))).collect()
+    let names: BTreeSet<&Str> = listeners
+        .iter()
+        .flat_map(ListenerInput::route_names)
+        .collect();
+    let mut planned: BTreeMap<Str, RouteInput> =
+        routes.into_iter().map(|r| (r.name.clone(), r)).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            planned
+                .remove(name)
+                .unwrap_or_else(|| routes::empty_route(name))
+        })
+        .collect()
 }
 
 /// The service that stands for an ingress listener of a Sidecar where the workload has none at its port.

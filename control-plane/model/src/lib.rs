@@ -19,6 +19,8 @@ pub mod routing;
 pub mod service;
 pub mod shared;
 pub mod sidecar;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod traffic;
 pub mod workload;
 

@@ -108,7 +108,9 @@ impl TrafficDistribution {
     /// Reads the annotation; `None` when it says nothing. Istio 1.31: `GetTrafficDistribution`, where a value that is not
     /// known means none.
     pub fn of_annotation(annotations: &Labels) -> Option<Self> {
-        let value = annotations.get(TRAFFIC_DISTRIBUTION).filter(|value| !value.is_empty())?;
+        let value = annotations
+            .get(TRAFFIC_DISTRIBUTION)
+            .filter(|value| !value.is_empty())?;
         Some(match value.to_ascii_lowercase().as_str() {
             "preferclose" | "prefersamezone" => Self::PreferSameZone,
             "prefersamenode" => Self::PreferSameNode,
@@ -247,7 +249,11 @@ pub struct ServicePort {
 impl Service {
     /// The virtual addresses that a proxy uses; `dns_capture`: whether it answers its application's DNS queries.
     pub fn addresses_for(&self, dns_capture: bool) -> &[Str] {
-        if self.addresses.is_empty() && dns_capture { &self.allocated } else { &self.addresses }
+        if self.addresses.is_empty() && dns_capture {
+            &self.allocated
+        } else {
+            &self.addresses
+        }
     }
 
     /// The port with this number.

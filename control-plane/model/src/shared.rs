@@ -55,7 +55,11 @@ struct Row<T> {
 impl<T: Hash> Shared<T> {
     /// Computes the fingerprint once and shares the value from then on.
     pub fn new(value: T) -> Self {
-        let row = Row { fingerprint: fingerprint(&value), value, encoded: OnceLock::new() };
+        let row = Row {
+            fingerprint: fingerprint(&value),
+            value,
+            encoded: OnceLock::new(),
+        };
         Self(Arc::new(row))
     }
 }

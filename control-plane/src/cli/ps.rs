@@ -24,16 +24,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let path = format!("/debug/syncz?namespace={}", args.namespace);
-    let page = runtime.block_on(common::get(&args.address, &path))?;
-    let proxies: Vec<Value> = serde_json::from_slice(&page).with_context(|| {
-        format!(
-            "{}: the answer is not that of a control plane",
-            args.address
-        )
-    })?;
-    common::print(&table(&proxies));
+    let page = runtime.block_on(page(&args.address, &args.namespace))?;
+    common::print(&page);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `ps` prints about the proxies of a control plane; of all namespaces if none is named.
+pub async fn page(address: &str, namespace: &str) -> anyhow::Result<String> {
+    let path = format!("/debug/syncz?namespace={namespace}");
+    let page = common::get(address, &path).await?;
+    let proxies: Vec<Value> = serde_json::from_slice(&page)
+        .with_context(|| format!("{address}: the answer is not that of a control plane"))?;
+    Ok(table(&proxies))
 }
 
 fn table(proxies: &[Value]) -> String {

@@ -70,7 +70,12 @@ impl World {
             && store.namespaces.same(&old.namespaces);
         let same_services = same && !first;
         let services = reuse(same_services, &self.services, || {
-            services(&store.services, &store.service_entries, &store.namespaces, &mesh)
+            services(
+                &store.services,
+                &store.service_entries,
+                &store.namespaces,
+                &mesh,
+            )
         });
 
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);

@@ -1,6 +1,5 @@
 //! Load balancing. Istio 1.31: `applyLoadBalancer`.
 
-use meltemi_model::port::Protocol;
 use meltemi_model::traffic::{Algorithm, ConsistentHash, LoadBalancer, Ring, Warmup};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 use meltemi_proto::envoy::config::cluster::v3::cluster as c;
@@ -12,12 +11,7 @@ use crate::endpoint::Balance;
 use crate::{duration, uint64};
 
 /// Applies the algorithm, and the locality settings as far as the cluster itself shows them.
-pub(super) fn apply(
-    cluster: &mut pb::Cluster,
-    settings: Option<&LoadBalancer>,
-    balance: &Balance,
-    protocol: Protocol,
-) {
+pub(super) fn apply(cluster: &mut pb::Cluster, settings: Option<&LoadBalancer>, balance: &Balance) {
     let common = cluster.common_lb_config.get_or_insert_default();
     if common.healthy_panic_threshold.is_none() {
         common.healthy_panic_threshold = Some(Percent { value: 0.0 });
@@ -33,7 +27,6 @@ pub(super) fn apply(
         cluster.lb_policy = c::LbPolicy::ClusterProvided.into();
         return;
     }
-    let _ = protocol;
     let warmup = settings.and_then(|s| s.warmup.as_ref());
     let (policy, config) = match settings.and_then(|s| s.algorithm.as_ref()) {
         None | Some(Algorithm::LeastRequest) => {

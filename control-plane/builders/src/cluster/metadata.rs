@@ -60,7 +60,7 @@ impl IstioMetadata {
 }
 
 /// `/apis/networking.istio.io/v1/namespaces/<ns>/destination-rule/<name>`. Istio 1.31: `AddConfigInfoMetadata`.
-pub fn config_path(object: &ObjectKey) -> String {
+fn config_path(object: &ObjectKey) -> String {
     let kind = match object.kind {
         Kind::DestinationRule => "destination-rule",
         Kind::VirtualService => "virtual-service",

@@ -57,12 +57,7 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     if let Some(settings) = &policy.port.outlier_detection {
         outlier::apply(&mut cluster, settings);
     }
-    load_balancer::apply(
-        &mut cluster,
-        policy.port.load_balancer.as_ref(),
-        &balance,
-        port.protocol,
-    );
+    load_balancer::apply(&mut cluster, policy.port.load_balancer.as_ref(), &balance);
     if !input.sni_dnat {
         let sni = sni_name(port.number, subset, host);
         let settings = tls::settings(input, policy.port.tls.as_ref(), &sni);

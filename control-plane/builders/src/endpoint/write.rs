@@ -4,8 +4,8 @@
 //! equal to those of the general encoder.
 
 use bytes::Bytes;
-use meltemi_model::workload::{Endpoint, Health};
 use meltemi_model::Locality;
+use meltemi_model::workload::{Endpoint, Health};
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 

@@ -43,7 +43,10 @@ pub fn services(
     let said: BTreeMap<&Str, TrafficDistribution> = namespaces
         .iter()
         .filter_map(|(key, n)| {
-            Some((&key.name, TrafficDistribution::of_annotation(&n.meta.annotations)?))
+            Some((
+                &key.name,
+                TrafficDistribution::of_annotation(&n.meta.annotations)?,
+            ))
         })
         .collect();
     let distribution = |namespace: &Str| said.get(namespace).copied();
@@ -53,7 +56,12 @@ pub fn services(
         .collect();
     for (key, entry) in entries.iter() {
         let namespace = distribution(&key.namespace);
-        all.extend(entry.hosts.iter().map(|host| from_entry(entry, host, namespace)));
+        all.extend(
+            entry
+                .hosts
+                .iter()
+                .map(|host| from_entry(entry, host, namespace)),
+        );
     }
     set_aliases(&mut all);
     all.sort_by(|a, b| {
@@ -176,7 +184,12 @@ fn from_entry(
         labels: entry.meta.labels.clone(),
         resolution: entry.resolution,
         addresses,
-        allocated: entry.allocated.iter().filter(|(h, _)| h == host).map(|(_, a)| a.clone()).collect(),
+        allocated: entry
+            .allocated
+            .iter()
+            .filter(|(h, _)| h == host)
+            .map(|(_, a)| a.clone())
+            .collect(),
         external_addresses: Vec::new(),
         ports: entry
             .ports

@@ -47,7 +47,10 @@ pub(super) fn addresses<'a>(service: &'a Service, class: &ProxyClass) -> Vec<&'a
         (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
         (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
     };
-    let all = service.addresses_for(class.facet.dns_capture).iter().map(|address| &**address);
+    let all = service
+        .addresses_for(class.facet.dns_capture)
+        .iter()
+        .map(|address| &**address);
     let fit: Vec<&str> = all.clone().filter(|address| usable(address)).collect();
     if fit.is_empty() && !service.kubernetes {
         all.take(1).collect()

@@ -1,0 +1,208 @@
+//! Kubernetes' kinds.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{ROOT, created, maybe, metadata, one_of, set};
+
+/// Addresses of pods, by number; two pods may have the same for a while.
+pub(super) fn pod_address(namespace: &str, number: u8) -> String {
+    format!("10.1.{}.{number}", u8::from(namespace == "b"))
+}
+
+fn namespace_object(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+pub(super) fn namespace() -> impl Strategy<Value = Value> {
+    one_of(["a", "b", ROOT]).prop_map(namespace_object)
+}
+
+pub(super) fn node() -> impl Strategy<Value = Value> {
+    (one_of(["n1", "n2"]), one_of(["z1", "z2"])).prop_map(|(name, zone)| {
+        let labels =
+            json!({"topology.kubernetes.io/region": "r1", "topology.kubernetes.io/zone": zone});
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+    })
+}
+
+/// The account of a pod follows from its application, so that a service keeps its identities while pods come and go.
+pub(super) fn pod() -> impl Strategy<Value = Value> {
+    let names = (super::namespace(), 1..5_u8, 1..6_u8, created());
+    let labels = (one_of(["x", "y"]), one_of(["v1", "v2"]), any::<bool>());
+    let state = (
+        one_of(["n1", "n2", ""]),
+        prop::bool::weighted(0.8),
+        one_of(["Running", "Running", "Succeeded", "Pending"]),
+    );
+    let leaving = prop::bool::weighted(0.1);
+    (names, labels, state, leaving).prop_map(|(names, labels, (node, ready, phase), leaving)| {
+        let ((namespace, name, address, created), (app, version, mesh)) = (names, labels);
+        let mut metadata = metadata(namespace, &format!("p{name}"), created);
+        metadata["labels"] = json!({"app": app, "version": version});
+        if mesh {
+            metadata["labels"]["security.istio.io/tlsMode"] = json!("istio");
+        }
+        set(
+            &mut metadata,
+            "deletionTimestamp",
+            leaving.then(|| json!("2026-02-01T00:00:00Z")),
+        );
+        let ports =
+            json!([{"name": "web", "containerPort": 8080}, {"name": "tcp", "containerPort": 9000}]);
+        let mut status = json!({
+            "phase": phase,
+            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+        });
+        if phase != "Pending" {
+            status["podIP"] = json!(pod_address(namespace, address));
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": {
+                "serviceAccountName": format!("sa-{app}"),
+                "nodeName": node,
+                "containers": [{"name": "app", "ports": ports}],
+            },
+            "status": status,
+        })
+    })
+}
+
+fn service_ports() -> impl Strategy<Value = Value> {
+    one_of([
+        json!([{"name": "http", "port": 80, "targetPort": 8080}]),
+        json!([{"name": "http", "port": 80, "targetPort": "web"}, {"name": "tcp", "port": 9000}]),
+        json!([{"port": 80, "targetPort": 8080}]),
+        json!([{"name": "auto", "port": 8080}, {"name": "grpc", "port": 7070, "targetPort": 8080}]),
+        json!([{"name": "https", "port": 443, "targetPort": 9000}]),
+        json!([{"name": "tcp-db", "port": 9000, "targetPort": "tcp"}]),
+        json!([{"name": "any", "port": 9000, "appProtocol": "http2"}]),
+        json!([{"name": "udp", "port": 53, "protocol": "UDP"}, {"name": "mongo", "port": 27017}]),
+    ])
+}
+
+pub(super) fn service() -> impl Strategy<Value = Value> {
+    let names = (super::namespace(), 1..5_u8, created());
+    let addressed = one_of([0_u8, 0, 0, 0, 1, 1, 2, 3, 4]);
+    let selector = maybe([
+        json!({"app": "y"}),
+        json!({}),
+        json!({"app": "x", "version": "v1"}),
+    ]);
+    let more = maybe([
+        json!({"internalTrafficPolicy": "Local"}),
+        json!({"publishNotReadyAddresses": true}),
+        json!({"trafficDistribution": "PreferClose"}),
+    ]);
+    let annotations = maybe([
+        json!({"networking.istio.io/exportTo": "."}),
+        json!({"networking.istio.io/exportTo": "a"}),
+        json!({"networking.istio.io/exportTo": "~"}),
+    ]);
+    (
+        names,
+        addressed,
+        selector,
+        service_ports(),
+        more,
+        annotations,
+    )
+        .prop_map(
+            |((namespace, number, created), addressed, selector, ports, more, annotations)| {
+                let mut metadata = metadata(namespace, &format!("s{number}"), created);
+                set(&mut metadata, "annotations", annotations);
+                let mut spec =
+                    json!({"ports": ports, "selector": selector.unwrap_or(json!({"app": "x"}))});
+                let address = format!("10.2.{}.{number}", u8::from(namespace == "b"));
+                match addressed {
+                    0 => spec["clusterIP"] = json!(address),
+                    1 => spec["clusterIP"] = json!("None"),
+                    2 => {
+                        spec["type"] = json!("ExternalName");
+                        spec["externalName"] = json!("ext.example.com");
+                    }
+                    3 => {
+                        spec["type"] = json!("LoadBalancer");
+                        spec["clusterIP"] = json!(address);
+                    }
+                    _ => {
+                        spec["clusterIP"] = json!(address);
+                        spec["clusterIPs"] = json!([address, format!("fd00::{number}")]);
+                    }
+                }
+                if let Some(Value::Object(fields)) = more {
+                    fields
+                        .into_iter()
+                        .for_each(|(key, value)| spec[key] = value);
+                }
+                json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+            },
+        )
+}
+
+pub(super) fn endpoint_slice() -> impl Strategy<Value = Value> {
+    let endpoint = (
+        1..7_u8,
+        one_of([0_u8, 0, 0, 1, 2]),
+        prop::option::weighted(0.4, 1..5_u8),
+    );
+    let names = (super::namespace(), 1..4_u8, 1..5_u8);
+    (names, proptest::collection::vec(endpoint, 0..4)).prop_map(|((namespace, name, service), endpoints)| {
+        let mut metadata = metadata(namespace, &format!("e{name}"), 0);
+        metadata["labels"] = json!({"kubernetes.io/service-name": format!("s{service}")});
+        let list: Vec<Value> = endpoints
+            .into_iter()
+            .map(|(address, state, pod)| {
+                let mut endpoint = json!({
+                    "addresses": [pod_address(namespace, address)],
+                    "conditions": {"ready": state == 0, "terminating": state == 2},
+                });
+                let reference = |number: u8| json!({"kind": "Pod", "name": format!("p{number}"), "namespace": namespace});
+                set(&mut endpoint, "targetRef", pod.map(reference));
+                endpoint
+            })
+            .collect();
+        json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": metadata,
+            "addressType": "IPv4",
+            "ports": [
+                {"name": "http", "port": 8080, "protocol": "TCP"},
+                {"name": "tcp-db", "port": 9000, "protocol": "TCP"},
+                {"name": "", "port": 8080, "protocol": "TCP"},
+            ],
+            "endpoints": list,
+        })
+    })
+}
+
+pub(super) fn service_account() -> impl Strategy<Value = Value> {
+    (super::namespace(), one_of(["sa-x", "sa-y"]))
+        .prop_map(|(namespace, name)| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(namespace, name, 0)}))
+}
+
+pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
+    one_of([
+        "{}",
+        "outboundTrafficPolicy: {mode: REGISTRY_ONLY}",
+        "defaultServiceExportTo: ['.']",
+        "defaultVirtualServiceExportTo: ['.']",
+        "defaultDestinationRuleExportTo: ['.']",
+        "accessLogFile: /dev/stdout",
+        "enableAutoMtls: false",
+        "trustDomain: other.test",
+        "rootNamespace: a",
+        "protocolDetectionTimeout: 100ms",
+        "connectTimeout: 3s",
+        "localityLbSetting: {enabled: false}",
+        "defaultConfig: {tracing: {sampling: 10}, holdApplicationUntilProxyStarts: true}",
+        "defaultHttpRetryPolicy: {attempts: 5}",
+    ])
+    .prop_map(|mesh| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(ROOT, "istio", 0), "data": {"mesh": mesh}})
+    })
+}

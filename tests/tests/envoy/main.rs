@@ -1,0 +1,138 @@
+//! A real Envoy takes everything that Meltemi serves it, for the world and the node of every golden.
+//!
+//! Envoy says itself what it can run, and has no certificates: the extensions of `node.yaml` are left out, and the
+//! bootstrap says that there is no identity.
+
+mod plane;
+mod process;
+mod world;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use meltemi_model::{ProxySnapshot, ResourceType};
+use meltemi_tests::golden::{Case, cases};
+use meltemi_tests::shared::skipped;
+use serde_json::Value;
+
+use plane::ControlPlane;
+use process::{Envoy, Stats};
+
+/// How long Envoy may take to start and to take its configuration, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A list of Envoy's config dump, the path to a resource's name in it, and the type that is served for it.
+const DUMPS: [(&str, &str, ResourceType); 4] = [
+    (
+        "dynamic_active_clusters",
+        "/cluster/name",
+        ResourceType::Cluster,
+    ),
+    ("dynamic_listeners", "/name", ResourceType::Listener),
+    (
+        "dynamic_route_configs",
+        "/route_config/name",
+        ResourceType::Route,
+    ),
+    (
+        "dynamic_endpoint_configs",
+        "/endpoint_config/cluster_name",
+        ResourceType::Endpoint,
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_takes_the_world_of_every_golden() {
+    let Some(program) = process::find() else {
+        skipped("no envoy");
+        return;
+    };
+    let mut wrong = Vec::new();
+    for case in cases().expect("the goldens can be read") {
+        let dir = tempfile::tempdir().expect("a folder");
+        world::write(&case, dir.path());
+        let plane = ControlPlane::start(dir.path()).await;
+        let mut envoy = Envoy::start(&program, &case, plane.address, dir.path()).await;
+        if let Err(problem) = takes(&case, &plane, &mut envoy).await {
+            wrong.push(format!(
+                "{}: {problem}\n{}",
+                case.name,
+                envoy.log(dir.path())
+            ));
+        }
+        envoy.stop().await;
+        plane.stop().await;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+async fn takes(case: &Case, plane: &ControlPlane, envoy: &mut Envoy) -> Result<(), String> {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let arrival = async {
+        loop {
+            tick.tick().await;
+            envoy.runs()?;
+            let stats = envoy.stats().await;
+            rejections(&stats)?;
+            if settled(&stats) {
+                return Ok(());
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, arrival).await {
+        Ok(result) => result?,
+        Err(_) => return Err(format!("still warming after {PATIENCE:?}")),
+    }
+    let snapshot = plane.served(&case.node.id);
+    for (list, path, ty) in DUMPS {
+        let dump = envoy
+            .admin(&format!("/config_dump?include_eds&resource={list}"))
+            .await
+            .ok_or("the admin interface does not answer")?;
+        let dump: Value = serde_json::from_str(&dump).map_err(|error| error.to_string())?;
+        let has = names(&dump, path);
+        let want = wanted(&snapshot, ty);
+        if has != want {
+            return Err(format!("{list}: Envoy has {has:?}, served {want:?}"));
+        }
+    }
+    rejections(&envoy.stats().await)
+}
+
+fn rejections(stats: &Stats) -> Result<(), String> {
+    let rejected: Vec<&str> = stats
+        .iter()
+        .filter(|(name, count)| name.ends_with("update_rejected") && **count > 0)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if rejected.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("Envoy rejected updates: {rejected:?}"))
+    }
+}
+
+/// Whether clusters and listeners have arrived and all of them are ready: those that wait for endpoints or routes warm.
+fn settled(stats: &Stats) -> bool {
+    let count = |name: &str| stats.get(name).copied();
+    let arrived = ["cluster_manager.cds", "listener_manager.lds"]
+        .iter()
+        .all(|api| count(&format!("{api}.update_success")) >= Some(1));
+    arrived
+        && count("cluster_manager.warming_clusters") == Some(0)
+        && count("listener_manager.total_listeners_warming") == Some(0)
+        && count("server.live") == Some(1)
+}
+
+fn names(dump: &Value, path: &str) -> BTreeSet<String> {
+    let configs = dump["configs"].as_array().into_iter().flatten();
+    configs
+        .filter_map(|config| config.pointer(path)?.as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn wanted(snapshot: &ProxySnapshot, ty: ResourceType) -> BTreeSet<String> {
+    let names = snapshot.set(ty).by_name.keys();
+    names.map(ToString::to_string).collect()
+}

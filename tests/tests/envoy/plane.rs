@@ -1,0 +1,94 @@
+//! The control plane in this process: the pieces of `meltemi serve` at an address that nobody had to guess.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use meltemi::engine::Engine;
+use meltemi::offline::default_mesh;
+use meltemi_model::ProxySnapshot;
+use meltemi_model::proxy::Proxy;
+use meltemi_sources::files;
+use meltemi_sources::lower::LowerSettings;
+use meltemi_world::Change;
+use meltemi_xds::metrics::Metrics;
+use meltemi_xds::registry::Registry;
+use meltemi_xds::server::{Ads, Limits, Snapshots, transport};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct ControlPlane {
+    pub(crate) address: SocketAddr,
+    streams: Arc<Registry>,
+    drain: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+struct Served(Engine);
+
+impl Snapshots for Served {
+    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>> {
+        self.0.subscribe(proxy)
+    }
+
+    fn ready(&self) -> bool {
+        self.0.is_synced()
+    }
+}
+
+impl ControlPlane {
+    /// Serves what [`crate::world::write`] wrote.
+    pub(crate) async fn start(dir: &Path) -> Self {
+        let settings = LowerSettings::default();
+        let engine = Engine::new(default_mesh(&settings));
+        let loaded = files::load(&dir.join("objects"), &settings);
+        let changes = loaded.objects.into_values().map(Change::Apply).collect();
+        engine.apply(changes, loaded.diagnostics.into_iter().collect());
+        engine.set_synced();
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let streams = Arc::new(Registry::default());
+        let drain = CancellationToken::new();
+        let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
+        let ads = Ads::new(
+            Arc::new(Served(engine)),
+            Arc::clone(&streams),
+            metrics,
+            Limits::default(),
+            drain.clone(),
+            SystemTime::now,
+        );
+        let ended = drain.clone();
+        let serving = transport(&Limits::default())
+            .add_service(ads.into_service())
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+                ended.cancelled().await;
+            });
+        Self {
+            address,
+            streams,
+            drain,
+            serving: tokio::spawn(async move { serving.await.expect("the server runs") }),
+        }
+    }
+
+    /// What a connected proxy is served.
+    pub(crate) fn served(&self, node: &str) -> Arc<ProxySnapshot> {
+        let id = node.split('~').nth(2).expect("a node id");
+        let connections = self.streams.of_proxy(id);
+        connections
+            .first()
+            .expect("the proxy is connected")
+            .snapshot()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.drain.cancel();
+        self.serving.await.expect("the server ended");
+    }
+}

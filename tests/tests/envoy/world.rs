@@ -1,0 +1,56 @@
+//! A golden's world, with the ports that a proxy binds changed to free ones.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use meltemi_tests::golden::Case;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+/// Writes it to `objects` in the folder.
+pub(crate) fn write(case: &Case, dir: &Path) {
+    let text = fs::read_to_string(case.world()).expect("a world");
+    let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
+        .map(|document| Value::deserialize(document).expect("a document"))
+        .collect();
+    // Held until all are chosen, so that no port is chosen twice.
+    let mut held = Vec::new();
+    let mut objects: Vec<Value> = documents
+        .into_iter()
+        .map(|mut object| {
+            if object["spec"]["type"] == "LoadBalancer" {
+                for port in object["spec"]["ports"].as_array_mut().expect("ports") {
+                    port["targetPort"] = free(&mut held).into();
+                }
+            }
+            object
+        })
+        .collect();
+    let mesh = json!({
+        "proxyListenPort": free(&mut held),
+        "proxyInboundListenPort": free(&mut held),
+    });
+    assert!(
+        objects.iter().all(|object| object["kind"] != "ConfigMap"),
+        "{}: its mesh configuration would be replaced",
+        case.name
+    );
+    objects.push(json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio", "namespace": "istio-system"},
+        "data": {"mesh": mesh.to_string()},
+    }));
+    let folder = dir.join("objects");
+    fs::create_dir(&folder).expect("a folder");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    fs::write(folder.join("world.json"), list.to_string()).expect("a file");
+}
+
+fn free(held: &mut Vec<TcpListener>) -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    held.push(listener);
+    port
+}
