@@ -147,7 +147,10 @@ impl Engine {
             Some(snapshot) => Arc::clone(snapshot),
             None => {
                 let compiled = self.compiler.compile(&world, &class, None);
+                // Other classes may have found the same.
                 state.compiled.extend(compiled.diagnostics);
+                state.compiled.sort();
+                state.compiled.dedup();
                 state.classes.insert(class, Arc::clone(&compiled.snapshot));
                 compiled.snapshot
             }

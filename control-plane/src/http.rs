@@ -103,16 +103,14 @@ async fn config_dump(State(shown): State<Shown>, Query(wanted): Query<Wanted>) -
         let text = "You must provide a proxyID in the query string\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
-    match shown.streams.of_proxy(&wanted.proxy_id).first() {
+    // While a proxy reconnects it may have two streams; the newer one tells what it has.
+    match shown.streams.of_proxy(&wanted.proxy_id).last() {
         Some(connection) => json_page(&debug::config_dump(
             connection,
             wanted.include_eds.is_some(),
         )),
         None => {
-            let text = format!(
-                "Proxy {} is not connected to this instance\n",
-                wanted.proxy_id
-            );
+            let text = "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
             (StatusCode::NOT_FOUND, text).into_response()
         }
     }

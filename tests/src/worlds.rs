@@ -50,20 +50,32 @@ pub fn object() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// A world: objects in the order in which they arrive. One that stands there twice is an edit.
+/// A world: objects in the order in which they arrive. One that stands there twice is an edit. Services and pods come
+/// first, so that there is something to route to; then as many objects of any kind as are asked for.
 pub fn world(
     objects: impl Into<proptest::collection::SizeRange>,
 ) -> impl Strategy<Value = Vec<Value>> {
-    proptest::collection::vec(object(), objects)
+    let first = (
+        proptest::collection::vec(kubernetes::service(), 3..8),
+        proptest::collection::vec(kubernetes::pod(), 3..8),
+        proptest::collection::vec(istio::gateway(), 0..2),
+    );
+    let more = proptest::collection::vec(object(), objects);
+    (first, more).prop_map(|((services, pods, gateways), more)| {
+        let first = services.into_iter().chain(pods).chain(gateways);
+        first.chain(more).collect()
+    })
 }
 
 /// Batches of steps.
 pub fn history(
     batches: impl Into<proptest::collection::SizeRange>,
 ) -> impl Strategy<Value = Vec<Vec<Step>>> {
+    // The mesh configuration decides what all others mean, so it changes more often here than in life.
     let step = prop_oneof![
-        3 => object().prop_map(Step::Put),
-        1 => any::<Index>().prop_map(Step::Remove),
+        5 => object().prop_map(Step::Put),
+        1 => kubernetes::mesh_config().prop_map(Step::Put),
+        2 => any::<Index>().prop_map(Step::Remove),
     ];
     proptest::collection::vec(proptest::collection::vec(step, 1..5), batches)
 }

@@ -165,3 +165,6 @@ fn finish(cluster: pb::Cluster, from: Vec<ObjectKey>) -> Built {
         from,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,40 +69,49 @@ pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
     let list = |ty: ResourceType, one: &dyn Fn(&Resource) -> Value| -> Value {
         Value::Array(connection.resources(ty).iter().map(|r| one(r)).collect())
     };
-    let mut configs = vec![
+    let empty = |name: &str| json!({"@type": format!("type.googleapis.com/envoy.admin.v3.{name}")});
+    let clusters = json!({
+        "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump",
+        "version_info": version(ResourceType::Cluster),
+        "dynamic_active_clusters": list(ResourceType::Cluster, &|r| json!({
+            "version_info": r.version.to_string(),
+            "cluster": typed(r),
+        })),
+    });
+    let endpoint_configs = endpoints.then(|| {
         json!({
-            "@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump",
-            "version_info": version(ResourceType::Cluster),
-            "dynamic_active_clusters": list(ResourceType::Cluster, &|r| json!({
-                "version_info": r.version.to_string(),
-                "cluster": typed(r),
-            })),
-        }),
-        json!({
-            "@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump",
-            "version_info": version(ResourceType::Listener),
-            "dynamic_listeners": list(ResourceType::Listener, &|r| json!({
-                "name": &*r.name,
-                "active_state": {"version_info": r.version.to_string(), "listener": typed(r)},
-            })),
-        }),
-        json!({
-            "@type": "type.googleapis.com/envoy.admin.v3.RoutesConfigDump",
-            "dynamic_route_configs": list(ResourceType::Route, &|r| json!({
-                "version_info": r.version.to_string(),
-                "route_config": typed(r),
-            })),
-        }),
-    ];
-    if endpoints {
-        configs.push(json!({
             "@type": "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump",
             "dynamic_endpoint_configs": list(ResourceType::Endpoint, &|r| json!({
                 "version_info": r.version.to_string(),
                 "endpoint_config": typed(r),
             })),
-        }));
-    }
+        })
+    });
+    let listeners = json!({
+        "@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump",
+        "version_info": version(ResourceType::Listener),
+        "dynamic_listeners": list(ResourceType::Listener, &|r| json!({
+            "name": &*r.name,
+            "active_state": {"version_info": r.version.to_string(), "listener": typed(r)},
+        })),
+    });
+    let routes = json!({
+        "@type": "type.googleapis.com/envoy.admin.v3.RoutesConfigDump",
+        "dynamic_route_configs": list(ResourceType::Route, &|r| json!({
+            "version_info": r.version.to_string(),
+            "route_config": typed(r),
+        })),
+    });
+    // Istio lists every kind of dump, in Envoy's order, whether or not there is anything in it.
+    let mut configs = vec![empty("BootstrapConfigDump"), clusters];
+    configs.extend(endpoint_configs);
+    configs.extend([
+        listeners,
+        empty("ScopedRoutesConfigDump"),
+        routes,
+        empty("SecretsConfigDump"),
+        empty("EcdsConfigDump"),
+    ]);
     json!({"configs": configs})
 }
 

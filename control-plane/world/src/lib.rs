@@ -4,6 +4,8 @@
 //!
 //! Read first: `store.rs` (the only way in), `world.rs` (the stages in order), `scope.rs` (what one class may see).
 
+#[cfg(test)]
+mod fixtures;
 pub mod scope;
 pub mod stages;
 pub mod store;

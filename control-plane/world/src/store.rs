@@ -163,3 +163,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,6 @@ fn sort_gateways(store: &Store) -> Vec<Shared<Gateway>> {
     all.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     all
 }
+
+#[cfg(test)]
+mod tests;

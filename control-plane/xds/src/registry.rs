@@ -210,7 +210,11 @@ impl Registry {
             .filter(|e| &*e.proxy.id == proxy_id)
             .map(|e| e.value().clone())
             .collect();
-        found.sort_by_key(|c| c.connected_at);
+        // Of two that came at one time the longer id has the higher number, or equal lengths sort as numbers do.
+        found.sort_by(|a, b| {
+            let age = |c: &Connection| (c.connected_at, c.id.len());
+            age(a).cmp(&age(b)).then_with(|| a.id.cmp(&b.id))
+        });
         found
     }
 }

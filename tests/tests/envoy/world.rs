@@ -6,7 +6,7 @@ use std::path::Path;
 
 use meltemi_tests::golden::Case;
 use serde::Deserialize as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Writes it to `objects` in the folder.
 pub(crate) fn write(case: &Case, dir: &Path) {
@@ -27,25 +27,29 @@ pub(crate) fn write(case: &Case, dir: &Path) {
             object
         })
         .collect();
-    let mesh = json!({
-        "proxyListenPort": free(&mut held),
-        "proxyInboundListenPort": free(&mut held),
-    });
-    assert!(
-        objects.iter().all(|object| object["kind"] != "ConfigMap"),
-        "{}: its mesh configuration would be replaced",
-        case.name
-    );
+    let mut mesh = take_mesh(&mut objects);
+    mesh.insert("proxyListenPort".to_owned(), free(&mut held).into());
+    mesh.insert("proxyInboundListenPort".to_owned(), free(&mut held).into());
     objects.push(json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "istio", "namespace": "istio-system"},
-        "data": {"mesh": mesh.to_string()},
+        "data": {"mesh": Value::Object(mesh).to_string()},
     }));
     let folder = dir.join("objects");
     fs::create_dir(&folder).expect("a folder");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     fs::write(folder.join("world.json"), list.to_string()).expect("a file");
+}
+
+/// The mesh configuration of the world, which is taken out of it.
+fn take_mesh(objects: &mut Vec<Value>) -> Map<String, Value> {
+    let Some(at) = objects.iter().position(|o| o["kind"] == "ConfigMap") else {
+        return Map::new();
+    };
+    let map = objects.remove(at);
+    let text = map["data"]["mesh"].as_str().expect("a mesh configuration");
+    serde_yaml::from_str(text).expect("a map")
 }
 
 fn free(held: &mut Vec<TcpListener>) -> u16 {

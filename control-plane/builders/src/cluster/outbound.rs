@@ -56,11 +56,12 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     apply_pool(input, &policy, &mut cluster, &mut options);
     if let Some(settings) = &policy.port.outlier_detection {
         outlier::apply(&mut cluster, settings);
+        outlier::match_codes(&mut options, &settings.http_error_codes);
     }
     load_balancer::apply(&mut cluster, policy.port.load_balancer.as_ref(), &balance);
     if !input.sni_dnat {
         let sni = sni_name(port.number, subset, host);
-        let settings = tls::settings(input, policy.port.tls.as_ref(), &sni);
+        let settings = tls::settings(input, &policy.port, &sni);
         tls::apply(input, &mut cluster, &mut options, settings.as_ref());
         if let Some(version) = policy.proxy_protocol {
             wrap_in_proxy_protocol(&mut cluster, version);

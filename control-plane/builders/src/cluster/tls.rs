@@ -1,7 +1,8 @@
 //! TLS to upstreams. Istio 1.31: `cluster_tls.go`.
 
 use meltemi_model::Str;
-use meltemi_model::traffic::{ClientTls, TlsMode};
+use meltemi_model::service::Resolution;
+use meltemi_model::traffic::{Algorithm, ClientTls, PortPolicy, TlsMode};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
@@ -23,11 +24,11 @@ pub(super) struct Settings {
 /// Istio 1.31: `buildUpstreamTLSSettings`.
 pub(super) fn settings(
     input: &OutboundCluster,
-    given: Option<&ClientTls>,
+    policy: &PortPolicy,
     sni: &str,
 ) -> Option<Settings> {
     let identities = || identities(input);
-    match given {
+    match &policy.tls {
         Some(tls) if tls.mode == TlsMode::IstioMutual => {
             if !input.facet.identity {
                 return None; // The proxy has no certificate to show; see ProxyClass::has_identity.
@@ -48,7 +49,7 @@ pub(super) fn settings(
             tls: tls.clone(),
             automatic: false,
         }),
-        None if automatic(input) => {
+        None if automatic(input, policy) => {
             let tls = ClientTls {
                 mode: TlsMode::IstioMutual,
                 sni: sni.to_owned(),
@@ -64,13 +65,19 @@ pub(super) fn settings(
     }
 }
 
-fn automatic(input: &OutboundCluster) -> bool {
-    let original_destination =
-        input.service.resolution == meltemi_model::service::Resolution::Passthrough;
+/// Without load balancing, by the service or by a rule, no endpoint can be told from another: all of them must take
+/// mutual TLS. Istio 1.31: `BestEffortInferServiceMTLSMode`.
+fn automatic(input: &OutboundCluster, policy: &PortPolicy) -> bool {
+    let algorithm = policy
+        .load_balancer
+        .as_ref()
+        .and_then(|lb| lb.algorithm.as_ref());
+    let unbalanced = input.service.resolution == Resolution::Passthrough
+        || algorithm == Some(&Algorithm::Passthrough);
     !input.service.mesh_external
         && input.mesh.auto_mtls
         && input.facet.identity
-        && (!original_destination || input.all_mtls)
+        && (!unbalanced || input.all_mtls)
 }
 
 /// The identities of the service's endpoints, under every name of the trust domain.

@@ -49,7 +49,7 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
             add_destinations(world, key, virtual_services, port, &mut picked);
         }
     }
-    assemble(world, key, picked, egress)
+    assemble(world, key, &picked, egress)
 }
 
 type Egress = (
@@ -58,7 +58,7 @@ type Egress = (
     Vec<Shared<VirtualService>>,
 );
 
-fn assemble(world: &World, key: &ScopeKey, picked: Picked, egress: Vec<Egress>) -> Scope {
+fn assemble(world: &World, key: &ScopeKey, picked: &Picked, egress: Vec<Egress>) -> Scope {
     let row = |service: &Shared<Service>| row(world, key, service);
     let services: Vec<ScopedService> = picked.services.iter().map(row).collect();
     let by_host = services
@@ -434,3 +434,6 @@ pub fn scope_key(world: &World, gateway: bool, namespace: &Str, labels: &Labels)
         labels,
     }
 }
+
+#[cfg(test)]
+mod tests;

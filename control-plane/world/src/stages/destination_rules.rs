@@ -214,3 +214,6 @@ impl DestinationRules {
             .any(|l| l.rules.values().flatten().any(|c| c.selector.is_some()))
     }
 }
+
+#[cfg(test)]
+mod tests;

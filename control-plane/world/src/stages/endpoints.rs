@@ -578,3 +578,6 @@ fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endp
         ..unknown(mesh)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,3 +267,6 @@ fn set_aliases(all: &mut [Service]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

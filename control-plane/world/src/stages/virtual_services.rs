@@ -87,3 +87,6 @@ fn group_for(vs: &VirtualService, namespace: &str, mesh: &Mesh) -> Option<usize>
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

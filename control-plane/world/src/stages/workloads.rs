@@ -86,3 +86,6 @@ pub fn augment(
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+use meltemi_model::object::{Meta, Object};
+use meltemi_model::port::Protocol;
+use meltemi_model::service::TargetPort;
+use meltemi_model::testing::{
+    kube_service, labels, node, pod, service_entry, slice, slice_endpoint, workload, workload_entry,
+};
+use meltemi_model::workload::SlicePort;
+use meltemi_model::Hostname;
+
+use super::*;
+use crate::World;
+use crate::fixtures::{endpoints, key, world};
+
+mod entries;
+mod kubernetes;
+mod reuse;
+
+const HTTP: &[(u16, Protocol)] = &[(80, Protocol::Http)];
+
+/// `port address:port health` of each endpoint of a service.
+fn shown(world: &World, name: &str) -> Vec<String> {
+    endpoints(world, name)
+        .iter()
+        .map(|(port, e)| format!("{port} {}:{} {:?}", e.address, e.port, e.health))
+        .collect()
+}
+
+fn labelled(pod: Pod, text: &str) -> Pod {
+    Pod {
+        meta: Meta {
+            labels: labels(text),
+            ..pod.meta.clone()
+        },
+        ..pod
+    }
+}

@@ -1,0 +1,53 @@
+//! The random worlds are worth their time: nearly all of their objects are used, and they make resources of all types.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meltemi_model::{Kind, ResourceType};
+use meltemi_sources::lower::{LowerSettings, lower};
+use meltemi_tests::worlds::world;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+use crate::mesh::{engine, good, snapshots};
+
+#[test]
+fn random_worlds_have_good_objects_of_every_kind() {
+    let objects = world(1500)
+        .new_tree(&mut TestRunner::deterministic())
+        .unwrap()
+        .current();
+    let mut used: BTreeMap<Kind, (usize, usize)> = BTreeMap::new();
+    let mut problems = BTreeSet::new();
+    for object in &objects {
+        let lowered = lower(object, &LowerSettings::default());
+        let (all, good) = used.entry(lowered.key.expect("a key").kind).or_default();
+        *all += 1;
+        *good += usize::from(lowered.object.is_some());
+        problems.extend(lowered.diagnostics.iter().map(ToString::to_string));
+    }
+    assert_eq!(used.len(), 13, "{used:?}");
+    for (kind, (all, good)) in used {
+        assert!(
+            good * 10 >= all * 7,
+            "{kind:?}: only {good} of {all} are used: {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn random_worlds_make_resources_of_every_type() {
+    let mut runner = TestRunner::deterministic();
+    let mut made: BTreeMap<ResourceType, usize> = BTreeMap::new();
+    for _ in 0..20 {
+        let objects = world(20..40).new_tree(&mut runner).unwrap().current();
+        for snapshot in snapshots(&engine(good(&objects))) {
+            for ty in ResourceType::ALL {
+                *made.entry(ty).or_default() += snapshot.set(ty).by_name.len();
+            }
+        }
+    }
+    assert!(
+        ResourceType::ALL.iter().all(|ty| made[ty] > 100),
+        "{made:?}"
+    );
+}
