@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use meltemi_compile::{Compiler, Counts, classify};
+use meltemi_compile::{Compiler, Counts, Scopes, classify};
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{Proxy, ProxyClass};
 use meltemi_model::{Diagnostics, ProxySnapshot, ResourceType, Shared};
@@ -104,6 +104,7 @@ impl Engine {
     fn refresh(&self, world: &World, state: &mut State) -> usize {
         let before = std::mem::take(&mut state.classes);
         let mut diagnostics = Diagnostics::new();
+        let mut scopes = Scopes::default();
         let mut woken = 0;
         state
             .proxies
@@ -118,7 +119,7 @@ impl Engine {
                         .get(&class)
                         .cloned()
                         .unwrap_or_else(|| connected.latest.borrow().clone());
-                    let compiled = self.compiler.compile(world, &class, Some(&old));
+                    let compiled = self.compiler.compile_among(world, &mut scopes, &class, Some(&old));
                     diagnostics.extend(compiled.diagnostics);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
                     compiled.snapshot

@@ -170,9 +170,13 @@ fn hints(site: &Site) -> String {
         monitoring,
         run,
         manifests,
+        executable,
         ..
     } = site;
     let folder = manifests.display();
+    // After `cargo run` the program is on nobody's PATH, so it is named as it lies.
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = executable.strip_prefix(&here).unwrap_or(executable).display();
     let own = manifests.starts_with(run);
     let copy = if own {
         " (a copy, which ends with the demo)"
@@ -188,7 +192,7 @@ fn hints(site: &Site) -> String {
         "\nTry:\n\
          \x20 curl -s http://{ingress}/productpage | grep 'served by'    the page, through gateway and sidecars\n\
          \x20 curl -s http://{ingress}/api/v1/products/0/reviews         which version of reviews answers\n\
-         \x20 meltemi ps --address {monitoring}                       what each proxy has acknowledged\n\
+         \x20 {program} ps --address {monitoring}    what each proxy has acknowledged\n\
          \x20 edit the YAML in {folder}{copy}:\n\
          \x20   routes change at once, replicas of a Deployment make and end pods{steps}\n\
          Logs and bootstraps of every pod: {}\n\

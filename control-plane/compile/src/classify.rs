@@ -34,7 +34,8 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let labels = augment(&own, cluster, &locality, "", &proxy.meta.network);
     let instances = instances(world, proxy, pod, &labels);
     let headless = instances.iter().any(|i| i.service.headless);
-    let unredirected = proxy.meta.interception_mode.as_ref() == "NONE";
+    let interception = interception(proxy, config);
+    let unredirected = interception == InterceptionMode::None;
     // Ingress listeners of a Sidecar bind and forward to the workload's own address.
     let sidecar = world.sidecar_for(&proxy.namespace, &labels);
     let binds = sidecar.is_some_and(|s| !s.ingress.is_empty());
@@ -58,7 +59,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
             .meta
             .istio_version
             .unwrap_or((u32::MAX, u32::MAX, u32::MAX)),
-        interception: interception(proxy, config),
+        interception,
         proxy_config: Shared::new(config.clone()),
         gateway_ports: if router {
             gateway_ports
@@ -299,3 +300,6 @@ fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet
         canonical_revision: label(&revision).unwrap_or_else(|| "latest".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

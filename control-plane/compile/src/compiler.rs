@@ -13,7 +13,7 @@ use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::{Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
-use meltemi_world::World;
+use meltemi_world::{Scope, ScopeKey, World};
 use meltemi_world::scope::{scope, scope_key};
 
 use crate::memo::{Counts, Memo};
@@ -28,6 +28,10 @@ pub struct Compiler {
     routes: Memo<RouteInput>,
     generation: AtomicU64,
 }
+
+/// The scopes of one World that were needed so far.
+#[derive(Debug, Default)]
+pub struct Scopes(BTreeMap<ScopeKey, Scope>);
 
 /// What a class is served, and what is wrong with the objects that it was made from.
 #[derive(Debug, Clone)]
@@ -46,12 +50,24 @@ impl Compiler {
         class: &ProxyClass,
         previous: Option<&ProxySnapshot>,
     ) -> Compiled {
+        self.compile_among(world, &mut Scopes::default(), class, previous)
+    }
+
+    /// The same for one of several classes: classes of equal scope (one namespace and Sidecar) share it through `scopes`,
+    /// which belongs to this one World.
+    pub fn compile_among(
+        &self,
+        world: &World,
+        scopes: &mut Scopes,
+        class: &ProxyClass,
+        previous: Option<&ProxySnapshot>,
+    ) -> Compiled {
         let gateway = class.kind == ProxyKind::Router;
-        let scope = scope(
-            world,
-            &scope_key(world, gateway, &class.namespace, &class.labels),
-        );
-        let planned = plan::plan(world, &scope, class);
+        let key = scope_key(world, gateway, &class.namespace, &class.labels);
+        let scope = scopes.0.entry(key).or_insert_with_key(|key| scope(world, key));
+        let mut planned = plan::plan(world, scope, class);
+        planned.diagnostics.sort();
+        planned.diagnostics.dedup();
         let set =
             |ty, resources: Vec<Arc<Resource>>| reuse(previous, ResourceSet::new(ty, resources));
         let sets = [
@@ -122,3 +138,6 @@ fn reuse(previous: Option<&ProxySnapshot>, set: ResourceSet) -> Arc<ResourceSet>
         _ => Arc::new(set),
     }
 }
+
+#[cfg(test)]
+mod tests;

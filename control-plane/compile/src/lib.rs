@@ -7,9 +7,11 @@
 
 pub mod classify;
 pub mod compiler;
+#[cfg(test)]
+mod fixtures;
 pub mod memo;
 pub mod plan;
 
 pub use classify::classify;
-pub use compiler::{Compiled, Compiler};
+pub use compiler::{Compiled, Compiler, Scopes};
 pub use memo::Counts;

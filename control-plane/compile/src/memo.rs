@@ -101,3 +101,6 @@ impl<I: Input> Memo<I> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,9 +6,11 @@ use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;
 use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::route::RouteInput;
-use meltemi_model::proxy::{ProxyClass, ProxyKind};
+use meltemi_model::proxy::{Capability, ProxyClass, ProxyKind};
 use meltemi_model::service::{Resolution, Service, ServiceKey, ServicePort, TrafficDistribution};
-use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, Str};
+use meltemi_model::{
+    Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, Severity, Str,
+};
 use meltemi_world::{Scope, World};
 
 pub mod clusters;
@@ -55,10 +57,14 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     };
     let routes = referenced(&listeners, routes);
     let unserved = listeners::unserved_servers(class, &gateways);
-    let refused = gateways.refused.iter().chain(&unserved);
-    let diagnostics = refused
+    let mut diagnostics: Diagnostics = gateways
+        .refused
+        .iter()
+        .chain(&unserved)
         .map(|r| Diagnostic::warning(&r.gateway, format!("spec.servers[{}]", r.index), r.reason))
         .collect();
+    diagnostics.extend(left_out(class));
+    diagnostics.extend(clusters.diagnostics);
     Planned {
         clusters: clusters.clusters,
         endpoints: clusters.endpoints,
@@ -66,6 +72,31 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         routes,
         diagnostics,
     }
+}
+
+/// Says once which of Istio's filters a proxy lacks: what they do (metrics, peer metadata, protocol negotiation between
+/// sidecars) is missing there, and EnvoyFilters that name them find nothing.
+fn left_out(class: &ProxyClass) -> Option<Diagnostic> {
+    let filters = [
+        (Capability::Alpn, "istio.alpn"),
+        (Capability::HttpMetadataExchange, "istio.metadata_exchange"),
+        (Capability::StatsHttp, "istio.stats"),
+    ];
+    let missing: Vec<&str> = filters
+        .iter()
+        .filter(|(capability, _)| !class.capabilities.has(*capability))
+        .map(|(_, name)| *name)
+        .collect();
+    (!missing.is_empty()).then(|| Diagnostic {
+        severity: Severity::Info,
+        object: None,
+        path: String::new(),
+        place: None,
+        message: format!(
+            "an Envoy without {} is served without them; Istio's own proxy has them",
+            missing.join(", ")
+        ),
+    })
 }
 
 /// Exactly the route configurations that listeners refer to (I7). One that nothing yields is empty rather than missing:

@@ -31,10 +31,12 @@ pub(crate) fn later(seconds: i64, meta: Meta) -> Meta {
 /// `a.ns` is the Kubernetes Service `a` in `ns`; another name is a ServiceEntry's in `default`.
 pub(crate) fn key(name: &str) -> ServiceKey {
     match name.split_once('.') {
-        Some((service, namespace)) if !namespace.contains('.') && namespace != "com" => ServiceKey {
-            host: Hostname::new(&format!("{service}.{namespace}.svc.cluster.local")),
-            namespace: namespace.into(),
-        },
+        Some((service, namespace)) if !namespace.contains('.') && namespace != "com" => {
+            ServiceKey {
+                host: Hostname::new(&format!("{service}.{namespace}.svc.cluster.local")),
+                namespace: namespace.into(),
+            }
+        }
         _ => ServiceKey {
             host: Hostname::new(name),
             namespace: "default".into(),

@@ -16,7 +16,7 @@ mod select;
 pub use select::{scope, scope_key};
 
 /// What decides a scope: proxies of equal keys see the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeKey {
     /// A gateway sees all services; Sidecars do not apply to it.
     pub gateway: bool,

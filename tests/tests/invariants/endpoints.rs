@@ -6,21 +6,23 @@
 //! of its cluster), and a change of the proxy's own workload.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use meltemi::engine::Engine;
 use meltemi_compile::classify;
 use meltemi_model::ResourceType;
 use meltemi_model::proxy::ProxyClass;
 use meltemi_model::service::{Resolution, ServiceKey};
-use meltemi_model::{Object, Str};
+use meltemi_model::{ObjectKey, Str};
 use meltemi_sources::lower::{LowerSettings, lower};
-use meltemi_tests::worlds::{endpoint_change, world};
+use meltemi_tests::worlds::{EndpointChange, endpoint_change, world};
 use meltemi_world::{Change, World};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
 
-use crate::mesh::{good, last_of_each, proxies};
+use crate::mesh::{engine, good, proxies};
 
 const CASES: u32 = 128;
 
@@ -61,77 +63,89 @@ fn visible(world: &World) -> Visible {
     Visible { services, classes }
 }
 
-fn misses(engine: &Engine) -> [u64; 4] {
-    ResourceType::ALL.map(|ty| engine.counts()[&ty].misses)
+/// A world whose endpoints change.
+struct Running {
+    engine: Engine,
+    values: BTreeMap<ObjectKey, Value>,
+}
+
+impl Running {
+    fn new(values: Vec<Value>) -> Self {
+        let used = |value: Value| {
+            let object = lower(&value, &LowerSettings::default()).object?;
+            Some((object.key().clone(), value))
+        };
+        let values: BTreeMap<_, _> = values.into_iter().filter_map(used).collect();
+        let objects: Vec<Value> = values.values().cloned().collect();
+        let engine = engine(good(&objects));
+        Self { engine, values }
+    }
+
+    /// Applies a change to one of the objects that it is for; false when there is none.
+    fn apply(&mut self, place: Index, change: EndpointChange) -> bool {
+        let of_it = |(key, value): (&ObjectKey, &Value)| Some((key.clone(), change.apply(value)?));
+        let mut possible: Vec<_> = self.values.iter().filter_map(of_it).collect();
+        if possible.is_empty() {
+            return false;
+        }
+        let (key, after) = possible.swap_remove(place.index(possible.len()));
+        self.values.remove(&key);
+        let mut changes = vec![Change::Delete(key)];
+        for value in after {
+            let object = good(std::slice::from_ref(&value)).remove(0);
+            self.values.insert(object.key().clone(), value);
+            changes.push(Change::Apply(object));
+        }
+        self.engine.apply(changes, Vec::new());
+        true
+    }
+
+    fn misses(&self) -> [u64; 4] {
+        let counts = self.engine.counts();
+        ResourceType::ALL.map(|ty| counts[&ty].misses)
+    }
 }
 
 #[test]
 fn i6_an_endpoint_change_rebuilds_no_cds_lds_rds() {
+    // How many changes were judged, and how many of them made new endpoints.
     let counted = Cell::new((0_u32, 0_u32));
-    let input = (world(0..20), any::<Index>(), endpoint_change());
+    let changes = proptest::collection::vec((any::<Index>(), endpoint_change()), 4..10);
     let config = Config {
         cases: CASES,
         failure_persistence: None,
         ..Config::default()
     };
-    let outcome = TestRunner::new(config).run(&input, |(values, place, change)| {
-        let values: Vec<_> = values
-            .into_iter()
-            .filter(|value| lower(value, &LowerSettings::default()).object.is_some())
-            .collect();
-        let movable: Vec<_> = values
+    let outcome = TestRunner::new(config).run(&(world(0..20), changes), |(values, changes)| {
+        let mut running = Running::new(values);
+        let _receivers: Vec<_> = proxies()
             .iter()
-            .filter(|value| change.apply(value).is_some())
+            .map(|proxy| running.engine.subscribe(proxy))
             .collect();
-        if movable.is_empty() {
-            return Ok(());
+        for (place, change) in changes {
+            let (seen, before) = (visible(&running.engine.world()), running.misses());
+            if !running.apply(place, change) || visible(&running.engine.world()) != seen {
+                continue;
+            }
+            let now = running.misses();
+            let [clusters, endpoints, listeners, routes] =
+                std::array::from_fn(|ty| now[ty] - before[ty]);
+            prop_assert_eq!(
+                (clusters, listeners, routes),
+                (0, 0, 0),
+                "CDS, LDS and RDS after {:?}",
+                change
+            );
+            let (judged, moved) = counted.get();
+            counted.set((judged + 1, moved + u32::from(endpoints > 0)));
         }
-        let chosen = place.get(&movable);
-        let engine = crate::mesh::engine(last_of_each(good(&values)));
-        let receivers: Vec<_> = proxies()
-            .iter()
-            .map(|proxy| engine.subscribe(proxy))
-            .collect();
-        let (seen, before) = (visible(&engine.world()), misses(&engine));
-
-        let key = lower(chosen, &LowerSettings::default())
-            .key
-            .expect("a good object");
-        let after: Vec<Object> = good(&change.apply(chosen).expect("a pod or a slice"));
-        let mut changes = vec![];
-        if after.iter().all(|object| *object.key() != key) {
-            changes.push(Change::Delete(key));
-        }
-        changes.extend(after.into_iter().map(Change::Apply));
-        engine.apply(changes, Vec::new());
-        if visible(&engine.world()) != seen {
-            return Ok(());
-        }
-        let missed: Vec<u64> = misses(&engine)
-            .iter()
-            .zip(before)
-            .map(|(now, before)| now - before)
-            .collect();
-        let [clusters, endpoints, listeners, routes] = missed[..] else {
-            return Err(TestCaseError::fail("four types"));
-        };
-        prop_assert_eq!(
-            (clusters, listeners, routes),
-            (0, 0, 0),
-            "CDS, LDS and RDS after {:?} of {}",
-            change,
-            chosen
-        );
-        let (judged, moved) = counted.get();
-        counted.set((judged + 1, moved + u32::from(endpoints > 0)));
-        drop(receivers);
         Ok(())
     });
     outcome.unwrap();
     let (judged, moved) = counted.get();
     eprintln!("judged {judged} moved {moved}");
     assert!(
-        judged > CASES / 4 && moved > CASES / 12,
-        "too few changes were judged: {judged}, with new endpoints {moved}"
+        judged > CASES && moved > CASES / 8,
+        "too few were judged: {judged}, with new endpoints {moved}"
     );
 }

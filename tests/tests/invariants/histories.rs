@@ -92,7 +92,7 @@ fn found(engine: &Engine) -> Diagnostics {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn i5_incremental_equals_from_scratch(first in world(0..25), history in history(1..6)) {

@@ -56,7 +56,7 @@ fn dangling(snapshot: &ProxySnapshot) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn i7_references_hold(objects in world(0..30)) {

@@ -8,7 +8,7 @@ use crate::mesh::{content, contents, difference, engine, good, last_of_each, sna
 use meltemi_world::Change;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn i4_versions_depend_on_bytes_only(

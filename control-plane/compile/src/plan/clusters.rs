@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use meltemi_builders::cluster::{
-    ClusterFacet, ClusterInput, InboundAddress, InboundCluster, OutboundCluster, effective,
+    ClusterFacet, ClusterInput, Effective, InboundAddress, InboundCluster, OutboundCluster,
+    effective,
 };
 use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
 use meltemi_model::proxy::{Capability, InterceptionMode, IpMode, ProxyClass, ProxyKind};
 use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
 use meltemi_model::sidecar::IngressListener;
-use meltemi_model::traffic::Algorithm;
-use meltemi_model::{Labels, Shared, Str};
+use meltemi_model::traffic::{Algorithm, TlsMode};
+use meltemi_model::{Diagnostic, Diagnostics, Labels, Shared, Str};
 use meltemi_world::{Scope, ScopedService, World};
 
 /// Clusters and endpoint resources of a class.
@@ -20,6 +21,8 @@ pub struct Clusters {
     pub clusters: Vec<ClusterInput>,
     /// Endpoints of the clusters that ask for them.
     pub endpoints: Vec<EndpointInput>,
+    /// Rules that cannot be followed for this class.
+    pub diagnostics: Diagnostics,
 }
 
 /// Plans the clusters of a class. `auto_passthrough`: a gateway that forwards by SNI needs clusters named by SNI.
@@ -107,6 +110,9 @@ fn add_outbound(
 ) {
     let mesh = &scope.mesh;
     let policy = effective(row.rule.as_deref(), &subset, port.number, mesh);
+    if let Some(diagnostic) = plain_text(row, class, &policy) {
+        planned.diagnostics.push(diagnostic);
+    }
     let algorithm = policy
         .port
         .load_balancer
@@ -181,6 +187,17 @@ fn add_outbound(
         },
         from: Arc::from(from),
     });
+}
+
+/// A rule that asks for mutual TLS cannot be followed by a proxy that has no certificate of the mesh.
+fn plain_text(row: &ScopedService, class: &ProxyClass, policy: &Effective) -> Option<Diagnostic> {
+    let wanted = policy.port.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::IstioMutual);
+    let rule = row.rule.as_ref()?.from.first()?;
+    (wanted && !class.has_identity).then(|| {
+        let message = "ISTIO_MUTUAL cannot be used by a proxy without a certificate of the mesh (one that was started \
+                       from `meltemi bootstrap`): it connects in plain text";
+        Diagnostic::warning(rule, "spec.trafficPolicy.tls", message)
+    })
 }
 
 /// A cluster's wish to weigh localities does not change its endpoints, so it is not part of their key.
@@ -344,3 +361,6 @@ fn ingress_address(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

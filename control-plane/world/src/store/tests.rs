@@ -44,8 +44,16 @@ fn every_kind_has_a_table_of_its_own() {
     assert_eq!(kinds, Kind::ALL);
     let mut store = Store::default();
     for object in &objects {
-        assert!(store.apply([Change::Apply(object.clone())]), "{}", object.key());
-        assert!(!store.apply([Change::Apply(object.clone())]), "{} again", object.key());
+        assert!(
+            store.apply([Change::Apply(object.clone())]),
+            "{}",
+            object.key()
+        );
+        assert!(
+            !store.apply([Change::Apply(object.clone())]),
+            "{} again",
+            object.key()
+        );
     }
     for object in &objects {
         let delete = || Change::Delete(object.key().clone());

@@ -30,15 +30,33 @@ fn a_stage_runs_only_when_a_table_that_it_reads_has_changed() {
     };
     let rows: [(Object, &[&str]); 14] = [
         (kube_service("ns", "a", &[]).into(), &[]),
-        (kube_service("ns", "b", &[]).into(), &["services", "endpoints"]),
-        (service_entry("ns", "b.com", &[]).into(), &["services", "endpoints"]),
+        (
+            kube_service("ns", "b", &[]).into(),
+            &["services", "endpoints"],
+        ),
+        (
+            service_entry("ns", "b.com", &[]).into(),
+            &["services", "endpoints"],
+        ),
         (namespace.into(), &["services", "endpoints"]),
-        (pod("ns", "a-1", "10.0.0.1").into(), &["workloads", "endpoints"]),
+        (
+            pod("ns", "a-1", "10.0.0.1").into(),
+            &["workloads", "endpoints"],
+        ),
         (node("n1", "r1").into(), &["workloads", "endpoints"]),
         (slice("ns", "a", "x", Vec::new()).into(), &["endpoints"]),
-        (workload_entry("ns", "a-1", "10.0.0.1").into(), &["endpoints"]),
-        (virtual_service("ns", "a", "a.com").into(), &["virtual services"]),
-        (destination_rule("ns", "a", "a.com").into(), &["destination rules"]),
+        (
+            workload_entry("ns", "a-1", "10.0.0.1").into(),
+            &["endpoints"],
+        ),
+        (
+            virtual_service("ns", "a", "a.com").into(),
+            &["virtual services"],
+        ),
+        (
+            destination_rule("ns", "a", "a.com").into(),
+            &["destination rules"],
+        ),
         (sidecar("ns", "a", &[]).into(), &["sidecars"]),
         (gateway.into(), &["gateways"]),
         (mesh.into(), &["services", "endpoints", "destination rules"]),
@@ -51,8 +69,14 @@ fn a_stage_runs_only_when_a_table_that_it_reads_has_changed() {
             ("services", Arc::ptr_eq(&now.services, &before.services)),
             ("workloads", Arc::ptr_eq(&now.workloads, &before.workloads)),
             ("endpoints", Arc::ptr_eq(&now.endpoints, &before.endpoints)),
-            ("virtual services", Arc::ptr_eq(&now.virtual_services, &before.virtual_services)),
-            ("destination rules", Arc::ptr_eq(&now.destination_rules, &before.destination_rules)),
+            (
+                "virtual services",
+                Arc::ptr_eq(&now.virtual_services, &before.virtual_services),
+            ),
+            (
+                "destination rules",
+                Arc::ptr_eq(&now.destination_rules, &before.destination_rules),
+            ),
             ("sidecars", Arc::ptr_eq(&now.sidecars, &before.sidecars)),
             ("gateways", Arc::ptr_eq(&now.gateways, &before.gateways)),
         ];
@@ -78,7 +102,10 @@ fn the_mesh_that_was_read_counts_and_comes_back_to_the_given_one() {
     let during = after(&before, [Change::Apply(object.clone())]);
     let afterwards = after(&during, [Change::Delete(object.key().clone())]);
     let [given, own] = ["a.ns.svc.cluster.local", "a.ns.svc.read"].map(Hostname::new);
-    assert_eq!([&before, &during, &afterwards].map(host), [given.clone(), own, given]);
+    assert_eq!(
+        [&before, &during, &afterwards].map(host),
+        [given.clone(), own, given]
+    );
 }
 
 #[test]

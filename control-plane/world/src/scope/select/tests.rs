@@ -78,7 +78,12 @@ fn a_row_has_the_rule_endpoints_and_identities_of_its_service() {
         destination_rule("default", "dr", "a.default.svc.cluster.local").into(),
     ]);
     let row = plain(&with_rule);
-    let from: Vec<_> = row.rule.iter().flat_map(|r| &r.from).map(|k| &*k.name).collect();
+    let from: Vec<_> = row
+        .rule
+        .iter()
+        .flat_map(|r| &r.from)
+        .map(|k| &*k.name)
+        .collect();
     assert_eq!(from, ["dr"]);
     assert!(!row.rule_selects_workload);
     assert_eq!(row.endpoints.port("p80").len(), 1);
@@ -95,14 +100,23 @@ fn a_rule_may_be_for_some_workloads() {
     let world = world([kube("default", "a"), rule.into()]);
     for (own, want) in [("app=client", true), ("app=other", false)] {
         let key = scope_key(&world, false, &"default".into(), &labels(own));
-        assert_eq!(scope(&world, &key).services[0].rule_selects_workload, want, "{own}");
+        assert_eq!(
+            scope(&world, &key).services[0].rule_selects_workload,
+            want,
+            "{own}"
+        );
     }
 }
 
 #[test]
 fn proxies_share_a_key_as_far_as_the_world_allows() {
-    let key = |world: &World, gateway, own: &str| scope_key(world, gateway, &"default".into(), &labels(own));
-    let plain = world([kube("default", "a"), sidecar("default", "s", &["*/*"]).into()]);
+    let key = |world: &World, gateway, own: &str| {
+        scope_key(world, gateway, &"default".into(), &labels(own))
+    };
+    let plain = world([
+        kube("default", "a"),
+        sidecar("default", "s", &["*/*"]).into(),
+    ]);
     assert_eq!(key(&plain, false, "app=a"), key(&plain, false, "app=b"));
     assert!(key(&plain, false, "").sidecar.is_some());
     assert!(key(&plain, true, "").sidecar.is_none());

@@ -80,7 +80,12 @@ fn whose_rule_holds() {
     for (name, rules, namespace, want) in [
         ("the client's own", all(), "client", "client"),
         ("the service's", all(), "other", "owner"),
-        ("the root namespace's", vec![client(), root()], "other", "root"),
+        (
+            "the root namespace's",
+            vec![client(), root()],
+            "other",
+            "root",
+        ),
         ("nobody's", vec![client()], "other", ""),
         (
             "a client of the root namespace asks the service's first",
@@ -94,11 +99,36 @@ fn whose_rule_holds() {
             "istio-system",
             "root",
         ),
-        ("private to its namespace", vec![exported(owner(), "default")], "other", ""),
-        ("which sees it", vec![exported(owner(), "default")], "default", "owner"),
-        ("exported by name", vec![exported(owner(), "other")], "other", "owner"),
-        ("exported to others", vec![exported(owner(), "third")], "other", ""),
-        ("exported away from its own namespace", vec![exported(owner(), "third")], "default", ""),
+        (
+            "private to its namespace",
+            vec![exported(owner(), "default")],
+            "other",
+            "",
+        ),
+        (
+            "which sees it",
+            vec![exported(owner(), "default")],
+            "default",
+            "owner",
+        ),
+        (
+            "exported by name",
+            vec![exported(owner(), "other")],
+            "other",
+            "owner",
+        ),
+        (
+            "exported to others",
+            vec![exported(owner(), "third")],
+            "other",
+            "",
+        ),
+        (
+            "exported away from its own namespace",
+            vec![exported(owner(), "third")],
+            "default",
+            "",
+        ),
         (
             "what is not exported hides the root namespace's no more",
             vec![exported(owner(), "third"), root()],
@@ -106,7 +136,12 @@ fn whose_rule_holds() {
             "root",
         ),
         ("to nobody", vec![exported(owner(), "~")], "default", ""),
-        ("to everybody", vec![exported(owner(), "*")], "other", "owner"),
+        (
+            "to everybody",
+            vec![exported(owner(), "*")],
+            "other",
+            "owner",
+        ),
     ] {
         assert_eq!(chosen(&with(rules), namespace, ""), want, "{name}");
     }
@@ -132,7 +167,10 @@ fn the_most_specific_host_holds() {
     let exact = "a.default.svc.cluster.local";
     for (hosts, want) in [
         (&["*", "*.default.svc.cluster.local", exact][..], exact),
-        (&["*", "*.svc.cluster.local", "*.default.svc.cluster.local"], "*.default.svc.cluster.local"),
+        (
+            &["*", "*.svc.cluster.local", "*.default.svc.cluster.local"],
+            "*.default.svc.cluster.local",
+        ),
         (&["*", "*.com"], "*"),
         (&["b.default.svc.cluster.local", "*.com"], ""),
     ] {
@@ -142,7 +180,10 @@ fn the_most_specific_host_holds() {
 
 #[test]
 fn rules_of_one_host_are_merged_the_oldest_first() {
-    let young = aged(with_policy(with_subsets(rule("default", "a-young"), &["v1", "v2"]), 2), 9);
+    let young = aged(
+        with_policy(with_subsets(rule("default", "a-young"), &["v1", "v2"]), 2),
+        9,
+    );
     let old = aged(with_subsets(rule("default", "z-old"), &["v1"]), 1);
     let youngest = aged(with_policy(rule("default", "b-youngest"), 1), 10);
     let world = with([young, old, youngest]);
@@ -200,7 +241,8 @@ fn a_workload_selector_is_for_its_own_namespace() {
     ] {
         assert_eq!(chosen(&rules(), namespace, own), want, "{namespace} {own}");
     }
-    let same = [("a", 1), ("b", 2)].map(|(name, age)| aged(selecting(rule("default", name), "app=one"), age));
+    let same = [("a", 1), ("b", 2)]
+        .map(|(name, age)| aged(selecting(rule("default", name), "app=one"), age));
     assert_eq!(chosen(&with(same), "default", "app=one"), "a+b!");
 }
 

@@ -1,3 +1,4 @@
+use meltemi_model::Hostname;
 use meltemi_model::object::{Meta, Object};
 use meltemi_model::port::Protocol;
 use meltemi_model::service::TargetPort;
@@ -5,7 +6,6 @@ use meltemi_model::testing::{
     kube_service, labels, node, pod, service_entry, slice, slice_endpoint, workload, workload_entry,
 };
 use meltemi_model::workload::SlicePort;
-use meltemi_model::Hostname;
 
 use super::*;
 use crate::World;
@@ -33,4 +33,12 @@ fn labelled(pod: Pod, text: &str) -> Pod {
         },
         ..pod
     }
+}
+
+/// The only endpoint of a service.
+fn only<'a>(world: &'a World, name: &str) -> &'a Endpoint {
+    let [(_, endpoint)] = endpoints(world, name)[..] else {
+        panic!("{name} has {} endpoints", endpoints(world, name).len());
+    };
+    endpoint
 }

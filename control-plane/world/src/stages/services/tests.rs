@@ -128,15 +128,28 @@ fn only_an_unresolved_service_entry_sends_its_clients_to_another_port() {
 fn who_says_that_near_endpoints_are_preferred() {
     use TrafficDistribution::{Any, PreferSameNode, PreferSameZone};
     let annotated = |meta: Meta, value: Option<&str>| Meta {
-        annotations: value.map(|v| (TRAFFIC_DISTRIBUTION, v)).into_iter().collect(),
+        annotations: value
+            .map(|v| (TRAFFIC_DISTRIBUTION, v))
+            .into_iter()
+            .collect(),
         ..meta
     };
     // (the Service's field, the ServiceEntry's annotation, the namespace's annotation, both services').
     for (field, own, namespace, want) in [
         (None, None, None, Any),
         (None, None, Some("PreferClose"), PreferSameZone),
-        (Some(PreferSameNode), Some("PreferSameNode"), None, PreferSameNode),
-        (Some(PreferSameNode), Some("prefersamenode"), Some("PreferClose"), PreferSameNode),
+        (
+            Some(PreferSameNode),
+            Some("PreferSameNode"),
+            None,
+            PreferSameNode,
+        ),
+        (
+            Some(PreferSameNode),
+            Some("prefersamenode"),
+            Some("PreferClose"),
+            PreferSameNode,
+        ),
         (Some(Any), Some("nonsense"), Some("PreferClose"), Any),
     ] {
         let kube = KubeService {
@@ -203,7 +216,12 @@ fn kubernetes_then_the_oldest_owns_a_host() {
         })
     };
     for (name, objects, owner, sharing) in [
-        ("the older entry", vec![entry("x", 2), entry("y", 1)], "y", vec!["y", "x"]),
+        (
+            "the older entry",
+            vec![entry("x", 2), entry("y", 1)],
+            "y",
+            vec!["y", "x"],
+        ),
         (
             "Kubernetes, though younger",
             vec![entry("x", 2), kube(), entry("y", 1)],
@@ -239,23 +257,48 @@ fn external_names_stand_for_their_last_target() {
     };
     let plain = |name: &str| Object::from(kube_service("ns", name, HTTP));
     for (name, objects, want) in [
-        ("direct", vec![plain("a"), alias("x", "a")], vec![("a", vec!["x"])]),
+        (
+            "direct",
+            vec![plain("a"), alias("x", "a")],
+            vec![("a", vec!["x"])],
+        ),
         (
             "through others",
-            vec![plain("a"), alias("x", "y"), alias("y", "z"), alias("z", "a")],
+            vec![
+                plain("a"),
+                alias("x", "y"),
+                alias("y", "z"),
+                alias("z", "a"),
+            ],
             vec![("a", vec!["x", "y", "z"])],
         ),
         ("of itself", vec![plain("a"), alias("x", "x")], vec![]),
         (
             "a loop",
-            vec![plain("a"), alias("x", "y"), alias("y", "x"), alias("z", "a")],
+            vec![
+                plain("a"),
+                alias("x", "y"),
+                alias("y", "x"),
+                alias("z", "a"),
+            ],
             vec![("a", vec!["z"])],
         ),
-        ("into a loop", vec![alias("w", "x"), alias("x", "y"), alias("y", "x")], vec![]),
-        ("of nobody known", vec![plain("a"), alias("x", "elsewhere.com")], vec![]),
+        (
+            "into a loop",
+            vec![alias("w", "x"), alias("x", "y"), alias("y", "x")],
+            vec![],
+        ),
+        (
+            "of nobody known",
+            vec![plain("a"), alias("x", "elsewhere.com")],
+            vec![],
+        ),
         (
             "of a ServiceEntry",
-            vec![service_entry("ns", "b.com", HTTP).into(), alias("x", "b.com")],
+            vec![
+                service_entry("ns", "b.com", HTTP).into(),
+                alias("x", "b.com"),
+            ],
             vec![("b.com", vec!["x"])],
         ),
     ] {
@@ -273,7 +316,12 @@ fn external_names_stand_for_their_last_target() {
             .collect();
         let want: Vec<(String, Vec<String>)> = want
             .into_iter()
-            .map(|(host, aliases)| (host.to_owned(), aliases.into_iter().map(str::to_owned).collect()))
+            .map(|(host, aliases)| {
+                (
+                    host.to_owned(),
+                    aliases.into_iter().map(str::to_owned).collect(),
+                )
+            })
             .collect();
         assert_eq!(found, want, "{name}");
     }
@@ -281,7 +329,10 @@ fn external_names_stand_for_their_last_target() {
 
 #[test]
 fn selectors_are_told() {
-    assert_eq!(only(kube_service("ns", "a", HTTP)).selector, labels("app=a"));
+    assert_eq!(
+        only(kube_service("ns", "a", HTTP)).selector,
+        labels("app=a")
+    );
     let entry = |workload_selector| ServiceEntry {
         workload_selector,
         ..service_entry("ns", "b.com", HTTP)

@@ -35,12 +35,22 @@ fn own_private_ones_come_before_those_exported_by_name_and_public_ones() {
     ];
     let world = world(rows.map(Object::from));
     let visible = |gateway, namespace| {
-        let found = world.virtual_services.visible(gateway, namespace, &world.mesh);
+        let found = world
+            .virtual_services
+            .visible(gateway, namespace, &world.mesh);
         names(&found).join(" ")
     };
     for (gateway, namespace, want) in [
-        ("mesh", "ns", "private-old private by-name public-old public-other public-young"),
-        ("mesh", "other", "hidden away private-old public-old public-other public-young"),
+        (
+            "mesh",
+            "ns",
+            "private-old private by-name public-old public-other public-young",
+        ),
+        (
+            "mesh",
+            "other",
+            "hidden away private-old public-old public-other public-young",
+        ),
         ("mesh", "third", "public-old public-other public-young"),
         ("ns/gw", "ns", "gateway"),
         ("ns/other", "ns", ""),
@@ -48,7 +58,10 @@ fn own_private_ones_come_before_those_exported_by_name_and_public_ones() {
         assert_eq!(visible(gateway, namespace), want, "{gateway} {namespace}");
     }
     let all = world.virtual_services.all_visible("third", &world.mesh);
-    assert_eq!(names(&all), ["gateway", "public-old", "public-other", "public-young"]);
+    assert_eq!(
+        names(&all),
+        ["gateway", "public-old", "public-other", "public-young"]
+    );
 }
 
 #[test]
@@ -60,7 +73,12 @@ fn the_mesh_says_who_sees_what_says_nothing() {
             ..Mesh::default()
         };
         let world = world(rows().into_iter().chain([mesh.into()]));
-        let seen = |namespace| !world.virtual_services.visible("mesh", namespace, &world.mesh).is_empty();
+        let seen = |namespace| {
+            !world
+                .virtual_services
+                .visible("mesh", namespace, &world.mesh)
+                .is_empty()
+        };
         assert_eq!((seen("ns"), seen("other")), (own, other), "{default}");
     }
 }

@@ -71,7 +71,10 @@ fn where_a_pod_is() {
         (lost, ""),
         (on_node("istio-locality=r2.z2.s2"), "r2/z2/s2"),
         (on_node("istio-locality=r2/z.2"), "r2/z.2"),
-        (on_node("topology.istio.io/locality=r3,istio-locality=r2"), "r3"),
+        (
+            on_node("topology.istio.io/locality=r3,istio-locality=r2"),
+            "r3",
+        ),
     ] {
         let found = world.workloads.locality(&pod);
         assert_eq!(found, Locality::parse(want), "{:?}", pod.meta.labels);
@@ -82,7 +85,11 @@ fn where_a_pod_is() {
 fn labels_by_which_subsets_and_priorities_select() {
     let full = |network| {
         let own = labels("app=a,topology.istio.io/network=own");
-        let own = if network == "own" { own } else { labels("app=a") };
+        let own = if network == "own" {
+            own
+        } else {
+            labels("app=a")
+        };
         augment(&own, "c1", &Locality::parse("r/z/s"), "n1", "given")
     };
     let want = |network| {

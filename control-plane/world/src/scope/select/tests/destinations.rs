@@ -49,7 +49,11 @@ fn from_namespaces(namespaces: &[&str]) -> HttpRoute {
 
 #[test]
 fn what_a_virtual_service_routes_to_gets_clusters_though_no_listener_shows_it() {
-    let far = kube_service("other", "far", &[(80, Protocol::Http), (81, Protocol::Http)]);
+    let far = kube_service(
+        "other",
+        "far",
+        &[(80, Protocol::Http), (81, Protocol::Http)],
+    );
     let mirrored = HttpRoute {
         mirrors: vec![Mirror {
             destination: destination("far.other.svc.cluster.local", None),
@@ -75,29 +79,67 @@ fn what_a_virtual_service_routes_to_gets_clusters_though_no_listener_shows_it() 
     let all = Some("far.other:80,81");
     for (name, vs, listener, want) in [
         ("all ports", routing(vec![forward(None)]), any(), all),
-        ("the port that is routed to", routing(vec![forward(Some(81))]), any(), Some("far.other:81")),
+        (
+            "the port that is routed to",
+            routing(vec![forward(Some(81))]),
+            any(),
+            Some("far.other:81"),
+        ),
         (
             "all ports, where one route names none",
             routing(vec![forward(Some(81)), forward(None)]),
             any(),
             all,
         ),
-        ("a port that it does not have", routing(vec![forward(Some(82))]), any(), None),
-        ("the listener's port", routing(vec![forward(None)]), at_81(), Some("far.other:81")),
-        ("not the listener's port", routing(vec![forward(None)]), at_82(), None),
+        (
+            "a port that it does not have",
+            routing(vec![forward(Some(82))]),
+            any(),
+            None,
+        ),
+        (
+            "the listener's port",
+            routing(vec![forward(None)]),
+            at_81(),
+            Some("far.other:81"),
+        ),
+        (
+            "not the listener's port",
+            routing(vec![forward(None)]),
+            at_82(),
+            None,
+        ),
         ("a mirror", routing(vec![mirrored]), any(), all),
         ("TCP", tcp, any(), Some("far.other:81")),
-        ("callers of this namespace", routing(vec![from_namespaces(&["x", "default"])]), any(), all),
-        ("callers of others", routing(vec![from_namespaces(&["x", "y"])]), any(), None),
+        (
+            "callers of this namespace",
+            routing(vec![from_namespaces(&["x", "default"])]),
+            any(),
+            all,
+        ),
+        (
+            "callers of others",
+            routing(vec![from_namespaces(&["x", "y"])]),
+            any(),
+            None,
+        ),
         ("a host that is not shown", elsewhere, any(), None),
     ] {
-        let world = world([kube("default", "a"), far.clone().into(), vs.into(), with_egress(vec![listener])]);
+        let world = world([
+            kube("default", "a"),
+            far.clone().into(),
+            vs.into(),
+            with_egress(vec![listener]),
+        ]);
         let scope = in_default(&world);
         let mut found = shown(&scope.services);
         found.retain(|s| s.starts_with("far"));
         assert_eq!(found, Vec::from_iter(want), "{name}");
         let listed = shown(&scope.egress[0].services);
-        assert!(listed.iter().all(|s| !s.starts_with("far")), "{name}: {listed:?}");
+        assert!(
+            listed.iter().all(|s| !s.starts_with("far")),
+            "{name}: {listed:?}"
+        );
     }
 }
 
@@ -113,10 +155,26 @@ fn which_owner_of_a_host_is_routed_to() {
         })
     };
     for (name, objects, want) in [
-        ("the oldest", vec![entry("n1", 2, ""), entry("n2", 1, "")], Some("n2")),
-        ("the caller's own", vec![entry("n1", 1, ""), entry("default", 2, "")], Some("default")),
-        ("Kubernetes", vec![entry("n1", -1, ""), kube("other", "far")], Some("other")),
-        ("one that is visible", vec![entry("n1", 2, ""), entry("n2", 1, "n3")], Some("n1")),
+        (
+            "the oldest",
+            vec![entry("n1", 2, ""), entry("n2", 1, "")],
+            Some("n2"),
+        ),
+        (
+            "the caller's own",
+            vec![entry("n1", 1, ""), entry("default", 2, "")],
+            Some("default"),
+        ),
+        (
+            "Kubernetes",
+            vec![entry("n1", -1, ""), kube("other", "far")],
+            Some("other"),
+        ),
+        (
+            "one that is visible",
+            vec![entry("n1", 2, ""), entry("n2", 1, "n3")],
+            Some("n1"),
+        ),
         ("none is visible", vec![entry("n2", 1, "n3")], None),
     ] {
         let rest = [
@@ -125,14 +183,18 @@ fn which_owner_of_a_host_is_routed_to() {
             sidecar("default", "s", &["default/a.default.svc.cluster.local"]).into(),
         ];
         let scope = in_default(&world(objects.into_iter().chain(rest)));
-        let found = scope.service(&Hostname::new(host)).map(|row| &*row.service.key.namespace);
+        let found = scope
+            .service(&Hostname::new(host))
+            .map(|row| &*row.service.key.namespace);
         assert_eq!(found, want, "{name}");
     }
 }
 
 #[test]
 fn virtual_services_of_a_listener() {
-    let vs = |namespace: &str, name: &str, host: &str| Object::from(virtual_service(namespace, name, host));
+    let vs = |namespace: &str, name: &str, host: &str| {
+        Object::from(virtual_service(namespace, name, host))
+    };
     let objects = || {
         [
             vs("default", "exact", "a.com"),
@@ -156,7 +218,11 @@ fn virtual_services_of_a_listener() {
         (&["*/*", "~/*.b.com"], "exact theirs"),
         (&["~/*"], ""),
     ] {
-        let world = world(objects().into_iter().chain([sidecar("default", "s", hosts).into()]));
+        let world = world(
+            objects()
+                .into_iter()
+                .chain([sidecar("default", "s", hosts).into()]),
+        );
         let scope = in_default(&world);
         let names: Vec<_> = scope.egress[0]
             .virtual_services

@@ -14,7 +14,13 @@ fn everything() -> Vec<Object> {
 
 #[test]
 fn hosts_of_a_listener() {
-    let all = ["a.default:80", "b.default:80", "c.other:80", "x.com@default:80", "y.com@other:80"];
+    let all = [
+        "a.default:80",
+        "b.default:80",
+        "c.other:80",
+        "x.com@default:80",
+        "y.com@other:80",
+    ];
     let some = |wanted: &[usize]| wanted.iter().map(|i| all[*i]).collect::<Vec<_>>();
     for (hosts, want) in [
         (&[][..], all.to_vec()),
@@ -28,15 +34,25 @@ fn hosts_of_a_listener() {
         (&["*/*.cluster.local"], some(&[0, 1, 2])),
         (&["*/x.com"], some(&[3])),
         (&["other/x.com"], vec![]),
-        (&["default/a.default.svc.cluster.local", "other/y.com"], some(&[0, 4])),
-        (&["default/x.com", "*/c.other.svc.cluster.local"], some(&[2, 3])),
+        (
+            &["default/a.default.svc.cluster.local", "other/y.com"],
+            some(&[0, 4]),
+        ),
+        (
+            &["default/x.com", "*/c.other.svc.cluster.local"],
+            some(&[2, 3]),
+        ),
         (&["~/*"], vec![]),
         (&["*/*", "~other/*"], some(&[0, 1, 3])),
         (&["*/*", "~./*"], some(&[2, 4])),
         (&["*/*", "~/*.com"], some(&[0, 1, 2])),
         (&["*/*", "~other/x.com"], all.to_vec()),
     ] {
-        let world = world(everything().into_iter().chain([sidecar("default", "s", hosts).into()]));
+        let world = world(
+            everything()
+                .into_iter()
+                .chain([sidecar("default", "s", hosts).into()]),
+        );
         let scope = in_default(&world);
         assert_eq!(shown(&scope.egress[0].services), want, "{hosts:?}");
         assert_eq!(shown(&scope.services), want, "{hosts:?}");
@@ -49,16 +65,27 @@ fn a_dot_means_the_clients_namespace_also_where_the_sidecar_stands_in_the_root_n
     let root = sidecar("istio-system", "s", &["./*"]);
     let world = world(everything().into_iter().chain([root.into()]));
     for (namespace, want) in [
-        ("default", vec!["a.default:80", "b.default:80", "x.com@default:80"]),
+        (
+            "default",
+            vec!["a.default:80", "b.default:80", "x.com@default:80"],
+        ),
         ("other", vec!["c.other:80", "y.com@other:80"]),
     ] {
-        assert_eq!(shown(&scope_in(&world, namespace).services), want, "{namespace}");
+        assert_eq!(
+            shown(&scope_in(&world, namespace).services),
+            want,
+            "{namespace}"
+        );
     }
 }
 
 #[test]
 fn a_listener_with_a_port_shows_that_port() {
-    let two = kube_service("default", "two", &[(80, Protocol::Http), (81, Protocol::Http)]);
+    let two = kube_service(
+        "default",
+        "two",
+        &[(80, Protocol::Http), (81, Protocol::Http)],
+    );
     let objects = || [two.clone().into(), kube("default", "a")];
     let hosts = &["*/*"];
     for (name, listeners, first, all) in [
@@ -68,8 +95,18 @@ fn a_listener_with_a_port_shows_that_port() {
             vec!["a.default:80", "two.default:80"],
             vec!["a.default:80", "two.default:80"],
         ),
-        ("81", vec![at_port(81, Protocol::Tcp, hosts)], vec!["two.default:81"], vec!["two.default:81"]),
-        ("82", vec![at_port(82, Protocol::Http, hosts)], vec![], vec![]),
+        (
+            "81",
+            vec![at_port(81, Protocol::Tcp, hosts)],
+            vec!["two.default:81"],
+            vec!["two.default:81"],
+        ),
+        (
+            "82",
+            vec![at_port(82, Protocol::Http, hosts)],
+            vec![],
+            vec![],
+        ),
         (
             "an HTTP proxy is at no service's port",
             vec![at_port(82, Protocol::HttpProxy, hosts)],
@@ -78,7 +115,10 @@ fn a_listener_with_a_port_shows_that_port() {
         ),
         (
             "ports of several listeners come together",
-            vec![at_port(81, Protocol::Http, hosts), at_port(80, Protocol::Http, hosts)],
+            vec![
+                at_port(81, Protocol::Http, hosts),
+                at_port(80, Protocol::Http, hosts),
+            ],
             vec!["two.default:81"],
             vec!["two.default:81,80", "a.default:80"],
         ),
@@ -125,9 +165,24 @@ fn one_namespace_is_chosen_for_a_host() {
         })
     };
     for (name, objects, namespace, want) in [
-        ("the oldest", vec![entry("n1", 2), entry("n2", 1)], "client", "n2"),
-        ("the client's own", vec![entry("n1", 1), entry("client", 2)], "client", "client"),
-        ("Kubernetes", vec![entry("n1", 1), young_kube()], "client", "default"),
+        (
+            "the oldest",
+            vec![entry("n1", 2), entry("n2", 1)],
+            "client",
+            "n2",
+        ),
+        (
+            "the client's own",
+            vec![entry("n1", 1), entry("client", 2)],
+            "client",
+            "client",
+        ),
+        (
+            "Kubernetes",
+            vec![entry("n1", 1), young_kube()],
+            "client",
+            "default",
+        ),
         (
             "the client's own before Kubernetes",
             vec![entry("client", 1), young_kube()],
@@ -187,8 +242,18 @@ fn exported_services() {
         names.join(" ")
     };
     for (default, own, other, third) in [
-        ("*", "to-own everybody said-nothing", "to-other everybody said-nothing", "everybody said-nothing"),
-        (".", "said-nothing to-own everybody", "to-other everybody", "everybody"),
+        (
+            "*",
+            "to-own everybody said-nothing",
+            "to-other everybody said-nothing",
+            "everybody said-nothing",
+        ),
+        (
+            ".",
+            "said-nothing to-own everybody",
+            "to-other everybody",
+            "everybody",
+        ),
     ] {
         let mesh = meltemi_model::mesh::Mesh {
             service_export_to: export_to(default),
@@ -210,7 +275,11 @@ fn only_aliases_that_a_listener_names_are_shown() {
     };
     let a = "default/a.default.svc.cluster.local";
     let x = "default/x.default.svc.cluster.local";
-    for (hosts, want) in [(&["*/*"][..], vec!["x", "y"]), (&[a], vec![]), (&[a, x], vec!["x"])] {
+    for (hosts, want) in [
+        (&["*/*"][..], vec!["x", "y"]),
+        (&[a], vec![]),
+        (&[a, x], vec!["x"]),
+    ] {
         let sidecar = sidecar("default", "s", hosts);
         let world = world([kube("default", "a"), alias("x"), alias("y"), sidecar.into()]);
         let scope = in_default(&world);
