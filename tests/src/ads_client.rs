@@ -124,7 +124,7 @@ impl AdsClient {
             AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         let mut wanted = BTreeMap::new();
         for (ty, of, names) in [(EDS, CDS, endpoints_of as Names), (RDS, LDS, routes_of)] {
-            let names: BTreeSet<String> = bodies(&held, of).flat_map(|body| names(body)).collect();
+            let names: BTreeSet<String> = bodies(&held, of).flat_map(names).collect();
             wanted.insert(ty, names);
         }
         let stream = match variant {
@@ -256,9 +256,7 @@ impl AdsClient {
     /// Asks for what clusters and listeners name, and drops what none names any more.
     async fn follow(&mut self) -> Result<()> {
         for (ty, of, names) in [(EDS, CDS, endpoints_of as Names), (RDS, LDS, routes_of)] {
-            let wanted: BTreeSet<String> = bodies(&self.held, of)
-                .flat_map(|body| names(body))
-                .collect();
+            let wanted: BTreeSet<String> = bodies(&self.held, of).flat_map(names).collect();
             let asked = self.asked.entry(ty).or_default();
             if wanted == *asked {
                 continue;

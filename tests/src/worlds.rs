@@ -104,7 +104,7 @@ fn namespace() -> impl Strategy<Value = &'static str> {
 fn one_of<T: Clone + std::fmt::Debug + 'static, const N: usize>(
     values: [T; N],
 ) -> impl Strategy<Value = T> {
-    proptest::sample::select(values.to_vec())
+    proptest::sample::select(Vec::from(values))
 }
 
 /// Sets a field where there is something to set.

@@ -13,8 +13,8 @@ use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::{Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
-use meltemi_world::{Scope, ScopeKey, World};
 use meltemi_world::scope::{scope, scope_key};
+use meltemi_world::{Scope, ScopeKey, World};
 
 use crate::memo::{Counts, Memo};
 use crate::plan;
@@ -64,7 +64,10 @@ impl Compiler {
     ) -> Compiled {
         let gateway = class.kind == ProxyKind::Router;
         let key = scope_key(world, gateway, &class.namespace, &class.labels);
-        let scope = scopes.0.entry(key).or_insert_with_key(|key| scope(world, key));
+        let scope = scopes
+            .0
+            .entry(key)
+            .or_insert_with_key(|key| scope(world, key));
         let mut planned = plan::plan(world, scope, class);
         planned.diagnostics.sort();
         planned.diagnostics.dedup();

@@ -8,9 +8,7 @@ use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{Capability, ProxyClass, ProxyKind};
 use meltemi_model::service::{Resolution, Service, ServiceKey, ServicePort, TrafficDistribution};
-use meltemi_model::{
-    Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, Severity, Str,
-};
+use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, Severity, Str};
 use meltemi_world::{Scope, World};
 
 pub mod clusters;

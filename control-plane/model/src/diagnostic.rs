@@ -106,3 +106,53 @@ impl fmt::Display for Diagnostic {
         f.write_str(&self.message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+
+    #[test]
+    fn a_finding_tells_place_object_and_field() {
+        let key = ObjectKey::new(Kind::VirtualService, "default", "reviews");
+        let place = |line| {
+            Some(Place {
+                file: "vs.yaml".into(),
+                line,
+            })
+        };
+        let error = Diagnostic::error(&key, "spec.hosts[0]", "is empty");
+        for (found, want) in [
+            (
+                error.clone(),
+                "error: VirtualService default/reviews: spec.hosts[0]: is empty",
+            ),
+            (
+                Diagnostic {
+                    place: place(12),
+                    ..error.clone()
+                },
+                "error: vs.yaml:12: VirtualService default/reviews: spec.hosts[0]: is empty",
+            ),
+            (
+                Diagnostic {
+                    place: place(0),
+                    object: None,
+                    path: String::new(),
+                    ..error
+                },
+                "error: vs.yaml: is empty",
+            ),
+            (
+                Diagnostic::not_supported_yet(&key, "spec.x"),
+                "warning: VirtualService default/reviews: spec.x: not supported yet: the field is read and ignored",
+            ),
+            (
+                Diagnostic::warning(&ObjectKey::new(Kind::Node, "", "n1"), "", "odd"),
+                "warning: Node n1: odd",
+            ),
+        ] {
+            assert_eq!(found.to_string(), want);
+        }
+    }
+}

@@ -248,6 +248,33 @@ mod tests {
     }
 
     #[test]
+    fn localities_are_read_and_shown() {
+        for (text, parts, shown) in [
+            ("", ["", "", ""], ""),
+            ("r", ["r", "", ""], "r"),
+            ("r/z", ["r", "z", ""], "r/z"),
+            ("r/z/s", ["r", "z", "s"], "r/z/s"),
+            ("r/z/s/x", ["r", "z", "s/x"], "r/z/s/x"),
+            ("r//s", ["r", "", "s"], "r//s"),
+            ("r/", ["r", "", ""], "r"),
+        ] {
+            let found = Locality::parse(text);
+            assert_eq!(
+                [&*found.region, &*found.zone, &*found.subzone],
+                parts,
+                "{text}"
+            );
+            assert_eq!(found.to_string(), shown, "{text}");
+            assert_eq!(found.is_empty(), text.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn upper_case_of_a_host_is_folded() {
+        assert_eq!(Hostname::new("A.Example.COM").as_str(), "a.example.com");
+    }
+
+    #[test]
     fn specific_hosts_come_first() {
         let mut hosts: Vec<_> = ["*", "*.com", "a.com", "*.foo.com", "b.foo.com"]
             .map(Hostname::new)

@@ -35,3 +35,23 @@ impl<K: Into<Str>, V: Into<Str>> FromIterator<(K, V)> for Labels {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_is_a_part_of_the_labels() {
+        let own: Labels = [("app", "a"), ("version", "v1")].into_iter().collect();
+        for (selector, want) in [
+            (&[][..], true),
+            (&[("app", "a")], true),
+            (&[("app", "a"), ("version", "v1")], true),
+            (&[("app", "b")], false),
+            (&[("app", "a"), ("tier", "x")], false),
+        ] {
+            let wanted: Labels = selector.iter().copied().collect();
+            assert_eq!(own.satisfies(&wanted), want, "{selector:?}");
+        }
+    }
+}

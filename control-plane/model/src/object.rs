@@ -81,3 +81,28 @@ impl Object {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::testing::meta;
+
+    #[test]
+    fn the_oldest_comes_first_then_by_name_and_namespace() {
+        let of = |created, name, namespace| Meta {
+            created,
+            ..meta(Kind::Pod, namespace, name)
+        };
+        let sorted = [
+            of(1, "z", "z"),
+            of(2, "a", "b"),
+            of(2, "b", "a"),
+            of(2, "b", "b"),
+            of(i64::MAX, "a", "a"),
+        ];
+        for pair in sorted.windows(2) {
+            assert!(pair[0].age_order() < pair[1].age_order(), "{pair:?}");
+        }
+    }
+}

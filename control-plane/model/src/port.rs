@@ -111,3 +111,48 @@ impl Protocol {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_families() {
+        // (text, protocol, HTTP, HTTP/2, TCP, TLS).
+        for (text, protocol, http, http2, tcp, tls) in [
+            ("tcp", Protocol::Tcp, false, false, true, false),
+            ("UDP", Protocol::Udp, false, false, false, false),
+            ("http", Protocol::Http, true, false, false, false),
+            ("HTTP2", Protocol::Http2, true, true, false, false),
+            ("grpc", Protocol::Grpc, true, true, false, false),
+            ("grpc-web", Protocol::GrpcWeb, true, true, false, false),
+            ("https", Protocol::Https, false, false, true, true),
+            ("TLS", Protocol::Tls, false, false, true, true),
+            ("mongo", Protocol::Mongo, false, false, true, false),
+            ("redis", Protocol::Redis, false, false, true, false),
+            ("mysql", Protocol::Mysql, false, false, true, false),
+            ("http_proxy", Protocol::HttpProxy, true, false, false, false),
+            ("hbone", Protocol::Hbone, true, false, false, false),
+            ("web", Protocol::Unsupported, false, false, false, false),
+            ("", Protocol::Unsupported, false, false, false, false),
+        ] {
+            let found = Protocol::parse(text);
+            assert_eq!(found, protocol, "{text}");
+            assert_eq!(
+                (
+                    found.is_http(),
+                    found.is_http2(),
+                    found.is_tcp(),
+                    found.is_tls()
+                ),
+                (http, http2, tcp, tls),
+                "{text}"
+            );
+            assert_eq!(
+                Protocol::parse(found.as_str()),
+                found,
+                "{text} is spelled so"
+            );
+        }
+    }
+}

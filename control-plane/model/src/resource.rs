@@ -189,3 +189,53 @@ impl ProxySnapshot {
         &self.sets[ty.index()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(name: &str, body: &'static str) -> Arc<Resource> {
+        let body = Bytes::from_static(body.as_bytes());
+        let resource = Resource::new(ResourceType::Route, name.into(), body, Arc::from([]));
+        Arc::new(resource)
+    }
+
+    #[test]
+    fn versions_depend_on_names_and_bytes_only() {
+        let set = |list: &[(&str, &'static str)]| {
+            let resources = list.iter().map(|(name, body)| resource(name, body));
+            ResourceSet::new(ResourceType::Route, resources).version
+        };
+        let one = set(&[("a", "x"), ("b", "y")]);
+        assert_eq!(one, set(&[("b", "y"), ("a", "x")]));
+        for other in [
+            set(&[("a", "x")]),
+            set(&[("a", "y"), ("b", "x")]),
+            set(&[("a", "x"), ("bb", "y")]),
+            set(&[("ab", "y"), ("a", "x")]),
+            set(&[]),
+        ] {
+            assert_ne!(one, other);
+        }
+        assert_eq!(resource("a", "x").version, Version::of(b"x"));
+        assert_eq!(Version::of(b"x").to_string().len(), 16);
+    }
+
+    #[test]
+    fn type_urls_are_read_back() {
+        for (index, ty) in ResourceType::ALL.into_iter().enumerate() {
+            assert_eq!(ResourceType::from_type_url(ty.type_url()), Some(ty));
+            assert_eq!(ty.index(), index);
+        }
+        assert_eq!(ResourceType::from_type_url("type.googleapis.com/x"), None);
+    }
+
+    #[test]
+    fn a_snapshot_holds_one_set_of_each_type() {
+        let snapshot = ProxySnapshot::empty();
+        for ty in ResourceType::ALL {
+            assert_eq!(snapshot.set(ty).ty, ty);
+            assert!(snapshot.set(ty).by_name.is_empty());
+        }
+    }
+}

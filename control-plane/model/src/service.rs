@@ -276,3 +276,91 @@ pub fn inbound_name(port: u16) -> String {
 pub fn sni_name(port: u16, subset: &str, host: &Hostname) -> String {
     format!("outbound_.{port}_.{subset}_.{host}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{export_to, service};
+
+    #[test]
+    fn who_sees_an_object_of_namespace_own() {
+        // (exportTo, the mesh's default, seen in `own`, seen in `other`).
+        for (export, default, own, other) in [
+            ("", "", true, true),
+            ("", "*", true, true),
+            ("", ".", true, false),
+            ("", "~", false, false),
+            ("", "other", false, true),
+            ("*", ".", true, true),
+            ("~", "*", false, false),
+            ("own", "*", true, false),
+            ("other", "*", false, true),
+            ("own,other", "~", true, true),
+        ] {
+            let seen =
+                |namespace| export_to(export).visible_in(namespace, &export_to(default), "own");
+            assert_eq!(
+                (seen("own"), seen("other")),
+                (own, other),
+                "{export:?} {default:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_of_clusters() {
+        let host = Hostname::new("a.default.svc.cluster.local");
+        assert_eq!(
+            outbound_name(80, "v1", &host),
+            "outbound|80|v1|a.default.svc.cluster.local"
+        );
+        assert_eq!(
+            sni_name(80, "", &host),
+            "outbound_.80_._.a.default.svc.cluster.local"
+        );
+        assert_eq!(inbound_name(8080), "inbound|8080||");
+    }
+
+    #[test]
+    fn allocated_addresses_stand_in_where_names_are_answered() {
+        let with = |addresses: &[&str]| Service {
+            addresses: addresses.iter().map(|a| Str::from(*a)).collect(),
+            allocated: vec!["240.240.0.1".into()],
+            ..service("b.com", &[])
+        };
+        for (addresses, dns_capture, want) in [
+            (&["10.0.0.1"][..], false, &["10.0.0.1"][..]),
+            (&["10.0.0.1"], true, &["10.0.0.1"]),
+            (&[], false, &[]),
+            (&[], true, &["240.240.0.1"]),
+        ] {
+            let service = with(addresses);
+            let found: Vec<&str> = service
+                .addresses_for(dns_capture)
+                .iter()
+                .map(|a| &**a)
+                .collect();
+            assert_eq!(found, want, "{addresses:?} {dns_capture}");
+        }
+    }
+
+    #[test]
+    fn the_annotation_for_near_endpoints() {
+        use TrafficDistribution::{Any, PreferSameNode, PreferSameZone};
+        for (value, want) in [
+            ("", None),
+            ("PreferClose", Some(PreferSameZone)),
+            ("prefersamezone", Some(PreferSameZone)),
+            ("PreferSameNode", Some(PreferSameNode)),
+            ("nonsense", Some(Any)),
+        ] {
+            let annotations = [(TRAFFIC_DISTRIBUTION, value)].into_iter().collect();
+            assert_eq!(
+                TrafficDistribution::of_annotation(&annotations),
+                want,
+                "{value}"
+            );
+        }
+        assert_eq!(TrafficDistribution::of_annotation(&Labels::default()), None);
+    }
+}

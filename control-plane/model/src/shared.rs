@@ -152,4 +152,19 @@ mod tests {
         assert!(!a.same(&b));
         assert_ne!(a, c);
     }
+
+    #[test]
+    fn an_encoding_is_made_once_and_kept_by_every_holder() {
+        let row = Shared::new("x".to_owned());
+        let holder = row.clone();
+        let write = |text: &String| Bytes::from(text.clone());
+        assert_eq!(row.encoded(write).as_ref(), b"x");
+        assert_eq!(
+            holder.encoded(|_| unreachable!("it is kept")).as_ref(),
+            b"x"
+        );
+        assert!(!row.is_alone());
+        drop(holder);
+        assert!(row.is_alone());
+    }
 }

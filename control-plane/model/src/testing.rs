@@ -8,7 +8,9 @@ use crate::gateway::Gateway;
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
-use crate::routing::{Destination, MESH_GATEWAY, VirtualService};
+use crate::routing::{
+    Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, VirtualService,
+};
 use crate::service::{
     ExportTo, KubeService, KubeServicePort, Resolution, Service, ServiceEntry, ServiceEntryPort,
     ServiceKey, ServicePort, TargetPort, TrafficDistribution,
@@ -316,6 +318,22 @@ pub fn virtual_service(namespace: &str, name: &str, host: &str) -> VirtualServic
         http: Vec::new(),
         tls: Vec::new(),
         tcp: Vec::new(),
+    }
+}
+
+/// A route for every request.
+pub fn http_route(action: HttpAction) -> HttpRoute {
+    HttpRoute {
+        name: "".into(),
+        matches: Vec::new(),
+        action,
+        timeout: None,
+        retries: None,
+        fault: None,
+        mirrors: Vec::new(),
+        cors: None,
+        headers: HeaderOperations::default(),
+        rewrite: None,
     }
 }
 

@@ -127,8 +127,8 @@ pub(super) fn apply(
     let original_destination = super::fixed::discovery(pb::cluster::DiscoveryType::OriginalDst);
     if settings.automatic && cluster.cluster_discovery_type != Some(original_destination) {
         cluster.transport_socket_matches = vec![
-            socket_match("tlsMode-istio", json!({"tlsMode": "istio"}), socket),
-            socket_match("tlsMode-disabled", json!({}), raw_buffer()),
+            socket_match("tlsMode-istio", &json!({"tlsMode": "istio"}), socket),
+            socket_match("tlsMode-disabled", &json!({}), raw_buffer()),
         ];
     } else {
         cluster.transport_socket = Some(socket);
@@ -137,12 +137,12 @@ pub(super) fn apply(
 
 fn socket_match(
     name: &str,
-    criteria: serde_json::Value,
+    criteria: &serde_json::Value,
     socket: core::TransportSocket,
 ) -> pb::cluster::TransportSocketMatch {
     pb::cluster::TransportSocketMatch {
         name: name.into(),
-        r#match: Some(meltemi_proto::any::struct_from_json(&criteria)),
+        r#match: Some(meltemi_proto::any::struct_from_json(criteria)),
         transport_socket: Some(socket),
     }
 }

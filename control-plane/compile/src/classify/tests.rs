@@ -42,8 +42,16 @@ fn labels_are_those_of_the_pod_and_of_its_place() {
     let given = place.replace("r1", "node").replace("z1", "given");
     let on_n1 = || Object::from(node("n1", "r1/z1"));
     for (name, objects, want) in [
-        ("of the pod", vec![a_1("app=a").into(), on_n1()], format!("app=a,{place}")),
-        ("of the metadata", vec![on_n1()], format!("app=meta,{given}")),
+        (
+            "of the pod",
+            vec![a_1("app=a").into(), on_n1()],
+            format!("app=a,{place}"),
+        ),
+        (
+            "of the metadata",
+            vec![on_n1()],
+            format!("app=meta,{given}"),
+        ),
         (
             "of no pod elsewhere",
             vec![pod("other", "a-1", "10.0.0.1").into(), on_n1()],
@@ -52,7 +60,11 @@ fn labels_are_those_of_the_pod_and_of_its_place() {
     ] {
         let found = class(objects, &metadata);
         assert_eq!(found.labels, labels(&want), "{name}");
-        assert_eq!((&*found.cluster_id, &*found.network), ("c2", "net"), "{name}");
+        assert_eq!(
+            (&*found.cluster_id, &*found.network),
+            ("c2", "net"),
+            "{name}"
+        );
     }
 }
 
@@ -79,15 +91,30 @@ fn locality() {
     let on_n1 = || Object::from(node("n1", "r1/z1/s1"));
     let lost = || Object::from(node("n2", "r2"));
     for (name, objects, metadata, want) in [
-        ("of the pod's node", vec![a_1("").into(), on_n1()], json!({}), "r1/z1/s1"),
+        (
+            "of the pod's node",
+            vec![a_1("").into(), on_n1()],
+            json!({}),
+            "r1/z1/s1",
+        ),
         (
             "of the pod's label",
             vec![a_1("istio-locality=r9.z9").into(), on_n1()],
             json!({}),
             "r9/z9",
         ),
-        ("as the proxy says", vec![a_1("").into(), lost()], json!({}), "node/given"),
-        ("by its metadata", vec![], json!({"LABELS": {"istio-locality": "m.z"}}), "m/z"),
+        (
+            "as the proxy says",
+            vec![a_1("").into(), lost()],
+            json!({}),
+            "node/given",
+        ),
+        (
+            "by its metadata",
+            vec![],
+            json!({"LABELS": {"istio-locality": "m.z"}}),
+            "m/z",
+        ),
         (
             "by its metadata, newer",
             vec![],
@@ -95,7 +122,11 @@ fn locality() {
             "n/z.1",
         ),
     ] {
-        assert_eq!(class(objects, &metadata).locality, Locality::parse(want), "{name}");
+        assert_eq!(
+            class(objects, &metadata).locality,
+            Locality::parse(want),
+            "{name}"
+        );
     }
 }
 
@@ -130,8 +161,18 @@ fn addresses_are_of_the_class_only_where_a_resource_depends_on_them() {
         ("a service", plain(), json!({}), false),
         ("a Sidecar without ingress", egress.into(), json!({}), false),
         ("a headless service", headless.into(), json!({}), true),
-        ("no redirection", plain(), json!({"INTERCEPTION_MODE": "NONE"}), true),
-        ("another redirection", plain(), json!({"INTERCEPTION_MODE": "TPROXY"}), false),
+        (
+            "no redirection",
+            plain(),
+            json!({"INTERCEPTION_MODE": "NONE"}),
+            true,
+        ),
+        (
+            "another redirection",
+            plain(),
+            json!({"INTERCEPTION_MODE": "TPROXY"}),
+            false,
+        ),
         ("no redirection in the mesh", none.into(), json!({}), true),
         ("ingress listeners", ingress.into(), json!({}), true),
     ] {
@@ -152,8 +193,16 @@ fn the_node_is_of_the_class_only_where_endpoints_are_chosen_by_it() {
     };
     for (name, service, want) in [
         ("any", kube_service("default", "a", HTTP), ""),
-        ("the same zone", near(TrafficDistribution::PreferSameZone), ""),
-        ("the same node", near(TrafficDistribution::PreferSameNode), "n1"),
+        (
+            "the same zone",
+            near(TrafficDistribution::PreferSameZone),
+            "",
+        ),
+        (
+            "the same node",
+            near(TrafficDistribution::PreferSameNode),
+            "n1",
+        ),
         ("this node only", local, "n1"),
     ] {
         let found = class([service.into(), a_1("app=a").into()], &json!({}));
@@ -178,7 +227,12 @@ fn pods_of_a_deployment_share_a_class() {
         ]
     };
     let classes = |world: &World| {
-        [("a-1", "10.0.0.1"), ("a-2", "10.0.0.2"), ("a-3", "10.0.0.3")].map(|(name, ip)| {
+        [
+            ("a-1", "10.0.0.1"),
+            ("a-2", "10.0.0.2"),
+            ("a-3", "10.0.0.3"),
+        ]
+        .map(|(name, ip)| {
             let metadata = json!({"NODE_NAME": "n1", "INSTANCE_IPS": ip, "NAME": name});
             classify(world, &sidecar(name, ip, &metadata), None)
         })
@@ -191,7 +245,8 @@ fn pods_of_a_deployment_share_a_class() {
         internal_traffic_local: true,
         ..kube_service("default", "b", HTTP)
     };
-    let [first, same_node, same_zone] = classes(&world(objects().into_iter().chain([local.into()])));
+    let [first, same_node, same_zone] =
+        classes(&world(objects().into_iter().chain([local.into()])));
     assert_eq!(first, same_node);
     assert_ne!(first, same_zone, "some service is chosen by node");
 }
@@ -216,7 +271,11 @@ fn what_a_proxy_says_of_itself() {
         ),
     ] {
         let facet = class([pod_with(text).into()], &metadata).facet;
-        assert_eq!((&*facet.canonical_service, &*facet.canonical_revision), want, "{text}");
+        assert_eq!(
+            (&*facet.canonical_service, &*facet.canonical_revision),
+            want,
+            "{text}"
+        );
     }
     let metadata = json!({
         "MESH_ID": "m", "HTTP10": "1", "IDLE_TIMEOUT": "5s", "HTTP_PROXY_PORT": "8888",
@@ -246,7 +305,11 @@ fn address_families() {
         ("fd00::1", IpMode::V6),
         ("10.0.0.1,fd00::1", IpMode::Dual),
     ] {
-        assert_eq!(class([], &json!({"INSTANCE_IPS": ips})).ip_mode, want, "{ips}");
+        assert_eq!(
+            class([], &json!({"INSTANCE_IPS": ips})).ip_mode,
+            want,
+            "{ips}"
+        );
     }
 }
 
@@ -275,6 +338,9 @@ fn a_proxys_own_configuration_replaces_the_meshs() {
         let own = own.map(config);
         let found = classify(&world, &proxy, own.as_ref());
         assert_eq!(found.interception, want, "{own:?} {metadata}");
-        assert_eq!(&*found.proxy_config, own.as_ref().unwrap_or(&world.mesh.default_config));
+        assert_eq!(
+            &*found.proxy_config,
+            own.as_ref().unwrap_or(&world.mesh.default_config)
+        );
     }
 }

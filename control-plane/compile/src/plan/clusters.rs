@@ -191,7 +191,11 @@ fn add_outbound(
 
 /// A rule that asks for mutual TLS cannot be followed by a proxy that has no certificate of the mesh.
 fn plain_text(row: &ScopedService, class: &ProxyClass, policy: &Effective) -> Option<Diagnostic> {
-    let wanted = policy.port.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::IstioMutual);
+    let wanted = policy
+        .port
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.mode == TlsMode::IstioMutual);
     let rule = row.rule.as_ref()?.from.first()?;
     (wanted && !class.has_identity).then(|| {
         let message = "ISTIO_MUTUAL cannot be used by a proxy without a certificate of the mesh (one that was started \

@@ -14,7 +14,10 @@ fn shown(class: &ProxyClass) -> Vec<String> {
 fn with_target(name: &str, ports: &[(u16, Protocol)], target: &TargetPort) -> KubeService {
     let mut service = kube_service("default", name, ports);
     service.selector = labels("app=a");
-    service.ports.iter_mut().for_each(|p| p.target = target.clone());
+    service
+        .ports
+        .iter_mut()
+        .for_each(|p| p.target = target.clone());
     service
 }
 
@@ -85,7 +88,10 @@ fn services_that_select_the_workload() {
         ("another namespace", vec![elsewhere], vec![]),
         ("no selector", vec![no_selector], vec![]),
     ] {
-        let found = class(services.into_iter().map(Object::from).chain([a()]), &json!({}));
+        let found = class(
+            services.into_iter().map(Object::from).chain([a()]),
+            &json!({}),
+        );
         assert_eq!(shown(&found), want, "{name}");
     }
 }
@@ -127,7 +133,11 @@ fn services_that_have_the_workloads_address() {
         ..service_entry("default", "b.com", HTTP)
     });
     for (name, objects, want) in [
-        ("a ServiceEntry", vec![entry("10.0.0.1")], vec!["b.com 80>80"]),
+        (
+            "a ServiceEntry",
+            vec![entry("10.0.0.1")],
+            vec!["b.com 80>80"],
+        ),
         ("of another address", vec![entry("10.0.0.2")], vec![]),
         ("of another namespace", vec![elsewhere], vec![]),
         (
@@ -145,7 +155,11 @@ fn services_that_have_the_workloads_address() {
             vec![bare(true), bare_slice(), selecting()],
             vec!["a 80>80"],
         ),
-        ("a service without selector that is not headless", vec![bare(false), bare_slice()], vec![]),
+        (
+            "a service without selector that is not headless",
+            vec![bare(false), bare_slice()],
+            vec![],
+        ),
     ] {
         let found = class(objects.into_iter().chain([a()]), &json!({}));
         assert_eq!(shown(&found), want, "{name}");
@@ -155,7 +169,11 @@ fn services_that_have_the_workloads_address() {
 #[test]
 fn ports_of_a_gateway() {
     let gateway = |label: Option<&str>| {
-        let mut service = kube_service("default", "gw", &[(80, Protocol::Http), (443, Protocol::Https)]);
+        let mut service = kube_service(
+            "default",
+            "gw",
+            &[(80, Protocol::Http), (443, Protocol::Https)],
+        );
         service.selector = labels("app=a");
         service.ports[0].target = TargetPort::Number(8080);
         service.ports[1].target = TargetPort::Number(8443);
@@ -168,12 +186,23 @@ fn ports_of_a_gateway() {
     for (name, services, want) in [
         ("translated", vec![gateway(None)], translated),
         ("by two services", vec![gateway(None), second], both),
-        ("not translated", vec![gateway(Some(NO_TRANSLATION))], BTreeMap::new()),
+        (
+            "not translated",
+            vec![gateway(Some(NO_TRANSLATION))],
+            BTreeMap::new(),
+        ),
     ] {
         let world = world(services.into_iter().map(Object::from).chain([a()]));
         let found = classify(&world, &router("a-1", "10.0.0.1", &json!({})), None);
         assert_eq!(found.gateway_ports, want, "{name}");
-        assert_eq!((found.kind, found.instances.len()), (ProxyKind::Router, 0), "{name}");
-        assert!(class_of_a(&world).gateway_ports.is_empty(), "{name}: a sidecar has none");
+        assert_eq!(
+            (found.kind, found.instances.len()),
+            (ProxyKind::Router, 0),
+            "{name}"
+        );
+        assert!(
+            class_of_a(&world).gateway_ports.is_empty(),
+            "{name}: a sidecar has none"
+        );
     }
 }

@@ -1,27 +1,13 @@
 //! VirtualServices that a listener shows, and what they route to.
 
 use meltemi_model::routing::{HeaderOperations, HttpMatch};
+use meltemi_model::testing::http_route;
 
 use super::*;
 
-fn route(action: HttpAction) -> HttpRoute {
-    HttpRoute {
-        name: "".into(),
-        matches: Vec::new(),
-        action,
-        timeout: None,
-        retries: None,
-        fault: None,
-        mirrors: Vec::new(),
-        cors: None,
-        headers: HeaderOperations::default(),
-        rewrite: None,
-    }
-}
-
 fn forward(port: Option<u16>) -> HttpRoute {
     let destination = destination("far.other.svc.cluster.local", port);
-    route(HttpAction::Forward(vec![HttpDestination {
+    http_route(HttpAction::Forward(vec![HttpDestination {
         destination,
         weight: 1,
         headers: HeaderOperations::default(),
@@ -59,7 +45,7 @@ fn what_a_virtual_service_routes_to_gets_clusters_though_no_listener_shows_it() 
             destination: destination("far.other.svc.cluster.local", None),
             share: None,
         }],
-        ..route(HttpAction::Nothing)
+        ..http_route(HttpAction::Nothing)
     };
     let tcp = VirtualService {
         tcp: vec![TcpRoute {
