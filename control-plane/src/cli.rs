@@ -50,7 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Ps(args) => ps::run(&args),
-        Verb::DemoPart(args) => demo::run_part(args),
+        Verb::DemoPart(args) => demo::run_part(&args),
         Verb::DemoRefusingClient(args) => refusing_client::run(&args),
     };
     match result {

@@ -119,7 +119,9 @@ impl Engine {
                         .get(&class)
                         .cloned()
                         .unwrap_or_else(|| connected.latest.borrow().clone());
-                    let compiled = self.compiler.compile_among(world, &mut scopes, &class, Some(&old));
+                    let compiled =
+                        self.compiler
+                            .compile_among(world, &mut scopes, &class, Some(&old));
                     diagnostics.extend(compiled.diagnostics);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
                     compiled.snapshot

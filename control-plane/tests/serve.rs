@@ -1,5 +1,8 @@
 //! `meltemi serve` and `meltemi ps` as a user starts them: the program itself, its streams and its exit code.
 
+// A helper of a test may panic as the test may; clippy knows only the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;

@@ -176,7 +176,10 @@ fn hints(site: &Site) -> String {
     let folder = manifests.display();
     // After `cargo run` the program is on nobody's PATH, so it is named as it lies.
     let here = std::env::current_dir().unwrap_or_default();
-    let program = executable.strip_prefix(&here).unwrap_or(executable).display();
+    let program = executable
+        .strip_prefix(&here)
+        .unwrap_or(executable)
+        .display();
     let own = manifests.starts_with(run);
     let copy = if own {
         " (a copy, which ends with the demo)"

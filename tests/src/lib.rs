@@ -1,10 +1,9 @@
 //! The test kit: what the suites under `tests/tests` and the benches share.
 //!
-//! It must never know how Meltemi is built inside: it sees worlds (files), nodes (JSON), answers (JSON) and the wire.
+//! It must never know how Meltemi is built inside: it sees worlds (files), nodes (JSON) and answers (JSON).
 //! Read first: `corpus.rs` (recorded worlds), `corpus/compare.rs` (when two resources are equal), `bin/corpus.rs`
 //! (the tool of daily work). `rust_source.rs` reads Rust as far as the repo rules need it.
 
-pub mod ads_client;
 pub mod bench;
 pub mod corpus;
 pub mod golden;

@@ -10,7 +10,14 @@ use crate::settings;
 pub(crate) fn bench(words: &[String]) -> Result<ExitCode> {
     let mut command = Command::new(settings::cargo());
     command
-        .args(["bench", "--package", "meltemi-tests", "--bench", "generation", "--"])
+        .args([
+            "bench",
+            "--package",
+            "meltemi-tests",
+            "--bench",
+            "generation",
+            "--",
+        ])
         .args(words)
         .current_dir(settings::root());
     let status = command.status().context("cargo does not start")?;

@@ -61,7 +61,15 @@ const PARTS: [Part; 6] = [
     Part {
         name: "bench",
         needs_setup: false,
-        arguments: &["bench", "--package", "meltemi-tests", "--bench", "generation", "--", "--counts"],
+        arguments: &[
+            "bench",
+            "--package",
+            "meltemi-tests",
+            "--bench",
+            "generation",
+            "--",
+            "--counts",
+        ],
         environment: &[],
     },
 ];

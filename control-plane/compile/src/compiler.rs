@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;
@@ -26,7 +25,6 @@ pub struct Compiler {
     endpoints: Memo<EndpointInput>,
     listeners: Memo<ListenerInput>,
     routes: Memo<RouteInput>,
-    generation: AtomicU64,
 }
 
 /// The scopes of one World that were needed so far.
@@ -114,13 +112,12 @@ impl Compiler {
         }
     }
 
-    /// Forgets resources that nobody has used for two sweeps. Called once for each revision.
+    /// Forgets resources that nobody has asked for since the sweep before the last. Called once for each revision.
     pub fn sweep(&self) {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        self.clusters.sweep(generation);
-        self.endpoints.sweep(generation);
-        self.listeners.sweep(generation);
-        self.routes.sweep(generation);
+        self.clusters.sweep();
+        self.endpoints.sweep();
+        self.listeners.sweep();
+        self.routes.sweep();
     }
 
     /// Lookups and misses by type, exported as metrics: I5 and I6 are asserted on them.

@@ -25,13 +25,15 @@ pub struct Memo<I: Input> {
     parts: DashMap<Shared<I::Part>, (), RandomState>,
     lookups: AtomicU64,
     misses: AtomicU64,
+    /// The number of sweeps so far.
+    generation: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Entry {
     resource: Arc<Resource>,
-    /// The sweep that last found it in use.
-    generation: u64,
+    /// The generation in which it was asked for last.
+    asked: AtomicU64,
 }
 
 impl<I: Input> Default for Memo<I> {
@@ -41,6 +43,7 @@ impl<I: Input> Default for Memo<I> {
             parts: DashMap::default(),
             lookups: AtomicU64::default(),
             misses: AtomicU64::default(),
+            generation: AtomicU64::default(),
         }
     }
 }
@@ -49,7 +52,9 @@ impl<I: Input> Memo<I> {
     /// The resource of an Input.
     pub fn get(&self, mut input: I) -> Arc<Resource> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
+        let generation = self.generation.load(Ordering::Relaxed);
         if let Some(entry) = self.built.get(&input) {
+            entry.asked.store(generation, Ordering::Relaxed);
             return Arc::clone(&entry.resource);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
@@ -65,21 +70,19 @@ impl<I: Input> Memo<I> {
         ));
         let entry = Entry {
             resource: Arc::clone(&resource),
-            generation: 0,
+            asked: AtomicU64::new(generation),
         };
         self.built.insert(input, entry);
         resource
     }
 
-    /// Drops what only the memo has held since the sweep before: two sweeps apart, so that a resource that is being
-    /// handed from one snapshot to the next survives.
-    pub fn sweep(&self, generation: u64) {
-        self.built.retain(|_, entry| {
-            if Arc::strong_count(&entry.resource) > 1 {
-                entry.generation = generation;
-            }
-            generation.saturating_sub(entry.generation) < 2
-        });
+    /// Begins the next generation and drops what nobody asked for in the last two. Every class asks for everything it has
+    /// at every revision, so that is garbage. Who holds the resource says nothing: a snapshot may keep an older one with
+    /// the same bytes, and the newer must not be built again for that.
+    pub fn sweep(&self) {
+        let now = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        self.built
+            .retain(|_, entry| entry.asked.load(Ordering::Relaxed) + 2 > now);
         self.parts.retain(|part, ()| !part.is_alone());
     }
 

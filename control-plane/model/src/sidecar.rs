@@ -94,7 +94,7 @@ pub struct EgressPort {
 /// `namespace/host` of an egress listener.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EgressHost {
-    /// `*`, `~` (nothing) or a namespace; `.` has been replaced by the Sidecar's own.
+    /// `*`, `~` (nothing), `.` (the client's own) or a namespace.
     pub namespace: Str,
     /// The host; may be a wildcard.
     pub host: Hostname,

@@ -222,8 +222,6 @@ pub struct OutlierDetection {
     pub max_ejection_percent: i32,
     /// `minHealthPercent`.
     pub min_health_percent: i32,
-    /// Codes that count as errors.
-    pub http_error_codes: Vec<Str>,
 }
 
 /// The mode of client TLS.

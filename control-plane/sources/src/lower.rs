@@ -87,6 +87,10 @@ pub fn lower(raw: &Value, settings: &LowerSettings) -> Lowered {
             let message = format!("{kind} is not served as {api_version}; write {instead}");
             Lowered::refused(anonymous(Severity::Error, "apiVersion", message))
         }
+        Known::Misspelt(instead) => {
+            let message = format!("{kind} is not a kind of {api_version}; write {instead}");
+            Lowered::refused(anonymous(Severity::Error, "kind", message))
+        }
         Known::Foreign => Lowered::default(),
     }
 }
@@ -140,6 +144,8 @@ enum Known {
     NotYet,
     /// One of ours under a version that is not served; the version to write.
     WrongVersion(String),
+    /// No kind of a group of Istio's; the kinds that there are.
+    Misspelt(String),
     /// Nothing that Istio reads.
     Foreign,
 }
@@ -174,7 +180,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         .iter()
         .find(|k| k.group == group && k.kind == kind)
     else {
-        return Known::Foreign;
+        return stranger(group);
     };
     if !found.versions.contains(&version) {
         return Known::WrongVersion(format!("{group}/{}", found.versions[0]));
@@ -187,6 +193,20 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         _ => Known::NotYet,
+    }
+}
+
+/// An unknown kind: a mistake where all kinds are Istio's.
+fn stranger(group: &str) -> Known {
+    let kinds: Vec<&str> = meltemi_api::kinds::KINDS
+        .iter()
+        .filter(|k| k.group == group)
+        .map(|k| k.kind)
+        .collect();
+    match kinds.split_last() {
+        None => Known::Foreign,
+        Some((only, [])) => Known::Misspelt((*only).to_owned()),
+        Some((last, others)) => Known::Misspelt(format!("{} or {last}", others.join(", "))),
     }
 }
 

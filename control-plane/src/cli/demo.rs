@@ -85,7 +85,7 @@ fn section(check: Checks) -> Section {
 }
 
 /// Runs one of the demo's own processes.
-pub(super) fn run_part(args: PartArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run_part(args: &PartArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

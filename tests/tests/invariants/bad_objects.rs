@@ -21,17 +21,17 @@ const SPOILS: [fn(&Value, usize) -> Value; 9] = [
         broken(
             "VirtualService",
             n,
-            json!({"hosts": ["s1"], "http": [{"route": [{"destination": {"host": "s1"}, "weight": "many"}]}]}),
+            &json!({"hosts": ["s1"], "http": [{"route": [{"destination": {"host": "s1"}, "weight": "many"}]}]}),
         )
     },
     |_, n| {
         broken(
             "DestinationRule",
             n,
-            json!({"host": "*.*", "trafficPolicy": {"loadBalancer": {"simple": "SOMETIMES"}}}),
+            &json!({"host": "*.*", "trafficPolicy": {"loadBalancer": {"simple": "SOMETIMES"}}}),
         )
     },
-    |_, n| broken("Gateway", n, json!({"servers": {"port": 80}})),
+    |_, n| broken("Gateway", n, &json!({"servers": {"port": 80}})),
 ];
 
 fn with(object: &Value, pointer: &str, value: Value) -> Value {
@@ -44,7 +44,7 @@ fn with(object: &Value, pointer: &str, value: Value) -> Value {
     spoiled
 }
 
-fn broken(kind: &str, number: usize, spec: Value) -> Value {
+fn broken(kind: &str, number: usize, spec: &Value) -> Value {
     let metadata = json!({"name": format!("broken-{number}"), "namespace": "a"});
     json!({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
 }

@@ -26,11 +26,23 @@ use crate::mesh::{engine, good, proxies};
 
 const CASES: u32 = 128;
 
+/// What is visible of one service.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    service: ServiceKey,
+    /// Per port name.
+    identities: Vec<(Str, Vec<Str>)>,
+    /// The ports with endpoints, and whether all of these take mutual TLS.
+    ports: Vec<(Str, bool)>,
+    /// All, of a service that is made of endpoints.
+    endpoints: String,
+}
+
 /// What clusters, listeners and routes may see of endpoints: per service, identities, and per port whether there are
 /// any and whether all of them take mutual TLS; all of it for services that are made of endpoints.
 #[derive(Debug, PartialEq)]
 struct Visible {
-    services: Vec<(ServiceKey, Vec<(Str, Vec<Str>)>, Vec<(Str, bool)>, String)>,
+    services: Vec<Shown>,
     classes: Vec<ProxyClass>,
 }
 
@@ -54,7 +66,12 @@ fn visible(world: &World) -> Visible {
         let ports = ports
             .map(|(name, list)| (name.clone(), list.iter().all(|e| e.mtls)))
             .collect();
-        services.push((key.clone(), row.identities.to_vec(), ports, whole));
+        services.push(Shown {
+            service: key.clone(),
+            identities: row.identities.to_vec(),
+            ports,
+            endpoints: whole,
+        });
     }
     let classes = proxies()
         .iter()

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::refer::{endpoints_of, routes_of};
 use meltemi::offline;
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_sources::lower::LowerSettings;
-use meltemi_tests::ads_client::{endpoints_of, routes_of};
 use meltemi_tests::bench::cases::cases;
 use meltemi_tests::shared::{bench_configs, skipped};
 use meltemi_tests::worlds::world;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use meltemi_tests::ads_client::Variant::Delta;
-use meltemi_tests::ads_client::{AdsClient, RDS};
+use crate::ads_client::Variant::Delta;
+use crate::ads_client::{AdsClient, RDS};
 
 use crate::plane::{Plane, SIDECAR, WORLD};
 

@@ -3,10 +3,10 @@
 
 use std::fs;
 
+use crate::ads_client::Variant::{Delta, Sotw};
+use crate::ads_client::{AdsClient, CDS, Held, RDS};
 use meltemi_sources::files::{Batch, load};
 use meltemi_sources::lower::LowerSettings;
-use meltemi_tests::ads_client::Variant::{Delta, Sotw};
-use meltemi_tests::ads_client::{AdsClient, CDS, Held, RDS};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;

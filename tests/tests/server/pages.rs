@@ -1,7 +1,7 @@
 //! The pages that operators and istioctl read.
 
-use meltemi_tests::ads_client::Variant::{Delta, Sotw};
-use meltemi_tests::ads_client::{CDS, EDS, LDS, RDS};
+use crate::ads_client::Variant::{Delta, Sotw};
+use crate::ads_client::{CDS, EDS, LDS, RDS};
 use serde_json::{Value, json};
 
 use crate::plane::{Plane, SIDECAR, WORLD, get};

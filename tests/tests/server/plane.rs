@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::ads_client::{AdsClient, Held, Variant, node};
 use meltemi::app::{self, Addresses};
 use meltemi::offline;
 use meltemi::settings::Settings;
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_proto::ads::Node;
 use meltemi_sources::lower::LowerSettings;
-use meltemi_tests::ads_client::{AdsClient, Held, Variant, node};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,8 +1,8 @@
 //! A client that refuses something is seen with its reason, is not asked again, and hurts nobody else.
 
+use crate::ads_client::RDS;
+use crate::ads_client::Variant::{self, Delta, Sotw};
 use meltemi::cli::ps;
-use meltemi_tests::ads_client::RDS;
-use meltemi_tests::ads_client::Variant::{self, Delta, Sotw};
 
 use crate::plane::{Plane, SIDECAR, WORLD};
 

@@ -1,7 +1,7 @@
 //! Both variants of the protocol bring the same resources, and every run the same bytes.
 
-use meltemi_tests::ads_client::Variant::{Delta, Sotw};
-use meltemi_tests::ads_client::{CDS, EDS, LDS, RDS};
+use crate::ads_client::Variant::{Delta, Sotw};
+use crate::ads_client::{CDS, EDS, LDS, RDS};
 
 use crate::plane::{Plane, SIDECAR, WORLD, bodies};
 

@@ -56,7 +56,6 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     apply_pool(input, &policy, &mut cluster, &mut options);
     if let Some(settings) = &policy.port.outlier_detection {
         outlier::apply(&mut cluster, settings);
-        outlier::match_codes(&mut options, &settings.http_error_codes);
     }
     load_balancer::apply(&mut cluster, policy.port.load_balancer.as_ref(), &balance);
     if !input.sni_dnat {

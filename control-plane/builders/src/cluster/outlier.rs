@@ -1,16 +1,7 @@
 //! Outlier detection. Istio 1.31: `applyOutlierDetection`.
 
-use meltemi_model::Str;
 use meltemi_model::traffic::OutlierDetection;
 use meltemi_proto::envoy::config::cluster::v3 as pb;
-use meltemi_proto::envoy::config::common::matcher::v3::{
-    HttpHeadersMatch, MatchPredicate, match_predicate,
-};
-use meltemi_proto::envoy::config::route::v3::{HeaderMatcher, header_matcher};
-use meltemi_proto::envoy::extensions::upstreams::http::v3::{
-    HttpProtocolOptions, http_protocol_options,
-};
-use meltemi_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use meltemi_proto::envoy::r#type::v3::Percent;
 
 use crate::{duration, uint32};
@@ -52,42 +43,5 @@ pub(super) fn apply(cluster: &mut pb::Cluster, settings: &OutlierDetection) {
             .healthy_panic_threshold = Some(Percent {
             value: f64::from(settings.min_health_percent),
         });
-    }
-}
-
-/// These codes count as errors, in place of all from 500 on. Istio 1.31: `applyOutlierDetectionErrorCodes`.
-pub(super) fn match_codes(options: &mut Option<HttpProtocolOptions>, codes: &[Str]) {
-    let mut rules: Vec<MatchPredicate> = codes.iter().map(|code| status_is(code)).collect();
-    let matcher = match rules.len() {
-        0 => return,
-        1 => rules.pop(),
-        _ => Some(MatchPredicate {
-            rule: Some(match_predicate::Rule::OrMatch(match_predicate::MatchSet {
-                rules,
-            })),
-        }),
-    };
-    options.get_or_insert_default().outlier_detection =
-        Some(http_protocol_options::OutlierDetection {
-            error_matcher: matcher,
-        });
-}
-
-fn status_is(code: &str) -> MatchPredicate {
-    let exact = StringMatcher {
-        match_pattern: Some(MatchPattern::Exact(code.into())),
-        ..Default::default()
-    };
-    let header = HeaderMatcher {
-        name: ":status".into(),
-        header_match_specifier: Some(header_matcher::HeaderMatchSpecifier::StringMatch(exact)),
-        ..Default::default()
-    };
-    MatchPredicate {
-        rule: Some(match_predicate::Rule::HttpResponseHeadersMatch(
-            HttpHeadersMatch {
-                headers: vec![header],
-            },
-        )),
     }
 }

@@ -123,63 +123,45 @@ fn a_changed_aggregate_writes_only_what_changed() {
 }
 
 #[test]
-fn what_only_the_memo_holds_goes_with_the_second_sweep() {
+fn what_nobody_asks_for_goes_with_the_second_sweep() {
     let (memo, counters) = (Memo::default(), Counters::default());
     let held = memo.get(counters.input("held", "x"));
-    let dropped = memo.get(counters.input("dropped", "y"));
-    for generation in 1..5 {
-        memo.sweep(generation);
-        assert_eq!(memo.len(), 2, "both are held at {generation}");
-    }
-    drop(dropped);
-    memo.sweep(5);
-    assert_eq!(memo.len(), 2, "handed from one snapshot to the next");
-    memo.sweep(6);
+    memo.get(counters.input("dropped", "y"));
+    memo.sweep();
+    assert_eq!(memo.len(), 2, "both were asked for since the last sweep");
+    memo.get(counters.input("held", "x"));
+    memo.sweep();
     assert_eq!(memo.len(), 1);
     memo.get(counters.input("held", "x"));
-    assert_eq!(counters.read().0, 2, "what is held stays");
+    assert_eq!(counters.read().0, 2, "what is asked for stays");
     memo.get(counters.input("dropped", "y"));
     assert_eq!(counters.read().0, 3, "what is gone is built again");
     drop(held);
 }
 
 #[test]
-fn a_resource_that_comes_back_before_the_second_sweep_is_the_same() {
+fn what_is_asked_for_stays_though_no_snapshot_holds_it() {
     let (memo, counters) = (Memo::default(), Counters::default());
-    let first = memo.get(counters.input("a", "x"));
-    memo.sweep(1);
-    drop(first);
-    memo.sweep(2);
-    let again = memo.get(counters.input("a", "x"));
-    memo.sweep(3);
-    memo.sweep(4);
-    assert_eq!((memo.len(), counters.read().0), (1, 1));
-    drop(again);
+    for generation in 0..5 {
+        memo.get(counters.input("a", "x"));
+        memo.sweep();
+        assert_eq!((memo.len(), counters.read().0), (1, 1), "{generation}");
+    }
 }
 
 #[test]
 fn a_part_goes_with_the_last_resource_that_has_it() {
     let (memo, counters) = (Memo::default(), Counters::default());
-    let first = memo.get(counters.input("first", "shared own"));
-    let second = memo.get(counters.input("second", "shared"));
+    let second = || counters.input("second", "shared");
+    memo.get(counters.input("first", "shared own"));
+    memo.get(second());
     assert_eq!(memo.parts.len(), 2);
-    memo.sweep(1);
-    drop(first);
-    memo.sweep(2);
-    assert_eq!(
-        memo.parts.len(),
-        2,
-        "the resource is kept for one more sweep"
-    );
-    memo.sweep(3);
-    assert_eq!(
-        memo.parts.len(),
-        1,
-        "the other resource has the shared part"
-    );
-    drop(second);
-    memo.sweep(4);
-    memo.sweep(5);
+    memo.sweep();
+    assert_eq!(memo.parts.len(), 2, "the first is kept for one more sweep");
+    memo.get(second());
+    memo.sweep();
+    assert_eq!(memo.parts.len(), 1, "the second has the shared part");
+    memo.sweep();
     assert!(memo.is_empty());
     assert!(memo.parts.is_empty());
 }

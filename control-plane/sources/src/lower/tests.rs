@@ -89,6 +89,12 @@ fn kinds_are_told_apart() {
             "write networking.istio.io/v1",
         ),
         (
+            "telemetry.istio.io/v1",
+            "Telemetri",
+            "Telemetri is not a kind of telemetry.istio.io/v1; write Telemetry",
+        ),
+        ("networking.istio.io/v1", "Gatewya", "Gateway, "),
+        (
             "discovery.k8s.io/v1beta1",
             "EndpointSlice",
             "write discovery.k8s.io/v1",

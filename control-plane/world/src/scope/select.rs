@@ -383,7 +383,7 @@ impl Picked {
         let Some(existing) = self.services.get_mut(index) else {
             return;
         };
-        if service == existing || (existing.kubernetes && !service.kubernetes) {
+        if service == existing {
             return;
         }
         if !existing.kubernetes && service.kubernetes {

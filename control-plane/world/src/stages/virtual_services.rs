@@ -79,7 +79,7 @@ fn group_for(vs: &VirtualService, namespace: &str, mesh: &Mesh) -> Option<usize>
             let private = set.contains(own) || set.contains(".");
             if **own == *namespace && private {
                 Some(0)
-            } else if set.contains(namespace) && **own != *namespace {
+            } else if set.contains(namespace) {
                 Some(1)
             } else {
                 None

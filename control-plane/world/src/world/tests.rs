@@ -120,8 +120,8 @@ fn whose_sidecar_holds() {
     };
     let world = world(
         [
-            aged("ns", "plain-young", 5, None),
-            aged("ns", "plain", 4, None),
+            aged("ns", "plain-young", 1, None),
+            aged("ns", "plain", 0, None),
             aged("ns", "app-young", 3, Some("app=a")),
             aged("ns", "app", 2, Some("app=a")),
             aged("istio-system", "root", 1, None),

@@ -240,11 +240,6 @@ fn the_case_of_headers_is_kept() {
 #[test]
 fn outlier_detection() {
     let settings = OutlierDetection::default;
-    let code = |code: &str| {
-        json!({"http_response_headers_match": {
-            "headers": [{"name": ":status", "string_match": {"exact": code}}],
-        }})
-    };
     for (name, settings, want) in [
         (
             "never by success rate, and no panic",
@@ -306,27 +301,6 @@ fn outlier_detection() {
                     "enforcing_consecutive_local_origin_failure": 100,
                     "enforcing_local_origin_success_rate": 0,
                 },
-            }),
-        ),
-        (
-            "one code that counts",
-            OutlierDetection {
-                http_error_codes: vec!["429".into()],
-                ..settings()
-            },
-            json!({
-                "OPTIONS/outlier_detection/error_matcher": code("429"),
-                "OPTIONS/explicit_http_config": {"http_protocol_options": {}},
-            }),
-        ),
-        (
-            "several codes that count",
-            OutlierDetection {
-                http_error_codes: vec!["429".into(), "503".into()],
-                ..settings()
-            },
-            json!({
-                "OPTIONS/outlier_detection/error_matcher/or_match/rules": [code("429"), code("503")],
             }),
         ),
         (

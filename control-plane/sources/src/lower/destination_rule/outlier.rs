@@ -24,15 +24,11 @@ pub(in crate::lower) fn lower(
             "it needs splitExternalLocalOriginErrors: true",
         );
     }
-    let codes = &outlier.outlier_detection_http_error_codes;
-    for (i, code) in codes.iter().enumerate() {
-        if !(100..=599).contains(code) {
-            let message = format!("{code} is not an HTTP status");
-            findings.error(
-                format!("{path}.outlierDetectionHttpErrorCodes[{i}]"),
-                message,
-            );
-        }
+    if !outlier.outlier_detection_http_error_codes.is_empty() {
+        findings.warning(
+            format!("{path}.outlierDetectionHttpErrorCodes"),
+            "it has no effect in Istio 1.31; consecutive5xxErrors and consecutiveGatewayErrors count errors",
+        );
     }
     OutlierDetection {
         split_external_local_origin_errors: outlier.split_external_local_origin_errors,
@@ -54,7 +50,6 @@ pub(in crate::lower) fn lower(
             outlier.min_health_percent,
             findings,
         ),
-        http_error_codes: codes.iter().map(|code| code.to_string().into()).collect(),
     }
 }
 

@@ -20,23 +20,23 @@ use serde_json::Value;
 use tonic::Status;
 use tonic::transport::Channel;
 
-pub use refer::{endpoints_of, routes_of};
+pub(crate) use refer::{endpoints_of, routes_of};
 
 /// Clusters.
-pub const CDS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+pub(crate) const CDS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 /// Endpoints.
-pub const EDS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+pub(crate) const EDS: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 /// Listeners.
-pub const LDS: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+pub(crate) const LDS: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 /// Routes.
-pub const RDS: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+pub(crate) const RDS: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
 /// A server that says nothing for so long has failed the test. No test waits for it in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which variant of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// Incremental.
     Delta,
     /// State of the world.
@@ -45,32 +45,32 @@ pub enum Variant {
 
 /// What a client holds of one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resource {
+pub(crate) struct Resource {
     /// Delta: its version. SotW has versions of whole responses only.
-    pub version: String,
+    pub(crate) version: String,
     /// The message.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// What a client holds: by type URL and name.
-pub type Held = BTreeMap<&'static str, BTreeMap<String, Resource>>;
+pub(crate) type Held = BTreeMap<&'static str, BTreeMap<String, Resource>>;
 
 /// One response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub(crate) struct Received {
     /// The type URL.
-    pub ty: &'static str,
+    pub(crate) ty: &'static str,
     /// What was sent.
-    pub names: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
     /// Delta: what is gone.
-    pub removed: BTreeSet<String>,
+    pub(crate) removed: BTreeSet<String>,
     /// What the client answered: nothing, or why it refused.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// The client.
 #[derive(Debug)]
-pub struct AdsClient {
+pub(crate) struct AdsClient {
     stream: Stream,
     held: Held,
     /// Names that were asked for; of clusters and listeners everything is wanted.
@@ -98,7 +98,7 @@ struct Arrived {
 }
 
 /// A proxy as it describes itself.
-pub fn node(id: &str, metadata: &Value) -> Node {
+pub(crate) fn node(id: &str, metadata: &Value) -> Node {
     Node {
         id: id.to_owned(),
         metadata: Some(struct_from_json(metadata)),
@@ -109,7 +109,7 @@ pub fn node(id: &str, metadata: &Value) -> Node {
 impl AdsClient {
     /// Connects, and asks for clusters and listeners. A client that comes back says what it holds (delta), and asks for
     /// the endpoints and routes that this names.
-    pub async fn connect(
+    pub(crate) async fn connect(
         address: SocketAddr,
         node: Node,
         variant: Variant,
@@ -143,27 +143,27 @@ impl AdsClient {
     }
 
     /// What it holds.
-    pub fn held(&self) -> &Held {
+    pub(crate) fn held(&self) -> &Held {
         &self.held
     }
 
     /// A resource that it holds.
-    pub fn get(&self, ty: &str, name: &str) -> Option<&Resource> {
+    pub(crate) fn get(&self, ty: &str, name: &str) -> Option<&Resource> {
         self.held.get(ty)?.get(name)
     }
 
     /// All responses since the last call.
-    pub fn take_received(&mut self) -> Vec<Received> {
+    pub(crate) fn take_received(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
     }
 
     /// From now on refuses this resource, as Envoy says it: by name, with a reason.
-    pub fn refuse(&mut self, ty: &'static str, name: &str, reason: &str) {
+    pub(crate) fn refuse(&mut self, ty: &'static str, name: &str, reason: &str) {
         self.refuses = Some((ty, name.to_owned(), reason.to_owned()));
     }
 
     /// Reads responses until the client is as it should be.
-    pub async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<()> {
+    pub(crate) async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<()> {
         while !is_so(self) {
             if !self
                 .receive()
@@ -177,13 +177,13 @@ impl AdsClient {
     }
 
     /// Reads until the server ends the stream without an error.
-    pub async fn ended(&mut self) -> Result<()> {
+    pub(crate) async fn ended(&mut self) -> Result<()> {
         while self.receive().await? {}
         Ok(())
     }
 
     /// Reads one response and answers it; false when the server has ended the stream.
-    pub async fn receive(&mut self) -> Result<bool> {
+    pub(crate) async fn receive(&mut self) -> Result<bool> {
         let next = async {
             match &mut self.stream {
                 Stream::Delta(stream) => stream.next().await,

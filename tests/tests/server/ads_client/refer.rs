@@ -15,7 +15,7 @@ const HCM: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
 /// The name under which the endpoints of an EDS cluster are asked for. None for what is no cluster.
-pub fn endpoints_of(body: &Bytes) -> BTreeSet<String> {
+pub(crate) fn endpoints_of(body: &Bytes) -> BTreeSet<String> {
     let Ok(cluster) = Cluster::decode(body.as_ref()) else {
         return BTreeSet::new();
     };
@@ -35,7 +35,7 @@ pub fn endpoints_of(body: &Bytes) -> BTreeSet<String> {
 }
 
 /// The route configurations that the HTTP filters of a listener ask for. None for what is no listener.
-pub fn routes_of(body: &Bytes) -> BTreeSet<String> {
+pub(crate) fn routes_of(body: &Bytes) -> BTreeSet<String> {
     let Ok(listener) = Listener::decode(body.as_ref()) else {
         return BTreeSet::new();
     };
