@@ -1,11 +1,19 @@
 //! Small worlds and the proxies in them.
 
+use std::collections::BTreeMap;
+
+use meltemi_model::mesh::Mesh;
 use meltemi_model::object::Object;
 use meltemi_model::port::Protocol;
-use meltemi_model::proxy::{Proxy, ProxyClass};
-use meltemi_model::{Locality, Shared};
+use meltemi_model::proxy::{
+    Capabilities, InterceptionMode, IpMode, MetaFacet, Proxy, ProxyClass, ProxyKind,
+};
+use meltemi_model::routing::VirtualService;
+use meltemi_model::service::Service;
+use meltemi_model::sidecar::OutboundPolicy;
+use meltemi_model::{Hostname, Locality, Shared, testing};
 use meltemi_world::scope::{scope, scope_key};
-use meltemi_world::{Change, Scope, World};
+use meltemi_world::{Change, EgressScope, Scope, ScopedService, World};
 use serde_json::{Value, json};
 
 use crate::classify;
@@ -48,7 +56,79 @@ pub(crate) fn class_of_a(world: &World) -> ProxyClass {
 }
 
 pub(crate) fn scope_of(world: &World, class: &ProxyClass) -> Scope {
-    let gateway = class.kind == meltemi_model::proxy::ProxyKind::Router;
+    let gateway = class.kind == ProxyKind::Router;
     let key = scope_key(world, gateway, &class.namespace, &class.labels);
     scope(world, &key)
+}
+
+/// Istio's proxy in `default` with the label `app: client`, and no workload behind it.
+pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
+    ProxyClass {
+        kind,
+        namespace: "default".into(),
+        dns_domain: "default.svc.cluster.local".into(),
+        labels: testing::labels("app=client"),
+        locality: Locality::default(),
+        network: "".into(),
+        cluster_id: "Kubernetes".into(),
+        ip_mode: IpMode::V4,
+        capabilities: Capabilities::istio_proxy(),
+        has_identity: true,
+        version: (1, 31, 0),
+        interception: InterceptionMode::Redirect,
+        facet: MetaFacet::default(),
+        proxy_config: Shared::default(),
+        instances: Vec::new(),
+        gateway_ports: BTreeMap::new(),
+        own_ips: Vec::new(),
+        node: "".into(),
+    }
+}
+
+/// `name` in `default` with the address 10.0.0.<length of the name>; a name with dots is a ServiceEntry's, without
+/// an address.
+pub(crate) fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
+    let mut service = testing::service(name, ports);
+    if service.kubernetes {
+        service.addresses = vec![format!("10.0.0.{}", name.len()).into()];
+    }
+    service
+}
+
+/// The host of a service of `default`; a name with dots or wildcards is one already.
+pub(crate) fn fqdn(name: &str) -> Hostname {
+    if name.contains(['.', '*']) {
+        Hostname::new(name)
+    } else {
+        Hostname::new(&format!("{name}.default.svc.cluster.local"))
+    }
+}
+
+/// What a proxy in `default` sees of these services and VirtualServices without a Sidecar.
+pub(crate) fn seen(services: Vec<Service>, virtual_services: Vec<VirtualService>) -> Scope {
+    let row = |service: Service| ScopedService {
+        service: Shared::new(service),
+        rule: None,
+        rule_selects_workload: false,
+        endpoints: Shared::default(),
+        identities: Shared::default(),
+    };
+    let services: Vec<_> = services.into_iter().map(row).collect();
+    Scope {
+        mesh: Shared::new(Mesh::default()),
+        namespace: "default".into(),
+        sidecar: None,
+        outbound_policy: OutboundPolicy::AllowAny,
+        by_host: services
+            .iter()
+            .enumerate()
+            .map(|(i, row)| (row.service.key.host.clone(), i))
+            .collect(),
+        egress: vec![EgressScope {
+            listener: None,
+            services: services.clone(),
+            virtual_services: virtual_services.into_iter().map(Shared::new).collect(),
+        }],
+        services,
+    }
 }

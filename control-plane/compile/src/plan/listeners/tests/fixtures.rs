@@ -8,128 +8,37 @@ use meltemi_builders::listener::{
 use meltemi_model::mesh::Mesh;
 use meltemi_model::object::Meta;
 use meltemi_model::port::Protocol;
-use meltemi_model::proxy::{
-    Capabilities, InterceptionMode, IpMode, MetaFacet, ProxyClass, ProxyKind,
-};
+use meltemi_model::proxy::{MetaFacet, ProxyClass, ProxyKind};
 use meltemi_model::routing::{Destination, L4Match, TcpRoute, TlsRoute, VirtualService};
-use meltemi_model::service::{
-    ExportTo, Resolution, Service, ServiceKey, ServicePort, TrafficDistribution,
-};
-use meltemi_model::sidecar::{CaptureMode, EgressListener, EgressPort, OutboundPolicy};
-use meltemi_model::workload::{Endpoint, EndpointSet, Health};
-use meltemi_model::{Hostname, Kind, Labels, Locality, ObjectKey, Shared};
-use meltemi_world::{EgressScope, Scope, ScopedService};
+use meltemi_model::service::{ExportTo, Service, ServicePort};
+use meltemi_model::sidecar::{CaptureMode, EgressListener, EgressPort};
+use meltemi_model::workload::{Endpoint, EndpointSet};
+use meltemi_model::{Kind, Shared, testing};
+use meltemi_world::{EgressScope, Scope};
+
+use crate::fixtures::{class_of_client, seen};
+pub(super) use crate::fixtures::{fqdn, service};
 
 pub(super) fn meta(kind: Kind, name: &str) -> Meta {
-    let key = ObjectKey::new(kind, "default", name);
-    Meta {
-        key,
-        labels: Labels::default(),
-        annotations: Labels::default(),
-        created: 0,
-    }
+    testing::meta(kind, "default", name)
 }
 
 pub(super) fn class() -> ProxyClass {
     ProxyClass {
-        kind: ProxyKind::Sidecar,
-        namespace: "default".into(),
-        dns_domain: "default.svc.cluster.local".into(),
-        labels: [("app", "client")].into_iter().collect(),
-        locality: Locality::default(),
-        network: "".into(),
-        cluster_id: "Kubernetes".into(),
-        ip_mode: IpMode::V4,
-        capabilities: Capabilities::istio_proxy(),
-        has_identity: true,
-        version: (1, 31, 0),
-        interception: InterceptionMode::Redirect,
         facet: MetaFacet {
             reserved_ports: vec![15021, 15090],
             ..Default::default()
         },
-        proxy_config: Shared::default(),
-        instances: Vec::new(),
-        gateway_ports: BTreeMap::new(),
-        own_ips: Vec::new(),
-        node: "".into(),
+        ..class_of_client(ProxyKind::Sidecar)
     }
-}
-
-/// `name` in `default` with the address 10.0.0.<length of the name>; a name with dots is a ServiceEntry's, without
-/// an address.
-pub(super) fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
-    let kubernetes = !name.contains('.');
-    let kind = if kubernetes {
-        Kind::Service
-    } else {
-        Kind::ServiceEntry
-    };
-    let port = |(number, protocol): &(u16, Protocol)| ServicePort {
-        name: format!("p{number}").into(),
-        number: *number,
-        protocol: *protocol,
-    };
-    Service {
-        key: ServiceKey {
-            host: fqdn(name),
-            namespace: "default".into(),
-        },
-        name: name.into(),
-        object: ObjectKey::new(kind, "default", name),
-        kubernetes,
-        created: 0,
-        labels: Labels::default(),
-        resolution: Resolution::ClientSideLb,
-        addresses: if kubernetes {
-            vec![format!("10.0.0.{}", name.len()).into()]
-        } else {
-            Vec::new()
-        },
-        allocated: Vec::new(),
-        external_addresses: Vec::new(),
-        ports: ports.iter().map(port).collect(),
-        mesh_external: !kubernetes,
-        export_to: ExportTo::Default,
-        headless: false,
-        subject_alt_names: Vec::new(),
-        publish_not_ready: false,
-        node_local: false,
-        traffic_distribution: TrafficDistribution::Any,
-        selector: Labels::default(),
-        external_name: None,
-        aliases: Vec::new(),
-        passthrough_targets: Vec::new(),
-    }
-}
-
-pub(super) fn fqdn(name: &str) -> Hostname {
-    let host = if name.contains('.') {
-        name.to_owned()
-    } else {
-        format!("{name}.default.svc.cluster.local")
-    };
-    Hostname::new(&host)
 }
 
 /// The endpoints of all ports of a service.
 pub(super) fn endpoints(service: &Service, addresses: &[&str]) -> EndpointSet {
     let endpoint = |address: &&str| {
         Shared::new(Endpoint {
-            address: (*address).into(),
-            port: 80,
-            labels: Labels::default(),
-            identity: "".into(),
-            network: "".into(),
-            cluster: "Kubernetes".into(),
-            locality: Locality::default(),
-            weight: 1,
             mtls: true,
-            workload: "w".into(),
-            namespace: "default".into(),
-            health: Health::Healthy,
-            hostname: "".into(),
-            node: "".into(),
+            ..testing::endpoint(address, 80)
         })
     };
     let port = |port: &ServicePort| (port.name.clone(), addresses.iter().map(endpoint).collect());
@@ -139,33 +48,12 @@ pub(super) fn endpoints(service: &Service, addresses: &[&str]) -> EndpointSet {
 }
 
 pub(super) fn scope(services: Vec<Service>) -> Scope {
-    let row = |service: Service| ScopedService {
-        service: Shared::new(service),
-        rule: None,
-        rule_selects_workload: false,
-        endpoints: Shared::default(),
-        identities: Shared::default(),
-    };
-    let services: Vec<_> = services.into_iter().map(row).collect();
     Scope {
         mesh: Shared::new(Mesh {
             prometheus_metrics: true,
             ..Mesh::default()
         }),
-        namespace: "default".into(),
-        sidecar: None,
-        outbound_policy: OutboundPolicy::AllowAny,
-        by_host: services
-            .iter()
-            .enumerate()
-            .map(|(i, row)| (row.service.key.host.clone(), i))
-            .collect(),
-        egress: vec![EgressScope {
-            listener: None,
-            services: services.clone(),
-            virtual_services: Vec::new(),
-        }],
-        services,
+        ..seen(services, Vec::new())
     }
 }
 

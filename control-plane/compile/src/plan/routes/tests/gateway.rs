@@ -39,7 +39,7 @@ fn at_gateway(servers: Vec<Server>, vs: Vec<VirtualService>) -> RouteInput {
     };
     let class = class(ProxyKind::Router);
     let merged = merge(&[Shared::new(gateway)], &class);
-    let scope = scope(
+    let scope = seen(
         vec![
             service("a", &[(9080, HTTP)]),
             service("bb", &[(1, HTTP), (2, HTTP)]),

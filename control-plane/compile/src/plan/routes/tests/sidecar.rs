@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn services_without_virtual_services() {
-    let scope = scope(
+    let scope = seen(
         vec![service("b", &[(80, HTTP), (81, HTTP), (82, Protocol::Tcp)])],
         Vec::new(),
     );
@@ -34,7 +34,7 @@ fn the_route_names_of_a_sidecar() {
     headless.addresses.clear();
     let mut alias = service("alias", &[(9, HTTP)]);
     alias.resolution = Resolution::Alias;
-    let scope = scope(
+    let scope = seen(
         vec![
             service(
                 "a",
@@ -69,7 +69,7 @@ fn the_route_names_of_a_sidecar() {
 #[test]
 fn a_sniffed_service_answers_to_every_name() {
     let ports = [(70, Protocol::Unsupported)];
-    let scope = scope(
+    let scope = seen(
         vec![service("a", &ports), service("bb", &ports)],
         Vec::new(),
     );
@@ -143,7 +143,7 @@ fn virtual_services_replace_default_routes() {
             ],
         ),
     ] {
-        let got = hosts(&route(&scope(services(), vs), port));
+        let got = hosts(&route(&seen(services(), vs), port));
         // The default route of the other service is of no interest.
         let is_other =
             |host: &String| host.ends_with("-> outbound|80||bb.default.svc.cluster.local");
@@ -186,7 +186,7 @@ fn conditions_that_cannot_hold_are_left_out() {
         vs.http
             .insert(0, rule("1.com", None, vec![condition.clone()]));
         let got = hosts(&route(
-            &scope(vec![service("a", &[(80, HTTP)])], vec![vs]),
+            &seen(vec![service("a", &[(80, HTTP)])], vec![vs]),
             "80",
         ));
         let want = if kept {
@@ -214,7 +214,7 @@ fn nothing_follows_a_catch_all() {
     ];
     vs.http.insert(0, rule("1.com", Some(7), matches));
     let got = hosts(&route(
-        &scope(vec![service("a", &[(80, HTTP)])], vec![vs]),
+        &seen(vec![service("a", &[(80, HTTP)])], vec![vs]),
         "80",
     ));
     assert_eq!(got, ["a.default.svc.cluster.local:80 -> outbound|7||1.com"]);
@@ -229,14 +229,14 @@ fn external_names_stand_for_services() {
     let mut concrete = service("a", &[(80, HTTP)]);
     concrete.aliases = vec![alias.key.clone()];
     let services = || vec![concrete.clone(), alias.clone()];
-    let plain = route(&scope(services(), Vec::new()), "80");
+    let plain = route(&seen(services(), Vec::new()), "80");
     assert_eq!(
         hosts(&plain),
         ["a.default.svc.cluster.local:80 -> outbound|80||a.default.svc.cluster.local"]
     );
     assert!(domains(&plain, "a.default.svc.cluster.local:80").contains(&"alias.default"));
     let vs = virtual_service("x", "mesh", &["e.com"], "alias");
-    let routed = route(&scope(services(), vec![vs]), "80");
+    let routed = route(&seen(services(), vec![vs]), "80");
     assert!(
         hosts(&routed).contains(&"e.com:80 -> outbound|80||a.default.svc.cluster.local".to_owned())
     );
@@ -247,7 +247,7 @@ fn headless_services_answer_for_their_pods() {
     let mut headless = service("a", &[(80, HTTP)]);
     headless.resolution = Resolution::Passthrough;
     headless.addresses.clear();
-    let input = route(&scope(vec![headless], Vec::new()), "80");
+    let input = route(&seen(vec![headless], Vec::new()), "80");
     let domains = domains(&input, "a.default.svc.cluster.local:80");
     assert!(
         domains.contains(&"*.a.default.svc.cluster.local") && domains.contains(&"*.a"),
@@ -261,7 +261,7 @@ fn no_domain_is_given_twice() {
     other.addresses = vec!["10.0.0.1".into()];
     // A short name of the first is the real name of the second.
     let input = route(
-        &scope(
+        &seen(
             vec![
                 service("a", &[(80, HTTP)]),
                 other,
@@ -283,7 +283,7 @@ fn no_domain_is_given_twice() {
 
 #[test]
 fn unknown_hosts() {
-    let mut scope = scope(Vec::new(), Vec::new());
+    let mut scope = seen(Vec::new(), Vec::new());
     for (policy, name) in [
         (OutboundPolicy::AllowAny, "allow_any"),
         (OutboundPolicy::RegistryOnly, "block_all"),
@@ -298,7 +298,7 @@ fn unknown_hosts() {
 
 #[test]
 fn a_proxy_listener_serves_all_ports() {
-    let mut scope = scope(vec![service("a", &[(81, HTTP), (80, HTTP)])], Vec::new());
+    let mut scope = seen(vec![service("a", &[(81, HTTP), (80, HTTP)])], Vec::new());
     let port = EgressPort {
         number: 3128,
         protocol: Protocol::HttpProxy,
@@ -369,7 +369,7 @@ fn hash_keys_come_from_the_most_specific_policy() {
             unreachable!()
         };
         (to[0].destination.subset, to[0].destination.port) = (subset.into(), port);
-        let mut scope = scope(vec![service("a", &[(80, HTTP)])], vec![vs]);
+        let mut scope = seen(vec![service("a", &[(80, HTTP)])], vec![vs]);
         scope.services[0].rule = Some(Shared::new(rule.clone()));
         let input = route(&scope, "80");
         let RouteSpec::Rule(rule) = &input.virtual_hosts[0].routes[0][0] else {
