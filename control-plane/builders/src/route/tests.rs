@@ -1,13 +1,11 @@
 use std::time::Duration;
 
-use meltemi_model::object::Meta;
 use meltemi_model::routing::{
     AbortStatus, CorsPolicy, Destination, DirectResponse, Fault, HeaderChange, HeaderOperations,
     HttpAction, HttpDestination, Mirror, PerMillion, Redirect, RedirectPort, ResponseBody, Rewrite,
     StringMatch,
 };
-use meltemi_model::service::ExportTo;
-use meltemi_model::{Hostname, Kind, Labels};
+use meltemi_model::{Hostname, Kind, testing};
 use serde_json::{Value, json};
 
 use super::*;
@@ -15,49 +13,19 @@ use super::*;
 mod actions;
 mod conditions;
 
-fn meta(kind: Kind, name: &str) -> Meta {
-    let key = ObjectKey::new(kind, "default", name);
-    Meta {
-        key,
-        labels: Labels::default(),
-        annotations: Labels::default(),
-        created: 0,
-    }
-}
-
 fn virtual_service(http: Vec<HttpRoute>) -> VirtualService {
     VirtualService {
-        meta: meta(Kind::VirtualService, "vs"),
-        hosts: vec![Hostname::new("a.example.com")],
-        gateways: vec!["mesh".into()],
-        export_to: ExportTo::Default,
         http,
-        tls: Vec::new(),
-        tcp: Vec::new(),
+        ..testing::virtual_service("default", "vs", "a.example.com")
     }
 }
 
 fn rule(action: HttpAction) -> HttpRoute {
-    HttpRoute {
-        name: "".into(),
-        matches: Vec::new(),
-        action,
-        timeout: None,
-        retries: None,
-        fault: None,
-        mirrors: Vec::new(),
-        cors: None,
-        headers: HeaderOperations::default(),
-        rewrite: None,
-    }
+    testing::http_route(action)
 }
 
 fn destination(host: &str) -> Destination {
-    Destination {
-        host: Hostname::new(host),
-        subset: "".into(),
-        port: None,
-    }
+    testing::destination(host, None)
 }
 
 fn to(host: &str, weight: u32) -> HttpDestination {

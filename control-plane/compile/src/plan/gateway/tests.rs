@@ -2,31 +2,19 @@ use std::collections::BTreeMap;
 
 use meltemi_model::gateway::ServerTls;
 use meltemi_model::object::Meta;
-use meltemi_model::proxy::{Capabilities, InterceptionMode, IpMode, MetaFacet, ProxyKind};
-use meltemi_model::{Kind, Labels, Locality};
+use meltemi_model::proxy::ProxyKind;
+use meltemi_model::{Kind, Labels};
 
 use super::*;
+use crate::fixtures::class_of_client;
 
 fn class() -> ProxyClass {
     ProxyClass {
-        kind: ProxyKind::Router,
         namespace: "istio-system".into(),
         dns_domain: "istio-system.svc.cluster.local".into(),
         labels: [("istio", "ingressgateway")].into_iter().collect(),
-        locality: Locality::default(),
-        network: "".into(),
-        cluster_id: "Kubernetes".into(),
-        ip_mode: IpMode::V4,
-        capabilities: Capabilities::istio_proxy(),
-        has_identity: true,
-        version: (1, 31, 0),
-        interception: InterceptionMode::Redirect,
-        facet: MetaFacet::default(),
-        proxy_config: Shared::default(),
-        instances: Vec::new(),
         gateway_ports: BTreeMap::from([(80, vec![8080, 8081]), (443, vec![8443])]),
-        own_ips: Vec::new(),
-        node: "".into(),
+        ..class_of_client(ProxyKind::Router)
     }
 }
 

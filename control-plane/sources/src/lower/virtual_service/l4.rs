@@ -1,8 +1,8 @@
 //! `tls[]` and `tcp[]`.
 
 use meltemi_api::virtual_service as api;
-use meltemi_model::Hostname;
 use meltemi_model::routing::{Destination, L4Match, TcpRoute, TlsRoute};
+use meltemi_model::{Hostname, Str};
 
 use crate::lower::checks;
 use crate::lower::findings::Findings;
@@ -87,15 +87,10 @@ fn tls_match(
     for (i, sni) in m.sni_hosts.iter().enumerate() {
         check_sni(sni, &format!("{path}.sniHosts[{i}]"), scope, findings);
     }
-    check_subnets(&m.destination_subnets, path, findings);
     L4Match {
         // SNI is compared without regard to case, in lower case.
         sni_hosts: m.sni_hosts.iter().map(|sni| Hostname::new(sni).0).collect(),
-        destination_subnets: m
-            .destination_subnets
-            .iter()
-            .map(|s| s.as_str().into())
-            .collect(),
+        destination_subnets: subnets(&m.destination_subnets, path, findings),
         port: findings.optional_port(format!("{path}.port"), m.port),
         source_labels: labels(&m.source_labels),
         source_namespace: m.source_namespace.clone(),
@@ -132,7 +127,6 @@ fn tcp_match(
     scope: &Scope<'_>,
     findings: &mut Findings,
 ) -> L4Match {
-    check_subnets(&m.destination_subnets, path, findings);
     if !m.source_subnet.is_empty() {
         findings.warning(
             format!("{path}.sourceSubnet"),
@@ -141,11 +135,7 @@ fn tcp_match(
     }
     L4Match {
         sni_hosts: Vec::new(),
-        destination_subnets: m
-            .destination_subnets
-            .iter()
-            .map(|s| s.as_str().into())
-            .collect(),
+        destination_subnets: subnets(&m.destination_subnets, path, findings),
         port: findings.optional_port(format!("{path}.port"), m.port),
         source_labels: labels(&m.source_labels),
         source_namespace: m.source_namespace.clone(),
@@ -153,11 +143,12 @@ fn tcp_match(
     }
 }
 
-fn check_subnets(subnets: &[String], path: &str, findings: &mut Findings) {
+fn subnets(subnets: &[String], path: &str, findings: &mut Findings) -> Vec<Str> {
     for (i, subnet) in subnets.iter().enumerate() {
         findings.check(
             &format!("{path}.destinationSubnets[{i}]"),
             checks::subnet(subnet),
         );
     }
+    subnets.iter().map(|s| s.as_str().into()).collect()
 }
