@@ -76,17 +76,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::manifest::{documents, read, read_folder};
+    use crate::manifest::{documents, documents_in, read};
 
     #[test]
     fn the_examples_are_bookinfo_and_nothing_else_runs() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path()).unwrap();
-        let files = read_folder(folder.path()).unwrap();
-        let parsed = files
-            .iter()
-            .map(|(path, text)| (path.clone(), documents(text)))
-            .collect();
+        let parsed = documents_in(folder.path()).unwrap();
         let read = read(&parsed, &mut BTreeMap::new());
         assert_eq!(read.problems, Vec::<String>::new());
         let names: Vec<&str> = read

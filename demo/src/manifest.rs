@@ -153,6 +153,14 @@ pub(crate) fn read_folder(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(files)
 }
 
+/// The documents of those files.
+pub(crate) fn documents_in(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<Document>>> {
+    Ok(read_folder(folder)?
+        .into_iter()
+        .map(|(path, text)| (path, documents(&text)))
+        .collect())
+}
+
 fn read_into(folder: &Path, inside: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {
     let entries = std::fs::read_dir(folder.join(inside))
         .with_context(|| format!("reading {}", folder.display()))?;

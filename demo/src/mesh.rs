@@ -182,11 +182,7 @@ impl Mesh {
 
     /// Reads the user's folder.
     fn read(&mut self) -> Result<()> {
-        let files = manifest::read_folder(&self.node.site.manifests)?;
-        self.user = files
-            .into_iter()
-            .map(|(path, text)| (path, documents(&text)))
-            .collect();
+        self.user = manifest::documents_in(&self.node.site.manifests)?;
         let mut manifests = manifest::read(&self.user, &mut self.earlier);
         for missing in gateway::defaults(&manifests) {
             let own = BTreeMap::from([(PathBuf::from(missing.0), documents(missing.1))]);

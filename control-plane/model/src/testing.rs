@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
@@ -377,5 +377,30 @@ pub fn egress(hosts: &[&str]) -> EgressListener {
         bind: "".into(),
         capture_mode: CaptureMode::Default,
         hosts: hosts.iter().map(host).collect(),
+    }
+}
+
+/// TLS of a Gateway's server without certificates.
+pub fn server_tls(mode: ServerTlsMode) -> ServerTls {
+    ServerTls {
+        https_redirect: false,
+        mode,
+        credential_names: Vec::new(),
+        ca_cert_credential_name: "".into(),
+        certificates: Vec::new(),
+        ca_certificates: "".into(),
+        subject_alt_names: Vec::new(),
+        min_version: 0,
+        max_version: 0,
+        cipher_suites: Vec::new(),
+    }
+}
+
+/// Of any workload.
+pub fn gateway(namespace: &str, name: &str, servers: Vec<Server>) -> Gateway {
+    Gateway {
+        meta: meta(Kind::Gateway, namespace, name),
+        selector: Labels::default(),
+        servers,
     }
 }

@@ -97,11 +97,7 @@ fn the_labs_applications_are_read_without_a_problem() {
         eprintln!("skipped: no corpus");
         return;
     }
-    let files = read_folder(&labs.join("apps")).unwrap();
-    let parsed = files
-        .iter()
-        .map(|(path, text)| (path.clone(), documents(text)))
-        .collect();
+    let parsed = documents_in(&labs.join("apps")).unwrap();
     let read = read(&parsed, &mut BTreeMap::new());
     assert_eq!(read.problems, Vec::<String>::new());
     let names: Vec<&str> = read

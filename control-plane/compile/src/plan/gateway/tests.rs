@@ -1,9 +1,7 @@
 use std::collections::BTreeMap;
 
-use meltemi_model::gateway::ServerTls;
-use meltemi_model::object::Meta;
 use meltemi_model::proxy::ProxyKind;
-use meltemi_model::{Kind, Labels};
+use meltemi_model::testing;
 
 use super::*;
 use crate::fixtures::class_of_client;
@@ -39,35 +37,19 @@ fn server(text: &str) -> Server {
                 host: Hostname::new(host),
             })
             .collect(),
-        tls: protocol.is_tls().then(|| ServerTls {
-            https_redirect: false,
-            mode,
-            credential_names: Vec::new(),
-            ca_cert_credential_name: "".into(),
-            certificates: Vec::new(),
-            ca_certificates: "".into(),
-            subject_alt_names: Vec::new(),
-            min_version: 0,
-            max_version: 0,
-            cipher_suites: Vec::new(),
-        }),
+        tls: protocol.is_tls().then(|| testing::server_tls(mode)),
         name: "".into(),
     }
 }
 
 fn gateway(name: &str, selector: &str, servers: &[&str]) -> Shared<Gateway> {
+    let servers = servers.iter().map(|text| server(text)).collect();
     Shared::new(Gateway {
-        meta: Meta {
-            key: ObjectKey::new(Kind::Gateway, "default", name),
-            labels: Labels::default(),
-            annotations: Labels::default(),
-            created: 0,
-        },
         selector: [("istio", selector)]
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
             .collect(),
-        servers: servers.iter().map(|text| server(text)).collect(),
+        ..testing::gateway("default", name, servers)
     })
 }
 

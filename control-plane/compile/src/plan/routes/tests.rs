@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_builders::route::RouteSpec;
-use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMode};
+use meltemi_model::gateway::{Server, ServerHost, ServerTls, ServerTlsMode};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::routing::{

@@ -5,11 +5,9 @@ use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMo
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::routing::VirtualService;
-use meltemi_model::{Hostname, Kind, Labels, Shared};
+use meltemi_model::{Hostname, Shared, testing};
 
-use super::fixtures::{
-    class, meta, scope, service, summary, tcp_route, tls_route, to, virtual_service,
-};
+use super::fixtures::{class, scope, service, summary, tcp_route, tls_route, to, virtual_service};
 use crate::plan::gateway::merge;
 use crate::plan::listeners::{gateway_listeners, unserved_servers};
 use crate::plan::routes;
@@ -37,34 +35,17 @@ fn server(port: u16, protocol: Protocol, host: &str, tls: Option<ServerTls>) -> 
 }
 
 fn tls(mode: ServerTlsMode, credential: bool) -> ServerTls {
-    ServerTls {
-        https_redirect: false,
-        mode,
-        credential_names: if credential {
-            vec!["secret".into()]
-        } else {
-            Vec::new()
-        },
-        ca_cert_credential_name: "".into(),
-        certificates: if credential {
-            Vec::new()
-        } else {
-            vec![("/c.crt".into(), "/c.key".into())]
-        },
-        ca_certificates: "".into(),
-        subject_alt_names: Vec::new(),
-        min_version: 0,
-        max_version: 0,
-        cipher_suites: Vec::new(),
+    let mut tls = testing::server_tls(mode);
+    if credential {
+        tls.credential_names = vec!["secret".into()];
+    } else {
+        tls.certificates = vec![("/c.crt".into(), "/c.key".into())];
     }
+    tls
 }
 
 fn gateways(servers: Vec<Server>) -> Vec<Shared<Gateway>> {
-    vec![Shared::new(Gateway {
-        meta: meta(Kind::Gateway, "gw"),
-        selector: Labels::default(),
-        servers,
-    })]
+    vec![Shared::new(testing::gateway("default", "gw", servers))]
 }
 
 /// Bound to `default/gw`.

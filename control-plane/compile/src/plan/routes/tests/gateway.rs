@@ -16,15 +16,7 @@ fn server(port: u16, hosts: &[&str], redirect: bool) -> Server {
         hosts: hosts.iter().map(host).collect(),
         tls: redirect.then(|| ServerTls {
             https_redirect: true,
-            mode: ServerTlsMode::Simple,
-            credential_names: Vec::new(),
-            ca_cert_credential_name: "".into(),
-            certificates: Vec::new(),
-            ca_certificates: "".into(),
-            subject_alt_names: Vec::new(),
-            min_version: 0,
-            max_version: 0,
-            cipher_suites: Vec::new(),
+            ..testing::server_tls(ServerTlsMode::Simple)
         }),
         name: "".into(),
     }
@@ -32,11 +24,7 @@ fn server(port: u16, hosts: &[&str], redirect: bool) -> Server {
 
 /// The only route configuration of a Gateway `default/gw`.
 fn at_gateway(servers: Vec<Server>, vs: Vec<VirtualService>) -> RouteInput {
-    let gateway = Gateway {
-        meta: meta(Kind::Gateway, "default", "gw"),
-        selector: Labels::default(),
-        servers,
-    };
+    let gateway = testing::gateway("default", "gw", servers);
     let class = class(ProxyKind::Router);
     let merged = merge(&[Shared::new(gateway)], &class);
     let scope = seen(
