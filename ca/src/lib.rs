@@ -1,0 +1,1 @@
+//! Meltemi's certificate authority.
