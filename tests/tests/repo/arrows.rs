@@ -6,14 +6,19 @@ use super::metadata::{members, text};
 use super::sources::read;
 
 /// A package and all that it may use of ours.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("meltemi-api", &[]),
     ("meltemi-builders", &["meltemi-model", "meltemi-proto"]),
+    ("meltemi-ca", &["meltemi-model", "meltemi-proto"]),
+    ("meltemi-cluster", &[]),
     (
         "meltemi-compile",
         &["meltemi-builders", "meltemi-model", "meltemi-world"],
     ),
     ("meltemi-demo", &[]),
+    ("meltemi-fake-api", &[]),
+    ("meltemi-injector", &["meltemi-model", "meltemi-proto"]),
+    ("meltemi-lab", &[]),
     ("meltemi-model", &[]),
     ("meltemi-proto", &[]),
     (
@@ -57,11 +62,12 @@ const PURE: [&str; 4] = [
     "meltemi-world",
 ];
 
-/// Types of Kubernetes end in `sources`; those of tonic begin in `xds` (and in `proto`, which holds the service).
+/// Kubernetes is read in `sources`, asked and written to in `cluster`; types of tonic begin in `xds` and `ca` (and in
+/// `proto`, which holds the services).
 const ONLY_IN: [(&str, &[&str]); 3] = [
-    ("kube", &["meltemi-sources"]),
-    ("k8s-openapi", &["meltemi-sources"]),
-    ("tonic", &["meltemi-xds", "meltemi-proto", BINARY]),
+    ("kube", &["meltemi-cluster", "meltemi-sources"]),
+    ("k8s-openapi", &["meltemi-cluster", "meltemi-sources"]),
+    ("tonic", &["meltemi-ca", "meltemi-xds", "meltemi-proto", BINARY]),
 ];
 
 /// What a package uses outside its tests, under the names of the packages.

@@ -1,0 +1,1 @@
+//! What Meltemi asks of the Kubernetes API server and writes to it.
