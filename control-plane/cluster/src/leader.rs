@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -248,32 +248,26 @@ where
             let sent = Instant::now();
             (sent, renew(lock, candidate, &mut held).await)
         };
-        tokio::pin!(renewal);
-        let (sent, result) = loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break (renewed, Some(Err(End::Stopped))),
-                () = sleep_until(renewed + RENEW_DEADLINE) => break (renewed, Some(Err(End::Expired))),
-                () = sleep_until(start), if !started => {
-                    started = true;
-                    work.spawn(on_lead(token.clone()));
-                }
-                Some(result) = work.join_next(), if started => {
-                    if let Err(error) = result {
-                        tracing::error!(lock = lock.name(), %error, "the leader's work failed");
-                    }
-                    break (renewed, Some(Err(End::WorkEnded)));
-                }
-                (sent, result) = &mut renewal => break (sent, result.transpose()),
-            }
+        let event = tokio::select! {
+            biased;
+            () = stop.cancelled() => break End::Stopped,
+            () = sleep_until(renewed + RENEW_DEADLINE) => break End::Expired,
+            event = duties(&mut work, start, &mut started, || on_lead(token.clone())) => event,
+            (sent, result) = renewal => Event::Renewal(sent, result),
         };
-        match result {
-            Some(Err(end)) => break end,
-            Some(Ok(())) => {
+        match event {
+            Event::WorkEnded(result) => {
+                if let Err(error) = result {
+                    tracing::error!(lock = lock.name(), %error, "the leader's work failed");
+                }
+                break End::WorkEnded;
+            }
+            Event::Renewal(sent, Renewal::Ours) => {
                 renewed = sent;
                 next = renewed + RETRY;
             }
-            None => next = Instant::now() + RENEW_AGAIN,
+            Event::Renewal(_, Renewal::NotKnown) => next = Instant::now() + RENEW_AGAIN,
+            Event::Renewal(_, Renewal::Lost) => break End::Taken,
         }
     };
     token.cancel();
@@ -284,21 +278,51 @@ where
     end
 }
 
-/// Renews the lock: `Ok(Some(()))` it is ours, `Ok(None)` that is not known, `Err` it is not ours.
-async fn renew(
-    lock: &Lock,
-    candidate: &Candidate,
-    held: &mut Option<Held>,
-) -> Result<Option<()>, End> {
+/// What happened while we led.
+enum Event {
+    WorkEnded(Result<(), JoinError>),
+    Renewal(Instant, Renewal),
+}
+
+/// How a renewal ended.
+enum Renewal {
+    /// The lock is ours.
+    Ours,
+    /// That is not known.
+    NotKnown,
+    /// It is somebody else's.
+    Lost,
+}
+
+/// Starts the work when its time has come, and waits for its end.
+async fn duties<Work>(
+    work: &mut JoinSet<()>,
+    start: Instant,
+    started: &mut bool,
+    begin: impl FnOnce() -> Work,
+) -> Event
+where
+    Work: Future<Output = ()> + Send + 'static,
+{
+    if !*started {
+        sleep_until(start).await;
+        *started = true;
+        work.spawn(begin());
+    }
+    let ended = work.join_next().await;
+    Event::WorkEnded(ended.unwrap_or(Ok(())))
+}
+
+async fn renew(lock: &Lock, candidate: &Candidate, held: &mut Option<Held>) -> Renewal {
     match renewal(lock, candidate, held.take()).await {
         Ok(Some(now)) => {
             *held = Some(now);
-            Ok(Some(()))
+            Renewal::Ours
         }
-        Ok(None) => Err(End::Taken),
+        Ok(None) => Renewal::Lost,
         Err(error) => {
             tracing::warn!(lock = lock.name(), %error, "lock cannot be renewed, trying again");
-            Ok(None)
+            Renewal::NotKnown
         }
     }
 }

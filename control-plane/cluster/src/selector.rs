@@ -50,11 +50,6 @@ impl AnyOf {
     pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.is_empty() || self.0.iter().any(|selector| selector.matches(labels))
     }
-
-    /// Whether there are selectors.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 fn is_whole(expression: &Expression) -> bool {
