@@ -9,6 +9,7 @@ mod bootstrap;
 mod common;
 mod compile;
 mod demo;
+mod features;
 pub mod ps;
 mod refusing_client;
 mod serve;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meltemi_sources::lower::Features;
+
 /// The settings of `meltemi serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub domain: String,
     /// The cluster's name.
     pub cluster_id: String,
+    /// istiod's feature flags.
+    pub features: Features,
     /// How long changes are gathered after the first one of a burst was sent.
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.

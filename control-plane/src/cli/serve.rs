@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use super::features;
 use crate::app;
 use crate::settings::Settings;
 
@@ -43,6 +44,8 @@ pub(super) struct Args {
     /// How long open streams may take to end after SIGTERM, in seconds.
     #[arg(long, default_value_t = 5)]
     drain_seconds: u64,
+    #[command(flatten)]
+    features: features::FeatureArgs,
     /// What is logged: a level, or tracing's filter syntax.
     #[arg(long, default_value = "info")]
     log: String,
@@ -63,6 +66,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         monitoring: args.monitoring_addr,
         domain: args.domain,
         cluster_id: args.cluster_id,
+        features: args.features.lowered(),
         quiet: Duration::from_millis(args.debounce_ms),
         drain: Duration::from_secs(args.drain_seconds),
     };

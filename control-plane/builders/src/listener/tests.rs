@@ -272,6 +272,7 @@ fn certificate_files_come_from_the_agent_or_are_read_by_envoy() {
             min_version: 12,
             max_version: 0,
             cipher_suites: Vec::new(),
+            ecdh_curves: Vec::new(),
         })
     };
     let context = |tls| {

@@ -182,6 +182,7 @@ fn ingress(port: u16, bind: &str, capture_mode: CaptureMode) -> IngressListener 
         bind: bind.into(),
         capture_mode,
         default_endpoint: "127.0.0.1:8080".into(),
+        tls: None,
         connection_pool: None,
     }
 }
