@@ -11,11 +11,11 @@ use crate::port::Protocol;
 use crate::routing::{
     Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, VirtualService,
 };
+use crate::security::{MtlsMode, PeerAuthentication};
 use crate::service::{
     ExportTo, KubeService, KubeServicePort, Resolution, Service, ServiceEntry, ServiceEntryPort,
     ServiceKey, ServicePort, TargetPort, TrafficDistribution,
 };
-use crate::security::{MtlsMode, PeerAuthentication};
 use crate::sidecar::{CaptureMode, EgressHost, EgressListener, Sidecar};
 use crate::traffic::{DestinationRule, Subset, TrafficPolicy};
 use crate::workload::{

@@ -105,11 +105,7 @@ pub(super) fn socket(settings: &DownstreamTls) -> pb::core::TransportSocket {
 }
 
 /// Istio 1.31: `authn/utils.BuildInboundTLS`.
-fn mesh(
-    peer_exchange: bool,
-    trust_domains: &[Str],
-    limits: &TlsLimits,
-) -> DownstreamTlsContext {
+fn mesh(peer_exchange: bool, trust_domains: &[Str], limits: &TlsLimits) -> DownstreamTlsContext {
     let ciphers = match limits.cipher_suites.as_slice() {
         [] => MESH_CIPHERS.map(str::to_owned).to_vec(),
         own => strings(own),

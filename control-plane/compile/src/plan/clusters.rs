@@ -145,7 +145,9 @@ fn add_outbound(
             identities: row.identities.clone(),
             endpoints: dns.then(|| row.endpoints.clone()),
             all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
-            mtls_disabled: scope.peer_authentications.namespace(&row.service.key.namespace)
+            mtls_disabled: scope
+                .peer_authentications
+                .namespace(&row.service.key.namespace)
                 == MtlsMode::Disable,
             sni_dnat,
             mesh: mesh.clone(),

@@ -23,7 +23,11 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
             "mesh/namespace peer authentication cannot have port level mTLS; select workloads by spec.selector.matchLabels",
         );
     }
-    if raw.part("spec").get("portLevelMtls").is_some_and(says_nothing) {
+    if raw
+        .part("spec")
+        .get("portLevelMtls")
+        .is_some_and(says_nothing)
+    {
         findings.error(
             "spec.portLevelMtls",
             "port level mTLS, if defined, must have at least one element",

@@ -159,7 +159,10 @@ fn ingress_tls(
         );
     }
     if !names::protocol(protocol).is_tls() {
-        findings.error(path, "server cannot have TLS settings for non HTTPS/TLS ports");
+        findings.error(
+            path,
+            "server cannot have TLS settings for non HTTPS/TLS ports",
+        );
     }
     gateway::lower_tls(tls, path, findings)
 }

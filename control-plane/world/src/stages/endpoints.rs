@@ -239,7 +239,8 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
         if !service.kubernetes
             || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port))
         {
-            endpoint.mtls_disabled = disabling && endpoint.mtls && mtls_disabled(tables.peers, &endpoint);
+            endpoint.mtls_disabled =
+                disabling && endpoint.mtls && mtls_disabled(tables.peers, &endpoint);
             found.entry(port.clone()).or_default().push(endpoint);
         }
     };

@@ -48,10 +48,7 @@ impl Modes {
 }
 
 /// Sorts the policies. One with a selector in the root namespace applies to nothing, as in Istio.
-pub fn peer_authentications(
-    table: &Table<PeerAuthentication>,
-    mesh: &Mesh,
-) -> PeerAuthentications {
+pub fn peer_authentications(table: &Table<PeerAuthentication>, mesh: &Mesh) -> PeerAuthentications {
     let mut sorted: Vec<_> = table.iter().map(|(_, policy)| policy).collect();
     sorted.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     let mut out = PeerAuthentications::default();
@@ -144,8 +141,9 @@ impl PeerAuthentications {
     pub fn disabling(&self, namespace: &str) -> Option<Fingerprint> {
         match self.namespaces.get(namespace) {
             Some(row) => row.disabling,
-            None => (self.mesh_mode() == MtlsMode::Disable)
-                .then(|| fingerprint(&MtlsMode::Disable)),
+            None => {
+                (self.mesh_mode() == MtlsMode::Disable).then(|| fingerprint(&MtlsMode::Disable))
+            }
         }
     }
 

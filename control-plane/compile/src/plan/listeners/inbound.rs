@@ -374,7 +374,8 @@ impl Peers {
 /// STRICT cannot be followed by a proxy that has no certificate of the mesh.
 pub(super) fn unmet_strictness(scope: &Scope, class: &ProxyClass) -> Option<Diagnostic> {
     let modes = Peers::of(scope, class).modes;
-    let strict = modes.mode == MtlsMode::Strict || modes.ports.values().any(|m| *m == MtlsMode::Strict);
+    let strict =
+        modes.mode == MtlsMode::Strict || modes.ports.values().any(|m| *m == MtlsMode::Strict);
     let policy = modes.from.last()?;
     (strict && !class.has_identity).then(|| {
         let message = "STRICT cannot be followed by a proxy without a certificate of the mesh (one that was started \
