@@ -38,7 +38,7 @@ fn random_worlds_have_good_objects_of_every_kind() {
 fn random_worlds_make_resources_of_every_type() {
     let mut runner = TestRunner::deterministic();
     let mut made: BTreeMap<ResourceType, usize> = BTreeMap::new();
-    for _ in 0..20 {
+    for _ in 0..25 {
         let objects = world(20..40).new_tree(&mut runner).unwrap().current();
         for snapshot in snapshots(&engine(good(&objects))) {
             for ty in ResourceType::ALL {

@@ -42,6 +42,7 @@ pub(crate) struct Plane {
 fn settings(directory: PathBuf) -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
+        features: Default::default(),
         config_dir: directory,
         mesh_config: None,
         grpc: any,
