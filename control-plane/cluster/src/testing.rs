@@ -26,13 +26,6 @@ pub(crate) fn config_map(namespace: &str, name: &str, key: &str, text: &str) -> 
     })
 }
 
-/// Lets everybody who can run do so, without time passing, until all wait.
-pub(crate) async fn settle() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-}
-
 thread_local! {
     static START: OnceCell<Instant> = const { OnceCell::new() };
 }

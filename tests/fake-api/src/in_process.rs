@@ -48,6 +48,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = self.shared.clone();
         Box::pin(async move {
+            if shared.read(|state| state.down) {
+                return Err(CutOff.into());
+            }
             let down = shared.until(|state| state.down.then_some(()));
             // A client that does not wait any longer does not stop the server.
             let answer = tokio::spawn(http::answer(request, shared.clone()));
