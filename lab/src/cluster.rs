@@ -243,11 +243,6 @@ impl Cluster {
         u16::try_from(number).context("a port")
     }
 
-    /// A command in the node's namespaces, outside every pod.
-    pub(crate) fn on_node(&self, program: &str, words: &[&str]) -> Result<String> {
-        said(self.node.inside(program).args(words))
-    }
-
     /// What a reader needs to find out why a step failed.
     pub(crate) fn evidence(&self) -> String {
         let mut text = String::new();

@@ -6,8 +6,13 @@ use anyhow::{Result, bail};
 
 use crate::cluster::Cluster;
 use crate::report::{Step, Totals};
+use crate::say::say;
 use crate::settings;
 
+mod l01;
+mod l02;
+mod l07;
+mod mesh;
 mod platform;
 
 /// A lab: its name, its steps, and the labs that must have run before.
@@ -17,11 +22,28 @@ struct Lab {
     after: &'static [&'static str],
 }
 
-const LABS: [Lab; 1] = [Lab {
-    name: "platform",
-    steps: platform::STEPS,
-    after: &[],
-}];
+const LABS: [Lab; 4] = [
+    Lab {
+        name: "platform",
+        steps: platform::STEPS,
+        after: &[],
+    },
+    Lab {
+        name: "L01",
+        steps: l01::STEPS,
+        after: &["platform"],
+    },
+    Lab {
+        name: "L02",
+        steps: l02::STEPS,
+        after: &["platform", "L01"],
+    },
+    Lab {
+        name: "L07",
+        steps: l07::STEPS,
+        after: &["platform", "L01", "L02"],
+    },
+];
 
 /// Whether there is such a lab.
 pub(crate) fn is_lab(name: &str) -> bool {
@@ -38,9 +60,9 @@ pub(crate) fn run(cluster: &Cluster, wanted: &[String]) -> Totals {
     let mut totals = Totals::default();
     let mut broken: Vec<&str> = Vec::new();
     for lab in chosen(wanted) {
-        println!("--- {}", lab.name);
+        say(&format!("--- {}", lab.name));
         if let Some(before) = lab.after.iter().find(|name| broken.contains(name)) {
-            println!("skipped: {} (after {before})", lab.name);
+            say(&format!("skipped: {} (after {before})", lab.name));
             totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);
             broken.push(lab.name);
             continue;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Cluster;
 use crate::report::Totals;
+use crate::say::say;
 use crate::{Choice, cgroups, debian, golang, labs, node, settings};
 
 /// What ends a run from outside.
@@ -23,7 +24,7 @@ const SIGNALS: [fn() -> SignalKind; 3] = [
 /// Runs the labs. A machine that cannot run them says why and passes: they are skipped.
 pub(crate) fn run(choice: &Choice) -> Result<ExitCode> {
     if let Err(why) = check() {
-        println!("skipped: the labs: {why:#}");
+        say(&format!("skipped: the labs: {why:#}"));
         Totals {
             skipped: 1,
             ..Totals::default()
@@ -55,14 +56,20 @@ pub(crate) fn run(choice: &Choice) -> Result<ExitCode> {
     let totals = match outcome {
         Ok(totals) => totals,
         Err(error) => {
-            println!("the node's logs: {}", folder.join("log").display());
+            say(&format!(
+                "the node's logs: {}",
+                folder.join("log").display()
+            ));
             return Err(error);
         }
     };
     if totals.failed == 0 {
         remove(&folder)?;
     } else {
-        println!("logs and evidence: {}", folder.join("log").display());
+        say(&format!(
+            "logs and evidence: {}",
+            folder.join("log").display()
+        ));
     }
     totals.print();
     Ok(if totals.failed == 0 {
@@ -97,26 +104,26 @@ fn check() -> Result<()> {
 
 fn labs_in_a_cluster(choice: &Choice, folder: &Path) -> Result<Totals> {
     let begun = Instant::now();
-    let say = |line: &str| println!("[{:>5.1}] {line}", begun.elapsed().as_secs_f32());
-    let mut cluster = Cluster::start(&choice.meltemi, folder, &say)?;
+    let timed = |line: &str| say(&format!("[{:>5.1}] {line}", begun.elapsed().as_secs_f32()));
+    let mut cluster = Cluster::start(&choice.meltemi, folder, &timed)?;
     let totals = labs::run(&cluster, &choice.labs);
     if let Some(memory) = cgroups::memory() {
-        say(&format!(
+        timed(&format!(
             "memory of the whole cluster: {} MiB",
             memory / 1_048_576
         ));
     }
     if choice.keep {
-        println!(
+        say(&format!(
             "the cluster runs until Ctrl-C: export KUBECONFIG={}",
             folder.join(crate::cluster::KUBECONFIG).display()
-        );
+        ));
         loop {
             thread::park();
         }
     }
     cluster.end()?;
-    say("ended");
+    timed("ended");
     Ok(totals)
 }
 
@@ -144,9 +151,9 @@ fn end_on_signals() -> Result<()> {
                 _ = c.recv() => {}
             }
         });
-        println!("interrupted: the cluster ends");
+        say("interrupted: the cluster ends");
         if let Err(error) = node::end_running() {
-            println!("error: {error:#}");
+            say(&format!("error: {error:#}"));
         }
         std::process::exit(130);
     });

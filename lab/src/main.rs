@@ -5,7 +5,6 @@
 //! This program is also what plays the applications in their containers.
 //!
 //! Read first: `cluster.rs` (what a step can do), `node.rs` (how the cluster comes to be), `labs.rs` (the steps).
-#![expect(clippy::print_stdout, reason = "a command line")]
 
 mod cgroups;
 mod cluster;
@@ -20,6 +19,7 @@ mod pki;
 mod registry;
 mod report;
 mod run;
+mod say;
 mod settings;
 mod stand_in;
 
@@ -27,6 +27,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::say::say;
 
 const HELP: &str = "\
 meltemi-lab [--keep] [--meltemi PATH] [NAME]…   run labs, or all of them, in a cluster of their own
@@ -37,7 +39,7 @@ meltemi-lab [--keep] [--meltemi PATH] [NAME]…   run labs, or all of them, in a
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     dispatch(&words).unwrap_or_else(|error| {
-        println!("error: {error:#}");
+        say(&format!("error: {error:#}"));
         ExitCode::from(2)
     })
 }

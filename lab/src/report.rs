@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::cluster::Cluster;
+use crate::say::say;
 
 /// A step of a lab.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ impl Totals {
         let mut broken: Option<&str> = None;
         for step in steps {
             if let Some(broken) = broken {
-                println!("skipped: {} {} (after {broken})", step.name, step.what);
+                say(&format!(
+                    "skipped: {} {} (after {broken})",
+                    step.name, step.what
+                ));
                 self.skipped += 1;
                 continue;
             }
@@ -79,39 +83,39 @@ impl Totals {
 
     fn ok(&mut self, step: &Step, found: &str, time: Duration) {
         let space = if found.is_empty() { "" } else { ": " };
-        println!(
+        say(&format!(
             "{} ok {}{space}{found} ({:.1} s)",
             step.name,
             step.what,
             time.as_secs_f32()
-        );
+        ));
         self.passed += 1;
     }
 
     fn fail(&mut self, cluster: &Cluster, step: &Step, error: &anyhow::Error, time: Duration) {
-        println!(
+        say(&format!(
             "{} FAILED {}: {error:#} ({:.1} s)",
             step.name,
             step.what,
             time.as_secs_f32()
-        );
+        ));
         self.failed += 1;
         let file = cluster
             .folder()
             .join("log")
             .join(format!("{}.txt", step.name));
         match fs::write(&file, cluster.evidence()) {
-            Ok(()) => println!("    pods, events and logs: {}", file.display()),
-            Err(error) => println!("    the evidence cannot be written: {error}"),
+            Ok(()) => say(&format!("    pods, events and logs: {}", file.display())),
+            Err(error) => say(&format!("    the evidence cannot be written: {error}")),
         }
     }
 
     /// The last line, in the form that `cargo xtask` counts.
     pub(crate) fn print(&self) {
         let word = if self.failed == 0 { "ok" } else { "FAILED" };
-        println!(
+        say(&format!(
             "test result: {word}. {} passed; {} failed; {} ignored",
             self.passed, self.failed, self.skipped
-        );
+        ));
     }
 }

@@ -51,7 +51,9 @@ fn by_name(cluster: &Cluster) -> Result<String> {
         let url = format!("http://{host}/status/200");
         let words = [ASK, &["-f", &url]].concat();
         // kube-proxy writes its rules a second after the endpoints are there.
-        eventually(LIMIT, host, || cluster.exec(NS, "deploy/client", "client", &words))?;
+        eventually(LIMIT, host, || {
+            cluster.exec(NS, "deploy/client", "client", &words)
+        })?;
     }
     let ip = cluster.exec(
         NS,
