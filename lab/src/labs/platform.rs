@@ -31,6 +31,11 @@ pub(super) const STEPS: &[Step] = &[
         token,
     ),
     step("platform.6", "logs of a container can be read", logs),
+    step(
+        "platform.7",
+        "istio-init, in the proxy's image, redirects a pod's traffic",
+        redirection,
+    ),
 ];
 
 const NS: &str = "platform";
@@ -115,5 +120,29 @@ fn token(cluster: &Cluster) -> Result<String> {
 fn logs(cluster: &Cluster) -> Result<String> {
     let log = cluster.kubectl(&["-n", NS, "logs", "-l", "app=web"])?;
     ensure!(log.contains("GET /status/418"), "{log}");
+    Ok(String::new())
+}
+
+/// Nothing listens where the traffic is sent to, so that a redirected connection is refused; the proxy's own user is not
+/// redirected.
+fn redirection(cluster: &Cluster) -> Result<String> {
+    cluster.apply(&["-n", NS], include_str!("../../files/redirected.yaml"))?;
+    cluster.wait_for(LIMIT, "-n platform pod/redirected", "Ready", "True")?;
+    let words = [ASK, &["-f", "http://web/status/200"]].concat();
+    cluster.exec(NS, "redirected", "proxy", &words)?;
+    let error = match cluster.exec(NS, "redirected", "app", &words) {
+        Ok(answer) => anyhow::bail!("the application is not redirected: {answer}"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(error.contains("Failed to connect"), "{error}");
+    cluster.kubectl(&[
+        "-n",
+        NS,
+        "delete",
+        "pod",
+        "redirected",
+        "--now",
+        "--wait=false",
+    ])?;
     Ok(String::new())
 }
