@@ -71,8 +71,34 @@ pub struct Cluster {
     pub pod: String,
     /// The revision (REVISION).
     pub revision: String,
+    /// Our own ports' certificate from files, instead of one that the CA issues.
+    pub serving: Option<ServingFlags>,
     /// The environment, for the parts that name their own variables.
     pub variables: Variables,
+}
+
+/// A serving certificate in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServingFlags {
+    /// The certificate and its intermediates (`--tlsCertFile`).
+    pub certificate: PathBuf,
+    /// Its key (`--tlsKeyFile`).
+    pub key: PathBuf,
+    /// The roots of clients' certificates (`--caCertFile`); `None`: those of the mesh.
+    pub roots: Option<PathBuf>,
+}
+
+impl ServingFlags {
+    /// Where Istio's charts mount the Secret `istiod-tls`.
+    pub fn mounted() -> Self {
+        let folder = PathBuf::from("./var/run/secrets/istiod");
+        let roots = [folder.join("ca/root-cert.pem"), folder.join("tls/ca.crt")];
+        Self {
+            certificate: folder.join("tls/tls.crt"),
+            key: folder.join("tls/tls.key"),
+            roots: roots.into_iter().find(|file| file.is_file()),
+        }
+    }
 }
 
 /// Who may read the debug pages from another machine. Istio 1.31: ENABLE_DEBUG_ENDPOINT_AUTH and
