@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RsaKeySize, SignatureAlgorithm,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, SignatureAlgorithm,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
