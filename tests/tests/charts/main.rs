@@ -5,4 +5,4 @@
 mod cases;
 mod helm;
 mod invariants;
-// mod rights;
+mod rights;
