@@ -58,7 +58,12 @@ fn inject(client: &Client, revision: &str, first: Arc<str>) -> Running {
         revision: revision.into(),
         metrics: metrics.clone(),
     };
-    let task = tokio::spawn(patch_injection(client.clone(), what, receiver, stop.clone()));
+    let task = tokio::spawn(patch_injection(
+        client.clone(),
+        what,
+        receiver,
+        stop.clone(),
+    ));
     Running {
         bundle,
         metrics,
@@ -76,7 +81,12 @@ fn validate(client: &Client, first: Arc<str>) -> Running {
         metrics: metrics.clone(),
         seen_to_work: false,
     };
-    let task = tokio::spawn(patch_validation(client.clone(), what, receiver, stop.clone()));
+    let task = tokio::spawn(patch_validation(
+        client.clone(),
+        what,
+        receiver,
+        stop.clone(),
+    ));
     Running {
         bundle,
         metrics,
@@ -134,7 +144,8 @@ fn gateways(api: &FakeApi, works: bool) {
         assert_eq!(metadata["labels"]["istio.io/rev"], "default");
         assert_eq!(metadata["annotations"][ALWAYS_REJECT], "true");
         if works {
-            let text = "admission webhook \"rev.validation.istio.io\" denied the request: rejecting";
+            let text =
+                "admission webhook \"rev.validation.istio.io\" denied the request: rejecting";
             Err(Refusal::new(400, text))
         } else {
             Ok(request.body.clone())
@@ -145,16 +156,29 @@ fn gateways(api: &FakeApi, works: bool) {
 #[tokio::test(start_paused = true)]
 async fn our_injection_webhooks_have_the_bundle_and_nothing_else_changes() {
     let (api, client) = api().await;
-    let names = ["rev.namespace.sidecar-injector.istio.io", "other.example.com"];
+    let names = [
+        "rev.namespace.sidecar-injector.istio.io",
+        "other.example.com",
+    ];
     api.apply(mutating(INJECTOR, "default", &names));
     api.apply(mutating("istio-sidecar-injector-canary", "canary", &names));
-    api.apply(mutating("no-webhook-of-ours", "default", &["other.example.com"]));
+    api.apply(mutating(
+        "no-webhook-of-ours",
+        "default",
+        &["other.example.com"],
+    ));
     let running = inject(&client, "", bundle(1));
     until_bundle(&api, MUTATING, INJECTOR, 1).await;
     let object = api.get(MUTATING, "", INJECTOR).unwrap();
     assert_eq!(*bundle_of(&object, 1), Value::Null);
-    assert_eq!(object["webhooks"][0]["aFieldOfTheFuture"], json!({"kept": true}));
-    assert_eq!(object["webhooks"][0]["clientConfig"]["service"]["path"], "/inject");
+    assert_eq!(
+        object["webhooks"][0]["aFieldOfTheFuture"],
+        json!({"kept": true})
+    );
+    assert_eq!(
+        object["webhooks"][0]["clientConfig"]["service"]["path"],
+        "/inject"
+    );
 
     running.bundle.send_replace(bundle(2));
     until_bundle(&api, MUTATING, INJECTOR, 2).await;
@@ -165,26 +189,38 @@ async fn our_injection_webhooks_have_the_bundle_and_nothing_else_changes() {
     until_bundle(&api, MUTATING, "istio-revision-tag-prod", 2).await;
     sleep(Duration::from_secs(600)).await;
     assert_eq!(api.count(Verb::Update, MUTATING), 4);
-    let canary = api.get(MUTATING, "", "istio-sidecar-injector-canary").unwrap();
+    let canary = api
+        .get(MUTATING, "", "istio-sidecar-injector-canary")
+        .unwrap();
     assert_eq!(*bundle_of(&canary, 0), Value::Null);
     let label = NameLabel {
         name: "sidecar-injector.istio.io".into(),
     };
-    assert_eq!(running.metrics.patch_attempts.get_or_create(&label).get(), 4);
+    assert_eq!(
+        running.metrics.patch_attempts.get_or_create(&label).get(),
+        4
+    );
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bundle_without_certificates_is_not_written() {
     let (api, client) = api().await;
-    api.apply(mutating(INJECTOR, "default", &["sidecar-injector.istio.io"]));
+    api.apply(mutating(
+        INJECTOR,
+        "default",
+        &["sidecar-injector.istio.io"],
+    ));
     let mut there = validating(VALIDATOR, "Fail");
     there["webhooks"][0]["clientConfig"]["caBundle"] = encoded(7);
     api.apply(there);
     let injection = inject(&client, "default", Arc::from(""));
     let validation = validate(&client, Arc::from("no certificate"));
     sleep(Duration::from_secs(600)).await;
-    assert_eq!(api.count(Verb::Update, MUTATING) + api.count(Verb::Update, VALIDATING), 0);
+    assert_eq!(
+        api.count(Verb::Update, MUTATING) + api.count(Verb::Update, VALIDATING),
+        0
+    );
     assert_eq!(injection.failures(INJECTOR, "load_ca_bundle_failure"), 1);
     injection.bundle.send_replace(bundle(1));
     validation.bundle.send_replace(bundle(1));
@@ -207,9 +243,17 @@ async fn conflicts_faults_and_outages_are_tried_again() {
     for verb in [Verb::Get, Verb::Update, Verb::List, Verb::Watch] {
         for fault in &faults {
             let (api, client) = api().await;
-            api.apply(mutating(INJECTOR, "default", &["sidecar-injector.istio.io"]));
+            api.apply(mutating(
+                INJECTOR,
+                "default",
+                &["sidecar-injector.istio.io"],
+            ));
             // A list that stalls has no limit of its own.
-            let times = if matches!(fault, Fault::Stall) && verb == Verb::List { 0 } else { 3 };
+            let times = if matches!(fault, Fault::Stall) && verb == Verb::List {
+                0
+            } else {
+                3
+            };
             api.fault(On::verb(verb).of(MUTATING), fault.clone(), times);
             let running = inject(&client, "", bundle(1));
             until_bundle(&api, MUTATING, INJECTOR, 1).await;
@@ -217,7 +261,11 @@ async fn conflicts_faults_and_outages_are_tried_again() {
         }
     }
     let (api, client) = api().await;
-    api.apply(mutating(INJECTOR, "default", &["sidecar-injector.istio.io"]));
+    api.apply(mutating(
+        INJECTOR,
+        "default",
+        &["sidecar-injector.istio.io"],
+    ));
     let running = inject(&client, "", bundle(1));
     until_bundle(&api, MUTATING, INJECTOR, 1).await;
     api.go_down();
@@ -235,12 +283,19 @@ async fn conflicts_faults_and_outages_are_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn replicas_agree_and_strangers_do_not_flood() {
     let (api, client) = api().await;
-    api.apply(mutating(INJECTOR, "default", &["sidecar-injector.istio.io"]));
+    api.apply(mutating(
+        INJECTOR,
+        "default",
+        &["sidecar-injector.istio.io"],
+    ));
     let one = inject(&client, "", bundle(1));
     let replica = inject(&client, "", bundle(1));
     until_bundle(&api, MUTATING, INJECTOR, 1).await;
     sleep(Duration::from_secs(600)).await;
-    assert!(api.count(Verb::Update, MUTATING) <= 2, "a write, and perhaps a conflict");
+    assert!(
+        api.count(Verb::Update, MUTATING) <= 2,
+        "a write, and perhaps a conflict"
+    );
     let stranger = inject(&client, "", bundle(2));
     sleep(Duration::from_secs(3_600)).await;
     let writes = api.count(Verb::Update, MUTATING);
@@ -262,9 +317,15 @@ async fn validation_becomes_strict_when_it_works() {
     until_bundle(&api, VALIDATING, DEFAULT_VALIDATOR, 1).await;
     sleep(Duration::from_secs(3_600)).await;
     let object = api.get(VALIDATING, "", VALIDATOR).unwrap();
-    assert_eq!(object["webhooks"][0]["failurePolicy"], "Ignore", "nothing was refused");
+    assert_eq!(
+        object["webhooks"][0]["failurePolicy"], "Ignore",
+        "nothing was refused"
+    );
     let tried = api.count(Verb::Create, "gateways");
-    assert!((100..400).contains(&tried), "about once a minute for each: {tried}");
+    assert!(
+        (100..400).contains(&tried),
+        "about once a minute for each: {tried}"
+    );
     assert_eq!(api.count(Verb::Update, VALIDATING), 2);
 
     gateways(&api, true);
@@ -316,14 +377,27 @@ async fn other_refusals_do_not_prove_that_validation_works() {
     ];
     for refusal in refusals {
         let (api, client) = api().await;
-        api.serve(Type::new("networking.istio.io", &["v1"], "gateways", "Gateway", true));
-        api.fault(On::verb(Verb::Create).of("gateways"), Fault::Refuse(refusal.clone()), usize::MAX);
+        api.serve(Type::new(
+            "networking.istio.io",
+            &["v1"],
+            "gateways",
+            "Gateway",
+            true,
+        ));
+        api.fault(
+            On::verb(Verb::Create).of("gateways"),
+            Fault::Refuse(refusal.clone()),
+            usize::MAX,
+        );
         api.apply(validating(VALIDATOR, "Ignore"));
         let running = validate(&client, bundle(1));
         until_bundle(&api, VALIDATING, VALIDATOR, 1).await;
         sleep(Duration::from_secs(300)).await;
         let object = api.get(VALIDATING, "", VALIDATOR).unwrap();
-        assert_eq!(object["webhooks"][0]["failurePolicy"], "Ignore", "{refusal:?}");
+        assert_eq!(
+            object["webhooks"][0]["failurePolicy"], "Ignore",
+            "{refusal:?}"
+        );
         running.stop().await;
     }
 }
