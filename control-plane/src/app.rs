@@ -4,48 +4,41 @@
 //! 2. read the objects; until all are read, `/ready` says no and streams are refused (I10);
 //! 3. serve; every change becomes a World and then snapshots;
 //! 4. on SIGTERM: refuse new streams, end the open ones, stop.
+//!
+//! What only a cluster has (identities, TLS, webhooks, leadership) is wired in `cluster.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use meltemi_model::mesh::Mesh;
-use meltemi_model::proxy::Proxy;
-use meltemi_model::{Diagnostic, Diagnostics, Object, ProxySnapshot, Severity};
+use meltemi_model::{Diagnostic, Diagnostics, Object};
 use meltemi_sources::files;
 use meltemi_sources::lower::LowerSettings;
-use meltemi_world::Change;
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::Registry;
-use meltemi_xds::server::{Ads, Limits, Snapshots, transport};
+use meltemi_xds::server::{Ads, Limits, transport};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::engine::Engine;
-use crate::http::{self, Shown};
+use crate::http::{self, Access, Shown};
 use crate::metrics;
 use crate::offline::default_mesh;
-use crate::settings::Settings;
+use crate::settings::{Objects, Settings};
+
+mod served;
+mod write;
+
+use served::Served;
 
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
 const WAITING_BATCHES: usize = 16;
-
-struct Served(Arc<Engine>);
-
-impl Snapshots for Served {
-    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>> {
-        self.0.subscribe(proxy)
-    }
-
-    fn ready(&self) -> bool {
-        self.0.is_synced()
-    }
-}
 
 /// Runs until `stop` is cancelled, then drains.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
@@ -59,20 +52,25 @@ pub struct Bound {
     lowering: LowerSettings,
     mesh: Mesh,
     mesh_findings: Diagnostics,
-    grpc: TcpListener,
-    http: TcpListener,
-    monitoring: TcpListener,
+    listeners: Listeners,
+}
+
+#[derive(Debug)]
+struct Listeners {
+    grpc: Option<TcpListener>,
+    http: Option<TcpListener>,
+    monitoring: Option<TcpListener>,
 }
 
 /// Where a control plane is reached; asked for port 0, it has one of the kernel's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
     /// ADS in plain text.
-    pub grpc: SocketAddr,
+    pub grpc: Option<SocketAddr>,
     /// `/ready` and `/debug`.
-    pub http: SocketAddr,
+    pub http: Option<SocketAddr>,
     /// `/metrics` and `/debug`.
-    pub monitoring: SocketAddr,
+    pub monitoring: Option<SocketAddr>,
 }
 
 /// Reads the mesh configuration and binds every address, so that a wrong flag is said at once.
@@ -82,20 +80,25 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
         cluster_id: settings.cluster_id.as_str().into(),
         ..LowerSettings::default()
     };
-    anyhow::ensure!(
-        settings.config_dir.is_dir(),
-        "--config-dir {}: no such directory",
-        settings.config_dir.display()
-    );
+    if let Objects::Directory(directory) = &settings.objects {
+        anyhow::ensure!(
+            directory.is_dir(),
+            "--config-dir {}: no such directory",
+            directory.display()
+        );
+    }
     let (mesh, mesh_findings) = mesh(&settings, &lowering)?;
+    let listeners = Listeners {
+        grpc: listen("--grpc-addr", settings.listen.grpc).await?,
+        http: listen("--http-addr", settings.listen.http).await?,
+        monitoring: listen("--monitoring-addr", settings.listen.monitoring).await?,
+    };
     Ok(Bound {
-        grpc: listen("--grpc-addr", settings.grpc).await?,
-        http: listen("--http-addr", settings.http).await?,
-        monitoring: listen("--monitoring-addr", settings.monitoring).await?,
         settings,
         lowering,
         mesh,
         mesh_findings,
+        listeners,
     })
 }
 
@@ -104,22 +107,30 @@ type Tasks = JoinSet<anyhow::Result<()>>;
 impl Bound {
     /// The addresses.
     pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        let address = |listener: &Option<TcpListener>| {
+            listener.as_ref().map(TcpListener::local_addr).transpose()
+        };
         Ok(Addresses {
-            grpc: self.grpc.local_addr()?,
-            http: self.http.local_addr()?,
-            monitoring: self.monitoring.local_addr()?,
+            grpc: address(&self.listeners.grpc)?,
+            http: address(&self.listeners.http)?,
+            monitoring: address(&self.listeners.monitoring)?,
         })
     }
 
-    /// Serves what the config directory holds until `stop` is cancelled, then drains.
+    /// Serves until `stop` is cancelled, then drains.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (batches, received) = mpsc::channel(WAITING_BATCHES);
-        let (directory, lowering) = (self.settings.config_dir.clone(), self.lowering.clone());
         let mut tasks = Tasks::new();
-        tasks.spawn(async move {
-            files::watch(directory, lowering, batches).await;
-            anyhow::bail!("the watch of the config directory ended")
-        });
+        match &self.settings.objects {
+            Objects::Directory(directory) => {
+                let (directory, lowering) = (directory.clone(), self.lowering.clone());
+                tasks.spawn(async move {
+                    files::watch(directory, lowering, batches).await;
+                    anyhow::bail!("the watch of the config directory ended")
+                });
+            }
+            Objects::Cluster(_) => anyhow::bail!("a cluster is not served yet"),
+        }
         self.run(received, tasks, stop).await
     }
 
@@ -143,7 +154,7 @@ impl Bound {
             http,
             monitoring,
         } = self.addresses()?;
-        info!(%grpc, %http, %monitoring, "listening");
+        info!(?grpc, ?http, ?monitoring, "listening");
         let engine = Arc::new(Engine::new(self.mesh));
         let streams = Arc::new(Registry::default());
         let mut registered = prometheus_client::registry::Registry::default();
@@ -154,31 +165,42 @@ impl Bound {
             engine: Arc::clone(&engine),
             streams: Arc::clone(&streams),
             metrics: Arc::new(registered),
+            access: Access::local(self.settings.debug.clone()),
         };
         let ended = CancellationToken::new();
-        for listener in [self.http, self.monitoring] {
+        for listener in [self.listeners.http, self.listeners.monitoring]
+            .into_iter()
+            .flatten()
+        {
             let (shown, ended) = (shown.clone(), ended.clone());
             tasks.spawn(async move { http::serve(listener, shown, ended).await });
         }
         let (writer, quiet) = (Arc::clone(&engine), self.settings.quiet);
-        tasks.spawn(async move { write(&writer, batches, quiet, self.mesh_findings).await });
+        tasks.spawn(async move { write::write(&writer, batches, quiet, self.mesh_findings).await });
 
         let drain = CancellationToken::new();
+        let limits = Limits {
+            max_connection_age: self.settings.max_connection_age,
+            max_new_streams: self.settings.max_new_streams,
+            ..Limits::default()
+        };
         let ads = Ads::new(
-            Arc::new(Served(engine)),
+            Arc::new(Served::new(engine)),
             streams,
             xds_metrics,
-            Limits::default(),
+            limits.clone(),
             drain.clone(),
             SystemTime::now,
         );
-        let server = transport(&Limits::default())
-            .add_service(ads.clone().into_service())
-            .serve_with_incoming_shutdown(
-                TcpListenerStream::new(self.grpc),
-                drain.clone().cancelled_owned(),
-            );
-        tasks.spawn(async move { server.await.context("serving ADS") });
+        if let Some(listener) = self.listeners.grpc {
+            let server = transport(&limits)
+                .add_service(ads.clone().into_service())
+                .serve_with_incoming_shutdown(
+                    TcpListenerStream::new(listener),
+                    drain.clone().cancelled_owned(),
+                );
+            tasks.spawn(async move { server.await.context("serving ADS") });
+        }
 
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -218,81 +240,12 @@ fn mesh(settings: &Settings, lowering: &LowerSettings) -> anyhow::Result<(Mesh, 
     }
 }
 
-async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+async fn listen(flag: &str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("{flag} {address}"))
-}
-
-/// The one writer. The first change of a burst goes out at once; what comes within the quiet time after it is gathered
-/// into one more, so that a burst costs two Worlds rather than one for each change.
-async fn write(
-    engine: &Arc<Engine>,
-    mut batches: mpsc::Receiver<files::Batch>,
-    quiet: Duration,
-    mesh_findings: Diagnostics,
-) -> anyhow::Result<()> {
-    let mut reported = Diagnostics::new();
-    while let Some(first) = batches.recv().await {
-        let mut gathered = vec![first];
-        while let Ok(more) = batches.try_recv() {
-            gathered.push(more);
-        }
-        let synced = gathered.iter().any(|b| b.synced);
-        let mut found = mesh_findings.clone();
-        found.extend(
-            gathered
-                .last()
-                .map(|b| b.diagnostics.clone())
-                .unwrap_or_default(),
-        );
-        report(&found, &mut reported);
-        let changes = gathered
-            .into_iter()
-            .flat_map(|b| b.changes)
-            .map(change)
-            .collect();
-        let started = tokio::time::Instant::now();
-        let worker = Arc::clone(engine);
-        // Compiling takes the processor for a while; the threads that serve streams must not wait for it.
-        let applied = tokio::task::spawn_blocking(move || worker.apply(changes, found))
-            .await
-            .context("compiling panicked")?;
-        if applied.changed {
-            let ms = started.elapsed().as_millis();
-            info!(
-                revision = applied.revision,
-                classes = applied.classes,
-                proxies = applied.proxies,
-                woken = applied.woken,
-                ms,
-                "pushed"
-            );
-        }
-        if synced && !engine.is_synced() {
-            engine.set_synced();
-            info!(revision = applied.revision, "synced");
-        }
-        tokio::time::sleep(quiet).await;
-    }
-    Ok(())
-}
-
-fn change((key, object): (meltemi_model::ObjectKey, Option<Object>)) -> Change {
-    match object {
-        Some(object) => Change::Apply(object),
-        None => Change::Delete(key),
-    }
-}
-
-/// Logs findings that were not there before.
-fn report(found: &Diagnostics, reported: &mut Diagnostics) {
-    for diagnostic in found.iter().filter(|d| !reported.contains(d)) {
-        match diagnostic.severity {
-            Severity::Error => error!("{diagnostic}"),
-            Severity::Warning => warn!("{diagnostic}"),
-            Severity::Info => info!("{diagnostic}"),
-        }
-    }
-    reported.clone_from(found);
+        .with_context(|| format!("{flag} {address}"))?;
+    Ok(Some(listener))
 }

@@ -3,12 +3,14 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod bootstrap;
 mod common;
 mod compile;
 mod demo;
+mod discovery;
+mod log;
 pub mod ps;
 mod refusing_client;
 mod serve;
@@ -44,6 +46,16 @@ enum Verb {
 
 /// Runs the verb that the arguments name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = Cli::command();
+    if let Some(serve) = command.find_subcommand("serve")
+        && let Some((translated, ignored)) = discovery::translate(&arguments, serve)
+    {
+        arguments = translated;
+        for flag in ignored {
+            eprintln!("warning: {flag} is not known and has no effect");
+        }
+    }
     let result = match Cli::parse_from(arguments).verb {
         Verb::Serve(args) => serve::run(args),
         Verb::Demo(args) => demo::run(args),

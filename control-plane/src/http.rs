@@ -1,11 +1,13 @@
 //! Readiness, metrics and istiod's debug pages, in istiod's JSON.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Extension, Query, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use meltemi_xds::registry::Registry;
@@ -16,7 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 
+mod access;
 mod debug;
+
+use access::Scope;
+pub use access::{Access, Identify};
+
+/// The release of Istio that Meltemi stands in for.
+pub const ISTIO_VERSION: &str = "1.31.0";
 
 /// What the pages show.
 #[derive(Debug, Clone)]
@@ -27,6 +36,8 @@ pub struct Shown {
     pub streams: Arc<Registry>,
     /// Registered metrics.
     pub metrics: Arc<prometheus_client::registry::Registry>,
+    /// Who may read the debug pages.
+    pub access: Access,
 }
 
 /// Serves until `ended` is cancelled.
@@ -35,7 +46,8 @@ pub async fn serve(
     shown: Shown,
     ended: CancellationToken,
 ) -> anyhow::Result<()> {
-    let serving = axum::serve(listener, router(shown));
+    let router = router(shown).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, router);
     serving
         .with_graceful_shutdown(async move { ended.cancelled().await })
         .await
@@ -44,14 +56,36 @@ pub async fn serve(
 
 /// All pages. Istio 1.31 serves `/ready` and `/debug` on 8080 and `/metrics` and `/debug` on 15014; here both serve all.
 fn router(shown: Shown) -> Router {
+    let debug = Router::new()
+        .route("/debug/syncz", get(syncz))
+        .route("/debug/config_dump", get(config_dump))
+        .route("/debug/diagnosticz", get(diagnosticz))
+        .route_layer(from_fn_with_state(shown.access.clone(), access::check));
     Router::new()
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
-        .route("/debug/syncz", get(syncz))
-        .route("/debug/config_dump", get(config_dump))
-        .route("/debug/diagnosticz", get(diagnosticz))
+        .merge(debug)
+        .fallback(elsewhere)
         .with_state(shown)
+}
+
+/// Paths are cleaned as Go's mux cleans them: istioctl asks for `//version` and follows.
+async fn elsewhere(uri: Uri) -> Response {
+    let path = uri.path();
+    if !path.contains("//") {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
+    let mut clean = String::with_capacity(path.len());
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        clean.push('/');
+        clean.push_str(part);
+    }
+    if let Some(query) = uri.query() {
+        clean.push('?');
+        clean.push_str(query);
+    }
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, clean)]).into_response()
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
@@ -77,8 +111,12 @@ async fn metrics(State(shown): State<Shown>) -> Response {
     }
 }
 
-async fn version() -> Response {
-    json_page(&json!(concat!("meltemi-", env!("CARGO_PKG_VERSION"))))
+/// The release of Istio whose behaviour this is, ours, and a status: istioctl takes the text apart at its dashes.
+async fn version() -> String {
+    format!(
+        "{ISTIO_VERSION}-meltemi.{}-Clean",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,13 +136,21 @@ struct Wanted {
     include_eds: Option<String>,
 }
 
-async fn config_dump(State(shown): State<Shown>, Query(wanted): Query<Wanted>) -> Response {
+async fn config_dump(
+    State(shown): State<Shown>,
+    Extension(scope): Extension<Scope>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
     if wanted.proxy_id.is_empty() {
         let text = "You must provide a proxyID in the query string\n";
         return (StatusCode::BAD_REQUEST, text).into_response();
     }
     // While a proxy reconnects it may have two streams; the newer one tells what it has.
-    match shown.streams.of_proxy(&wanted.proxy_id).last() {
+    let connections = shown.streams.of_proxy(&wanted.proxy_id);
+    let mut seen = connections
+        .iter()
+        .filter(|connection| scope.includes(&connection.proxy.namespace));
+    match seen.next_back() {
         Some(connection) => json_page(&debug::config_dump(
             connection,
             wanted.include_eds.is_some(),

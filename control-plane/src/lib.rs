@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod offline;
 pub mod render;
 pub mod settings;
+pub mod webhooks;

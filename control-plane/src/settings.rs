@@ -1,22 +1,25 @@
 //! What the process is told from outside: flags and environment, parsed once and passed in (I8).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod address;
+mod variables;
+
+pub use address::{AddressError, parse_address};
+pub use variables::{Mistake, Variables, parse_duration};
 
 /// The settings of `meltemi serve`.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The directory of objects.
-    pub config_dir: PathBuf,
+    /// Where objects come from.
+    pub objects: Objects,
     /// A file with the mesh configuration; the ConfigMap `istio`, if it is read, comes before it.
     pub mesh_config: Option<PathBuf>,
-    /// Where ADS is served in plain text.
-    pub grpc: SocketAddr,
-    /// Where `/ready` and `/debug` are served.
-    pub http: SocketAddr,
-    /// Where `/metrics` and `/debug` are served.
-    pub monitoring: SocketAddr,
+    /// Where it listens.
+    pub listen: Listen,
     /// The DNS suffix of the cluster.
     pub domain: String,
     /// The cluster's name.
@@ -25,4 +28,68 @@ pub struct Settings {
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.
     pub drain: Duration,
+    /// How long a stream lives; `None`: as long as it likes.
+    pub max_connection_age: Option<Duration>,
+    /// New streams per second; `None`: as many as come.
+    pub max_new_streams: Option<NonZeroU32>,
+    /// Who may read the debug pages from another machine.
+    pub debug: DebugAccess,
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone)]
+pub enum Objects {
+    /// A directory of YAML, watched. There is nobody who knows identities: no CA, no TLS, no webhooks.
+    Directory(PathBuf),
+    /// A Kubernetes cluster.
+    Cluster(Box<Cluster>),
+}
+
+/// Addresses; `None`: not served.
+#[derive(Debug, Clone, Default)]
+pub struct Listen {
+    /// ADS in plain text.
+    pub grpc: Option<SocketAddr>,
+    /// ADS and the CA, over TLS. Served in a cluster only.
+    pub secure_grpc: Option<SocketAddr>,
+    /// `/ready` and `/debug`.
+    pub http: Option<SocketAddr>,
+    /// The webhooks, over TLS. Served in a cluster only.
+    pub https: Option<SocketAddr>,
+    /// `/metrics`, `/version` and `/debug`.
+    pub monitoring: Option<SocketAddr>,
+}
+
+/// What runs in a cluster, or beside one with a kubeconfig.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Credentials; `None`: those of the pod, or the user's own.
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace of the control plane (POD_NAMESPACE), Istio's root namespace.
+    pub namespace: String,
+    /// The name of this replica (POD_NAME).
+    pub pod: String,
+    /// The revision (REVISION).
+    pub revision: String,
+    /// The environment, for the parts that name their own variables.
+    pub variables: Variables,
+}
+
+/// Who may read the debug pages from another machine. Istio 1.31: ENABLE_DEBUG_ENDPOINT_AUTH and
+/// DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES; who asks from this machine may read all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DebugAccess {
+    /// Whether namespaces matter at all; without, every authenticated caller may read everything.
+    pub open: bool,
+    /// Namespaces whose identities may read everything, besides the root namespace.
+    pub namespaces: Vec<String>,
+}
+
+/// Reads the environment of this process.
+pub fn environment() -> Variables {
+    Variables::new(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
 }

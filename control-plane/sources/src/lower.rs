@@ -74,6 +74,11 @@ pub struct Lowered {
     pub diagnostics: Diagnostics,
 }
 
+/// Whether objects of a kind are lowered; the others are foreign, not supported yet, or a mistake.
+pub fn is_read(api_version: &str, kind: &str) -> bool {
+    matches!(known(api_version, kind), Known::Lowered(_))
+}
+
 /// Lowers one object of any kind.
 pub fn lower(raw: &Value, settings: &LowerSettings) -> Lowered {
     let (kind, api_version) = match kind_of(raw) {

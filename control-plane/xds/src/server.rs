@@ -3,6 +3,7 @@
 //! One task per stream waits for room at its client *before* it looks at requests and snapshots. So a slow reader holds
 //! only itself, and finds the newest snapshot when it can read again.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,15 +22,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
+use self::pace::Pace;
 use crate::diff::Diffs;
 use crate::metrics::Metrics;
 use crate::node::proxy_of;
 use crate::registry::Registry;
 use crate::wire::{WireRequest, WireResponse};
 
+mod pace;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -42,8 +46,19 @@ pub trait Snapshots: Send + Sync + 'static {
     /// Whether every source has synced (I10).
     fn ready(&self) -> bool;
 
-    /// Whether this peer may connect as this proxy; runs once, on the first request. The extensions are those of the
-    /// connection (peer certificates, what an interceptor left). Istio 1.31: pilot/pkg/xds/auth.go.
+    /// Who the peer is: runs once for each stream, before anything is read from it. What it finds it leaves in the
+    /// extensions (which hold the connection's: address, peer certificate), where [`Self::authorize`] reads it.
+    fn authenticate(
+        &self,
+        metadata: &MetadataMap,
+        extensions: &mut Extensions,
+    ) -> impl Future<Output = Result<(), Status>> + Send {
+        let _ = (metadata, extensions);
+        std::future::ready(Ok(()))
+    }
+
+    /// Whether this peer may connect as this proxy; runs once, on the first request, with the extensions that
+    /// [`Self::authenticate`] left. Istio 1.31: pilot/pkg/xds/auth.go.
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
         let _ = (proxy, extensions);
         Ok(())
@@ -59,8 +74,13 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// How long a pong may take. Istio: GRPC_KEEPALIVE_TIMEOUT.
     pub keepalive_timeout: Duration,
-    /// How long a connection lives before its client is told to reconnect, so that load spreads over replicas.
+    /// How long a stream lives before it is ended cleanly and its client connects again, so that load spreads over
+    /// replicas; each lives up to a tenth shorter, so that clients that came together do not leave together. An agent
+    /// has one connection for each stream. Istio: keepaliveMaxServerConnectionAge.
     pub max_connection_age: Option<Duration>,
+    /// New streams per second; above it a stream waits up to a second, and is then refused. Istio:
+    /// PILOT_MAX_REQUESTS_PER_SECOND.
+    pub max_new_streams: Option<NonZeroU32>,
     /// Streams per connection. Istio: ISTIO_GPRC_MAXSTREAMS.
     pub max_streams: u32,
     /// How long a client may owe an answer that holds back what follows (see [`crate::session`]).
@@ -74,6 +94,7 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             max_connection_age: None,
+            max_new_streams: None,
             max_streams: 100_000,
             patience: Duration::from_secs(5),
         }
@@ -82,15 +103,11 @@ impl Default for Limits {
 
 /// A tonic server with these limits; add TLS and services to it.
 pub fn transport(limits: &Limits) -> Server {
-    let server = Server::builder()
+    Server::builder()
         .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .max_concurrent_streams(limits.max_streams)
-        .tcp_nodelay(true);
-    match limits.max_connection_age {
-        Some(age) => server.max_connection_age(age),
-        None => server,
-    }
+        .tcp_nodelay(true)
 }
 
 /// The aggregated discovery service.
@@ -123,10 +140,25 @@ struct Inner<S> {
     streams: TaskTracker,
     clock: fn() -> SystemTime,
     diffs: Arc<Diffs>,
+    pace: Option<Pace>,
     /// Numbers connections, as Istio's process-wide counter does.
     connections: AtomicU64,
     /// Makes nonces of this process differ from those of the one before.
     epoch: u64,
+}
+
+impl<S: Snapshots> Inner<S> {
+    /// Whether a new stream may open. The pace comes first: a refused stream asks nobody who it is.
+    async fn admit(
+        &self,
+        metadata: &MetadataMap,
+        extensions: &mut Extensions,
+    ) -> Result<(), Status> {
+        if let Some(pace) = &self.pace {
+            pace.admit().await?;
+        }
+        self.snapshots.authenticate(metadata, extensions).await
+    }
 }
 
 impl<S: Snapshots> Ads<S> {
@@ -145,6 +177,7 @@ impl<S: Snapshots> Ads<S> {
             .unwrap_or_default();
         let epoch = (since.as_millis() as u64) << 24;
         let inner = Inner {
+            pace: limits.max_new_streams.map(Pace::new),
             snapshots,
             registry,
             metrics,
@@ -175,7 +208,7 @@ impl<S: Snapshots> Ads<S> {
             .max_encoding_message_size(usize::MAX)
     }
 
-    fn open<Q: WireRequest, R: WireResponse>(
+    async fn open<Q: WireRequest, R: WireResponse>(
         &self,
         request: Request<Streaming<Q>>,
     ) -> Result<Response<ResponseStream<R>>, Status> {
@@ -189,7 +222,11 @@ impl<S: Snapshots> Ads<S> {
         if inner.drain.is_cancelled() {
             return Err(Status::unavailable("server is draining"));
         }
-        let (_, extensions, requests) = request.into_parts();
+        let (metadata, mut extensions, requests) = request.into_parts();
+        if let Err(status) = inner.admit(&metadata, &mut extensions).await {
+            inner.metrics.errors.inc();
+            return Err(status);
+        }
         let (sender, receiver) = mpsc::channel(stream::ROOM);
         let inner = inner.clone();
         self.inner.streams.spawn(async move {
@@ -219,13 +256,13 @@ impl<S: Snapshots> AggregatedDiscoveryService for Ads<S> {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        self.open(request)
+        self.open(request).await
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        self.open(request)
+        self.open(request).await
     }
 }

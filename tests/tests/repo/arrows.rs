@@ -67,7 +67,10 @@ const PURE: [&str; 4] = [
 const ONLY_IN: [(&str, &[&str]); 3] = [
     ("kube", &["meltemi-cluster", "meltemi-sources"]),
     ("k8s-openapi", &["meltemi-cluster", "meltemi-sources"]),
-    ("tonic", &["meltemi-ca", "meltemi-xds", "meltemi-proto", BINARY]),
+    (
+        "tonic",
+        &["meltemi-ca", "meltemi-xds", "meltemi-proto", BINARY],
+    ),
 ];
 
 /// What a package uses outside its tests, under the names of the packages.

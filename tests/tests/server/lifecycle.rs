@@ -11,13 +11,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::plane::{Plane, SIDECAR, WORLD, bodies, bound, describe, directory, eventually, get};
+use crate::plane::{
+    Plane, SIDECAR, WORLD, addresses, bodies, bound, describe, directory, eventually, get,
+};
 
 #[tokio::test]
 async fn i10_nothing_is_served_before_sync() {
     let directory = directory(&WORLD);
     let bound = bound(&directory).await;
-    let addresses = bound.addresses().unwrap();
+    let addresses = addresses(&bound);
     let (batches, received) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let served = tokio::spawn(bound.serve_batches(received, stop.clone()));

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::ads_client::{AdsClient, Held, Variant, node};
-use meltemi::app::{self, Addresses};
+use meltemi::app;
 use meltemi::offline;
-use meltemi::settings::Settings;
+use meltemi::settings::{DebugAccess, Listen, Objects, Settings};
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_proto::ads::Node;
 use meltemi_sources::lower::LowerSettings;
@@ -31,6 +31,24 @@ pub(crate) const WORLD: [(&str, &str); 2] = [
 /// The sidecar of the one pod of `ratings`.
 pub(crate) const SIDECAR: &str = "sidecar~10.1.0.9~ratings-0.default~default.svc.cluster.local";
 
+/// Where a control plane of a test is reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) monitoring: SocketAddr,
+}
+
+/// All of them are bound.
+pub(crate) fn addresses(bound: &app::Bound) -> Addresses {
+    let bound = bound.addresses().unwrap();
+    Addresses {
+        grpc: bound.grpc.unwrap(),
+        http: bound.http.unwrap(),
+        monitoring: bound.monitoring.unwrap(),
+    }
+}
+
 /// A running control plane.
 pub(crate) struct Plane {
     pub(crate) directory: TempDir,
@@ -41,16 +59,23 @@ pub(crate) struct Plane {
 
 fn settings(directory: PathBuf) -> Settings {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = Listen {
+        grpc: Some(any),
+        http: Some(any),
+        monitoring: Some(any),
+        ..Listen::default()
+    };
     Settings {
-        config_dir: directory,
+        objects: Objects::Directory(directory),
         mesh_config: None,
-        grpc: any,
-        http: any,
-        monitoring: any,
+        listen,
         domain: "cluster.local".to_owned(),
         cluster_id: "Kubernetes".to_owned(),
         quiet: Duration::from_millis(1),
         drain: Duration::from_secs(10),
+        max_connection_age: None,
+        max_new_streams: None,
+        debug: DebugAccess::default(),
     }
 }
 
@@ -79,7 +104,7 @@ impl Plane {
 
     async fn over(directory: TempDir) -> Self {
         let bound = bound(&directory).await;
-        let addresses = bound.addresses().unwrap();
+        let addresses = addresses(&bound);
         let stop = CancellationToken::new();
         let served = tokio::spawn(bound.serve(stop.clone()));
         let plane = Self {

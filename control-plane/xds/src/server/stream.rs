@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use meltemi_model::ResourceType;
@@ -59,6 +60,10 @@ where
     };
 
     peer.request(first).await?;
+    let ends_at = inner
+        .limits
+        .max_connection_age
+        .map(|age| Instant::now() + shortened(age, number));
     let mut release_at = peer.deadline(None, inner.limits.patience);
     loop {
         // A client that has not read the last push gets no next one; when it reads on it gets the newest.
@@ -84,6 +89,10 @@ where
                 peer.act(|session| session.on_snapshot(snapshot)).await?;
             }
             () = sender.closed() => return Ok(()),
+            () = sleep_until(ends_at.unwrap_or_else(Instant::now)), if ends_at.is_some() => {
+                debug!(id = %live.connection.id, "old enough, to connect again");
+                return Ok(());
+            }
             () = sleep_until(release_at.unwrap_or_else(Instant::now)), if release_at.is_some() => {
                 debug!(id = %live.connection.id, "client owes an answer, going on without it");
                 release_at = None;
@@ -92,6 +101,13 @@ where
         }
         release_at = peer.deadline(release_at, inner.limits.patience);
     }
+}
+
+/// The age of the stream with this number: up to a tenth less, spread evenly over neighbouring numbers.
+fn shortened(age: Duration, number: u64) -> Duration {
+    // The golden ratio's fraction of 2^64: its multiples fill the range without clusters (Fibonacci hashing).
+    let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54;
+    age - age / 10 * (spread as u32) / 1024
 }
 
 /// The other end of a stream.
@@ -149,7 +165,7 @@ impl<R: WireResponse> Peer<'_, R> {
     }
 
     /// When to stop waiting for the client: kept while it keeps us waiting.
-    fn deadline(&self, current: Option<Instant>, patience: std::time::Duration) -> Option<Instant> {
+    fn deadline(&self, current: Option<Instant>, patience: Duration) -> Option<Instant> {
         let waiting = self.connection.with(|session| session.is_waiting());
         waiting.then(|| current.unwrap_or_else(|| Instant::now() + patience))
     }
@@ -217,5 +233,22 @@ fn version_label(proxy: &Proxy) -> VersionLabel {
         } else {
             text.to_owned()
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_up_to_a_tenth() {
+        let age = Duration::from_secs(1800);
+        let mut ages: Vec<Duration> = (1..=100).map(|n| shortened(age, n)).collect();
+        ages.sort();
+        assert!(ages[0] >= age * 9 / 10 && ages[99] <= age);
+        let widest = ages.windows(2).map(|two| two[1] - two[0]).max();
+        assert!(widest < Some(age / 10 / 20), "{widest:?} between two");
+        ages.dedup();
+        assert_eq!(ages.len(), 100);
     }
 }
