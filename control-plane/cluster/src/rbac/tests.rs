@@ -127,7 +127,6 @@ fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
         revision: String::new(),
         namespace: SYSTEM.into(),
         metrics: Metrics::default(),
-        seen_to_work: false,
     };
     tasks.spawn(patch_validation(client, validation, pem(), stop));
     tasks

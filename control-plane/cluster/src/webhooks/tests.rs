@@ -79,7 +79,6 @@ fn validate(client: &Client, first: Arc<str>) -> Running {
         revision: String::new(),
         namespace: "istio-system".into(),
         metrics: metrics.clone(),
-        seen_to_work: false,
     };
     let task = tokio::spawn(patch_validation(
         client.clone(),
