@@ -79,7 +79,7 @@ pub struct Election {
     pub namespace: String,
     /// Name and kind of the lock.
     pub lock: (&'static str, LockKind),
-    /// Who we are among all control planes: the name of the pod.
+    /// Who we are among all control planes: the name of the pod. If it is empty one is made up.
     pub identity: String,
     /// Our revision; empty is `default`.
     pub revision: String,

@@ -113,3 +113,6 @@ pub const RULES: &[Rule] = &[
         "the dry run that shows whether validation works",
     ),
 ];
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,8 @@ mod tests {
             match_labels: labels(&[("mesh", "on")]),
             ..Selector::default()
         };
-        let rows: [(Vec<Selector>, &[(&str, &str)], bool); 11] = [
+        type Labels = &'static [(&'static str, &'static str)];
+        let rows: [(Vec<Selector>, Labels, bool); 11] = [
             (vec![], &[], true),
             (vec![Selector::default()], &[], true),
             (vec![mesh.clone()], &[("mesh", "on")], true),

@@ -50,14 +50,14 @@ struct Reconciled {
 /// What is to be done about a kind of configurations.
 enum Patcher {
     Injection(Injection),
-    Validation(Validation),
+    Validation(validation::Patching),
 }
 
 impl Patcher {
     fn revision(&self) -> &str {
         match self {
             Self::Injection(patcher) => &patcher.revision,
-            Self::Validation(patcher) => &patcher.revision,
+            Self::Validation(patcher) => &patcher.what.revision,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What stands in a lock, and who may take it. No IO.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -89,7 +91,14 @@ pub(super) struct Candidate {
 impl Candidate {
     pub(super) fn new(election: &Election) -> Self {
         Self {
-            identity: election.identity.clone(),
+            identity: match election.identity.as_str() {
+                // A lock without a name is free, so nobody may stand without one.
+                "" => format!(
+                    "unknown-{:016x}",
+                    RandomState::new().build_hasher().finish()
+                ),
+                name => name.to_owned(),
+            },
             revision: revision_or_default(&election.revision).to_owned(),
             per_revision: election.per_revision,
             remote: election.remote,
@@ -257,6 +266,23 @@ mod tests {
                 "{revision:?} {remote} {per_revision} against {holder:?} {key:?} {expired} {default:?}"
             );
         }
+    }
+
+    #[test]
+    fn nobody_stands_without_a_name() {
+        let nameless = || {
+            let election = Election {
+                namespace: String::new(),
+                lock: locks::NAMESPACES,
+                identity: String::new(),
+                revision: String::new(),
+                per_revision: false,
+                remote: false,
+            };
+            Candidate::new(&election).record(None)
+        };
+        assert!(nameless().holder_identity.starts_with("unknown-"));
+        assert_ne!(nameless().holder_identity, nameless().holder_identity);
     }
 
     #[test]

@@ -31,8 +31,13 @@ pub struct Validation {
     pub namespace: String,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+/// What is known while they are patched.
+pub(super) struct Patching {
+    pub(super) what: Validation,
     /// Whether validation was seen to work. Once is enough.
-    pub seen_to_work: bool,
+    seen_to_work: bool,
 }
 
 /// Keeps the CA bundle of the validation webhooks of our revision and makes them strict when validation works, until
@@ -44,7 +49,11 @@ pub async fn patch_validation(
     stop: CancellationToken,
 ) {
     what.revision = revision_or_default(&what.revision).to_owned();
-    run(client, Patcher::Validation(what), bundle, stop).await;
+    let patching = Patching {
+        what,
+        seen_to_work: false,
+    };
+    run(client, Patcher::Validation(patching), bundle, stop).await;
 }
 
 pub(super) fn wants(object: &DynamicObject, pem: &str) -> bool {
@@ -57,23 +66,21 @@ pub(super) fn wants(object: &DynamicObject, pem: &str) -> bool {
 }
 
 pub(super) async fn reconcile(
-    what: &mut Validation,
+    patching: &mut Patching,
     client: &Client,
     api: &Api<DynamicObject>,
     name: &str,
     pem: &str,
 ) -> Reconciled {
-    let worked_before = what.seen_to_work;
-    let outcome = match patched(what, client, api, name, pem).await {
+    let worked_before = patching.seen_to_work;
+    let outcome = match patched(patching, client, api, name, pem).await {
         Ok(outcome) => outcome,
         Err(ApiError::NotFound(_)) => Outcome::Kept,
         Err(error) => {
             let reason = error.reason();
             let label = ReasonLabel { reason };
-            what.metrics
-                .validation_update_errors
-                .get_or_create(&label)
-                .inc();
+            let errors = &patching.what.metrics.validation_update_errors;
+            errors.get_or_create(&label).inc();
             tracing::warn!(name, %error, "validation webhook not patched, trying again");
             match error {
                 ApiError::Forbidden(_) | ApiError::Invalid(_) => Outcome::Refused,
@@ -83,12 +90,12 @@ pub(super) async fn reconcile(
     };
     Reconciled {
         outcome,
-        wake_all: what.seen_to_work && !worked_before,
+        wake_all: patching.seen_to_work && !worked_before,
     }
 }
 
 async fn patched(
-    what: &mut Validation,
+    patching: &mut Patching,
     client: &Client,
     api: &Api<DynamicObject>,
     name: &str,
@@ -103,10 +110,8 @@ async fn patched(
             // When there is a bundle it is looked at again.
             let reason = "could not verify caBundle";
             let label = ReasonLabel { reason };
-            what.metrics
-                .validation_load_errors
-                .get_or_create(&label)
-                .inc();
+            let errors = &patching.what.metrics.validation_load_errors;
+            errors.get_or_create(&label).inc();
             tracing::error!(name, error, "CA bundle cannot be used");
             return Ok(Outcome::Kept);
         }
@@ -119,14 +124,14 @@ async fn patched(
             changed = true;
         }
     }
-    if lax && changed && !what.seen_to_work {
+    if lax && changed && !patching.seen_to_work {
         // Without the bundle the API server cannot reach us, so validation cannot be seen to work yet.
         replace(api, name, &object).await?;
-        what.metrics.validation_updates.inc();
+        patching.what.metrics.validation_updates.inc();
         tracing::info!(name, "CA bundle of validation written");
         return Ok(Outcome::Failed);
     }
-    if lax && works(what, client).await? {
+    if lax && works(patching, client).await? {
         for webhook in webhooks_mut(&mut object) {
             webhook["failurePolicy"] = json!("Fail");
         }
@@ -134,10 +139,10 @@ async fn patched(
     }
     if changed {
         replace(api, name, &object).await?;
-        what.metrics.validation_updates.inc();
+        patching.what.metrics.validation_updates.inc();
         tracing::info!(name, "validation webhook written");
     }
-    Ok(match (lax && !what.seen_to_work, changed) {
+    Ok(match (lax && !patching.seen_to_work, changed) {
         // Asked again, ever more slowly, until it works.
         (true, _) => Outcome::Failed,
         (false, true) => Outcome::Written,
@@ -153,10 +158,11 @@ fn is_lax(webhook: &Value) -> bool {
 }
 
 /// Whether validation refuses what it must refuse.
-async fn works(what: &mut Validation, client: &Client) -> Result<bool, ApiError> {
-    if what.seen_to_work {
+async fn works(patching: &mut Patching, client: &Client) -> Result<bool, ApiError> {
+    if patching.seen_to_work {
         return Ok(true);
     }
+    let what = &patching.what;
     let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "Gateway");
     let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &what.namespace, &resource);
@@ -186,7 +192,7 @@ async fn works(what: &mut Validation, client: &Client) -> Result<bool, ApiError>
             return Ok(false);
         }
     }
-    what.seen_to_work = true;
+    patching.seen_to_work = true;
     Ok(true)
 }
 

@@ -1,0 +1,183 @@
+//! Everything that this crate does is done once; what came in at the API server must be what the table says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meltemi_fake_api::{FakeApi, Refusal, Verb};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::leader::{self, Election, locks};
+use crate::roots::{Distribution, distribute};
+use crate::secrets::{self, Secret};
+use crate::testing::{api, config_map};
+use crate::tokens::{self, Token};
+use crate::webhooks::{Injection, Validation, patch_injection, patch_validation};
+use crate::{Client, Metrics, config_maps, nodes, pods, revisions};
+
+const SYSTEM: &str = "istio-system";
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
+
+fn objects(api: &FakeApi) {
+    for name in ["new", "old"] {
+        api.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    }
+    api.apply(config_map(
+        "old",
+        "istio-ca-root-cert",
+        "root-cert.pem",
+        "old",
+    ));
+    for kind in ["Mutating", "Validating"] {
+        api.apply(json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": format!("{kind}WebhookConfiguration"),
+            "metadata": {"name": "istio", "labels": {"istio.io/rev": "default"}},
+            "webhooks": [{"name": "sidecar-injector.istio.io", "failurePolicy": "Ignore", "clientConfig": {}}],
+        }));
+    }
+    api.answer("tokenreviews.authentication.k8s.io", |request| {
+        Ok(request.body.clone())
+    });
+    api.answer("gateways.networking.istio.io", |_| {
+        Err(Refusal::new(400, "denied the request"))
+    });
+}
+
+async fn questions(client: &Client) {
+    let secret = Secret {
+        namespace: SYSTEM.into(),
+        name: "istio-ca-secret".into(),
+        kind: secrets::CA_ROOT.into(),
+        ..Secret::default()
+    };
+    let secret = secrets::create(client, &secret).await.unwrap();
+    secrets::read(client, SYSTEM, "istio-ca-secret")
+        .await
+        .unwrap();
+    secrets::update(client, &secret).await.unwrap();
+    let limit = Duration::from_secs(1);
+    tokens::review(client, Token("token"), &[], limit)
+        .await
+        .unwrap();
+    pods::pod(client, "new", "a").await.unwrap();
+    pods::of_account_on_node(client, "new", "a", "node")
+        .await
+        .unwrap();
+}
+
+fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let (client, stop) = (client.clone(), stop.clone());
+    for lock in [locks::NAMESPACES, locks::STATUS] {
+        let (client, stop) = (client.clone(), stop.clone());
+        let election = Election {
+            namespace: SYSTEM.into(),
+            lock,
+            identity: "us".into(),
+            revision: String::new(),
+            per_revision: false,
+            remote: false,
+        };
+        tasks.spawn(async move {
+            let (_default, receiver) = watch::channel(String::new());
+            let work = |token: CancellationToken| async move { token.cancelled().await };
+            leader::campaign(&client, &election, receiver, stop, work).await;
+        });
+    }
+    tasks.spawn(nodes::follow(
+        client.clone(),
+        watch::channel(None).0,
+        stop.clone(),
+    ));
+    tasks.spawn(revisions::follow_default(
+        client.clone(),
+        watch::channel(String::new()).0,
+        stop.clone(),
+    ));
+    let (map_client, map_stop) = (client.clone(), stop.clone());
+    tasks.spawn(async move {
+        let out = watch::channel(config_maps::State::Unknown).0;
+        config_maps::follow(map_client, SYSTEM, "istio", out, map_stop).await;
+    });
+    let pem = || watch::channel(Arc::from(PEM)).1;
+    tasks.spawn(distribute(
+        client.clone(),
+        Distribution::default(),
+        pem(),
+        watch::channel(Vec::new()).1,
+        Metrics::default(),
+        stop.clone(),
+    ));
+    let injection = Injection {
+        revision: String::new(),
+        metrics: Metrics::default(),
+    };
+    tasks.spawn(patch_injection(
+        client.clone(),
+        injection,
+        pem(),
+        stop.clone(),
+    ));
+    let validation = Validation {
+        revision: String::new(),
+        namespace: SYSTEM.into(),
+        metrics: Metrics::default(),
+    };
+    tasks.spawn(patch_validation(client, validation, pem(), stop));
+    tasks
+}
+
+fn verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "get",
+        Verb::List => "list",
+        Verb::Watch => "watch",
+        Verb::Create => "create",
+        Verb::Update => "update",
+        Verb::Patch => "patch",
+        Verb::Delete => "delete",
+    }
+}
+
+type Rights = BTreeMap<String, BTreeSet<&'static str>>;
+
+#[tokio::test(start_paused = true)]
+async fn the_table_says_what_is_done_and_nothing_else() {
+    let (api, client) = api().await;
+    objects(&api);
+    questions(&client).await;
+    let stop = CancellationToken::new();
+    let mut tasks = work(&client, &stop);
+    sleep(Duration::from_secs(60)).await;
+    stop.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+
+    let mut done = Rights::new();
+    let mut elsewhere = BTreeSet::new();
+    for request in api.requests() {
+        if request.namespace != SYSTEM {
+            elsewhere.insert(request.resource.clone());
+        }
+        done.entry(request.resource)
+            .or_default()
+            .insert(verb(request.verb));
+    }
+    let mut granted = Rights::new();
+    for rule in RULES {
+        let resource = match rule.group {
+            "" => rule.resource.to_owned(),
+            group => format!("{}.{group}", rule.resource),
+        };
+        let is_elsewhere = elsewhere.contains(&resource);
+        assert_eq!(rule.scope == Scope::Cluster, is_elsewhere, "{resource}");
+        granted.entry(resource).or_default().extend(rule.verbs);
+    }
+    assert_eq!(done, granted);
+}
