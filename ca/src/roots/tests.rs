@@ -420,7 +420,7 @@ async fn plugged_in_keys_come_first_in_both_layouts() {
 async fn an_incomplete_or_wrong_folder_is_an_error_that_names_it() {
     let hand = Hand::at_noon();
     let good = intermediate(&rcgen::PKCS_ECDSA_P256_SHA256);
-    let ended = root_with("x", p256(), |params| {
+    let ended = root_with("x", &p256(), |params| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     });
     let ended = Material {
