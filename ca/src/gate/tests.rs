@@ -14,7 +14,7 @@ fn gate(settings: Callers) -> Gate {
     let table = Table::with(&[("good", review("default", "sleep", "sleep-1"))]);
     let clusters = Clusters::new(table, Vec::new());
     let callers = Authenticators::new(settings, Some(clusters), system_clock());
-    Gate::new(Arc::new(callers), Metrics::default())
+    Gate::new(Arc::new(callers))
 }
 
 /// Remembers who called.

@@ -327,6 +327,12 @@ async fn an_expired_root_is_renewed_and_a_deleted_secret_changes_nothing() {
         .issue(&csr(&p256()), &ids, 0, now())
         .unwrap();
 
+    // At start, too: at once.
+    hand.forward(DAY * 400);
+    let (restarted, _) = opened(settings(dir.path()), &store, &hand).await.unwrap();
+    let issued = restarted.authority().issue(&csr(&p256()), &ids, 0, now());
+    issued.unwrap();
+
     let before = live.authority().root_pem();
     upkeep.source = Source::Stored {
         store: Arc::<MemoryStore>::default(),
