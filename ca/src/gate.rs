@@ -17,14 +17,12 @@ use tonic::{Extensions, Status};
 use tracing::warn;
 
 use crate::authenticate::{Authenticators, Caller, Credentials};
-use crate::metrics::Metrics;
 use crate::tls::Peer;
 
 /// The gate in front of both services.
 #[derive(Debug, Clone)]
 pub struct Gate {
     authenticators: Arc<Authenticators>,
-    metrics: Metrics,
 }
 
 /// The caller could not prove who it is. Why stands in the log.
@@ -34,11 +32,8 @@ pub struct Refused;
 
 impl Gate {
     /// A gate with these ways to authenticate.
-    pub fn new(authenticators: Arc<Authenticators>, metrics: Metrics) -> Self {
-        Self {
-            authenticators,
-            metrics,
-        }
+    pub fn new(authenticators: Arc<Authenticators>) -> Self {
+        Self { authenticators }
     }
 
     /// Who may call.
@@ -70,7 +65,6 @@ impl Gate {
             Err(failures) => {
                 let reasons: Vec<String> = failures.iter().map(ToString::to_string).collect();
                 let reasons = reasons.join("; ");
-                self.metrics.authentication_failures.inc();
                 warn!(remote = ?remote, tls = peer.is_some(), %reasons, "authentication failed");
                 Err(Refused)
             }
@@ -161,3 +155,6 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

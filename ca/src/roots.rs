@@ -166,13 +166,17 @@ pub async fn open(
         (authority, Source::Stored { store, name })
     };
     let live = Live::new(authority);
-    let upkeep = Upkeep {
+    let mut upkeep = Upkeep {
         live: live.clone(),
         settings,
         lifetimes,
         source,
         clock,
     };
+    // A root that ended while nobody ran must not wait for the first look, which may be an hour away.
+    if live.authority().expired((upkeep.clock)()) {
+        upkeep.step().await;
+    }
     Ok((live, upkeep))
 }
 

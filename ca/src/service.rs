@@ -90,14 +90,16 @@ impl IstioCertificateService for CertificateService {
         let inner = &self.inner;
         inner.metrics.requests.inc();
         let remote = remote(request.extensions());
-        let refused = || Status::unauthenticated("request authenticate failure");
+        let refused = || {
+            inner.metrics.authentication_failures.inc();
+            Status::unauthenticated("request authenticate failure")
+        };
         let caller = inner
             .gate
             .caller(request.metadata(), request.extensions())
             .await
             .map_err(|_| refused())?;
         let Some(caller) = caller else {
-            inner.metrics.authentication_failures.inc();
             warn!(
                 ?remote,
                 "certificate refused: the connection is not encrypted"

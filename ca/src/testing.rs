@@ -69,17 +69,17 @@ fn ca_params(name: &str) -> CertificateParams {
 
 /// A self-signed root.
 pub(crate) fn root(name: &str, algorithm: &'static SignatureAlgorithm) -> Material {
-    root_with(name, key(algorithm), |_| ())
+    root_with(name, &key(algorithm), |_| ())
 }
 
 pub(crate) fn root_with(
     name: &str,
-    key: KeyPair,
+    key: &KeyPair,
     change: impl FnOnce(&mut CertificateParams),
 ) -> Material {
     let mut params = ca_params(name);
     change(&mut params);
-    let certificate = params.self_signed(&key).unwrap().pem();
+    let certificate = params.self_signed(key).unwrap().pem();
     Material {
         roots: certificate.clone(),
         certificate,

@@ -154,7 +154,7 @@ fn a_common_name_is_made_from_the_identity() {
 
 #[test]
 fn lifetimes_follow_the_policy() {
-    let material = root_with("x", p256(), |params| {
+    let material = root_with("x", &p256(), |params| {
         // Ends 30 days after noon.
         params.not_after =
             rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(1_800_000_000 + 30 * 24 * 3600);
@@ -327,8 +327,8 @@ fn material_that_cannot_sign_is_refused() {
     let kind = &rcgen::PKCS_ECDSA_P256_SHA256;
     let good = root("x", kind);
     let other = root("x", kind);
-    let no_ca = root_with("x", p256(), |params| params.is_ca = rcgen::IsCa::NoCa);
-    let no_sign = root_with("x", p256(), |params| {
+    let no_ca = root_with("x", &p256(), |params| params.is_ca = rcgen::IsCa::NoCa);
+    let no_sign = root_with("x", &p256(), |params| {
         params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
     });
     let below = intermediate(kind);

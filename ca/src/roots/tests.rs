@@ -327,6 +327,12 @@ async fn an_expired_root_is_renewed_and_a_deleted_secret_changes_nothing() {
         .issue(&csr(&p256()), &ids, 0, now())
         .unwrap();
 
+    // At start, too: at once.
+    hand.forward(DAY * 400);
+    let (restarted, _) = opened(settings(dir.path()), &store, &hand).await.unwrap();
+    let issued = restarted.authority().issue(&csr(&p256()), &ids, 0, now());
+    issued.unwrap();
+
     let before = live.authority().root_pem();
     upkeep.source = Source::Stored {
         store: Arc::<MemoryStore>::default(),
@@ -420,7 +426,7 @@ async fn plugged_in_keys_come_first_in_both_layouts() {
 async fn an_incomplete_or_wrong_folder_is_an_error_that_names_it() {
     let hand = Hand::at_noon();
     let good = intermediate(&rcgen::PKCS_ECDSA_P256_SHA256);
-    let ended = root_with("x", p256(), |params| {
+    let ended = root_with("x", &p256(), |params| {
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     });
     let ended = Material {

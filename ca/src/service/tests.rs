@@ -318,7 +318,7 @@ async fn without_tls_nobody_gets_a_certificate() {
     let settings = Callers::default();
     let callers = crate::authenticate::Authenticators::new(settings, None, crate::system_clock());
     let metrics = Metrics::default();
-    let gate = Gate::new(Arc::new(callers), metrics.clone());
+    let gate = Gate::new(Arc::new(callers));
     let pool = Pool::new(crate::settings::Signing::default(), metrics.clone());
     let live = server.live.clone();
     let service = CertificateService::new(live, gate, None, pool, metrics, crate::system_clock());

@@ -74,7 +74,7 @@ impl Server {
         let clusters = Clusters::new(reviewer, vec!["Kubernetes".to_owned()]);
         let metrics = Metrics::default();
         let callers = Authenticators::new(callers, Some(clusters), clock.clone());
-        let gate = Gate::new(Arc::new(callers), metrics.clone());
+        let gate = Gate::new(Arc::new(callers));
         let pool = Pool::new(Signing::default(), metrics.clone());
         let service =
             CertificateService::new(live.clone(), gate, pods, pool, metrics.clone(), clock);

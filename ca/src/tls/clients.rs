@@ -84,14 +84,13 @@ fn serves_both(certificate: &CertificateDer<'_>) -> Result<(), String> {
     let usage = certificate
         .extended_key_usage()
         .map_err(|_| "its usage cannot be read")?;
-    match usage {
-        Some(usage)
-            if !usage.value.any && !(usage.value.server_auth && usage.value.client_auth) =>
-        {
-            Err("it is not for both servers and clients".to_owned())
-        }
-        _ => Ok(()),
+    let both = usage.is_none_or(|usage| {
+        usage.value.any || (usage.value.server_auth && usage.value.client_auth)
+    });
+    if both {
+        return Ok(());
     }
+    Err("it is not for both servers and clients".to_owned())
 }
 
 /// Why a certificate with a good chain is refused. The listener logs it; the client gets an alert without it.

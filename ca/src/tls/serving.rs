@@ -51,7 +51,7 @@ pub(super) fn make(
     }
 }
 
-/// Istio 1.31 makes a key of the authority's kind. Here it is ECDSA with every authority: a handshake then costs a tenth
+/// Istio 1.31 makes a key of the authority's kind. Here it is ECDSA with every authority: its signature costs a tenth
 /// of RSA-2048, and every client that speaks TLS 1.2 can verify it.
 fn issue(authority: &Authority, settings: &Serving, now: SystemTime) -> Result<Made, TlsError> {
     let kind = if authority.key().algorithm() == &rcgen::PKCS_ECDSA_P384_SHA384 {

@@ -269,7 +269,7 @@ async fn silent_peers_hold_nobody_up_and_are_thrown_out() {
 #[test]
 fn the_serving_certificate_is_renewed_at_half_of_its_life() {
     use crate::testing::noon;
-    let material = root_with("x", p256(), |params| {
+    let material = root_with("x", &p256(), |params| {
         params.not_after =
             rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(1_800_000_000 + 30 * 24 * 3600);
     });
