@@ -63,7 +63,9 @@ pub const UNAVAILABLE: &[&str] = &[
 
 pub(super) fn add(functions: &mut Functions) {
     for name in UNAVAILABLE {
-        functions.add(name, move |_| Err(format!("{name} is not available in an injection template")));
+        functions.add(name, move |_| {
+            Err(format!("{name} is not available in an injection template"))
+        });
     }
     strings::add(functions);
     cases::add(functions);
@@ -80,36 +82,62 @@ pub(super) fn add(functions: &mut Functions) {
 
 fn logic(functions: &mut Functions) {
     let any = Signature::and_more(&[], Param::Any);
-    functions.add_typed("default", Signature::and_more(&[Param::Any], Param::Any), |args| {
-        Ok(match args.get(1) {
-            Some(value) if value.is_truthy() => value.clone(),
-            _ => args[0].clone(),
-        })
+    functions.add_typed(
+        "default",
+        Signature::and_more(&[Param::Any], Param::Any),
+        |args| {
+            Ok(match args.get(1) {
+                Some(value) if value.is_truthy() => value.clone(),
+                _ => args[0].clone(),
+            })
+        },
+    );
+    functions.add_typed("empty", Signature::of(&[Param::Any]), |args| {
+        Ok(Value::Bool(!args[0].is_truthy()))
     });
-    functions.add_typed("empty", Signature::of(&[Param::Any]), |args| Ok(Value::Bool(!args[0].is_truthy())));
     functions.add_typed("coalesce", any, |args| {
-        Ok(args.iter().find(|arg| arg.is_truthy()).cloned().unwrap_or(Value::Nil))
+        Ok(args
+            .iter()
+            .find(|arg| arg.is_truthy())
+            .cloned()
+            .unwrap_or(Value::Nil))
     });
-    functions.add_typed("all", any, |args| Ok(Value::Bool(args.iter().all(Value::is_truthy))));
-    functions.add_typed("any", any, |args| Ok(Value::Bool(args.iter().any(Value::is_truthy))));
-    functions.add_typed("ternary", Signature::of(&[Param::Any, Param::Any, Param::Bool]), |args| {
-        Ok(args[if args[2].is_truthy() { 0 } else { 1 }].clone())
+    functions.add_typed("all", any, |args| {
+        Ok(Value::Bool(args.iter().all(Value::is_truthy)))
     });
-    functions.add_typed("fail", Signature::of(&[Param::String]), |args| Err(text(args, 0).to_owned()));
+    functions.add_typed("any", any, |args| {
+        Ok(Value::Bool(args.iter().any(Value::is_truthy)))
+    });
+    functions.add_typed(
+        "ternary",
+        Signature::of(&[Param::Any, Param::Any, Param::Bool]),
+        |args| Ok(args[if args[2].is_truthy() { 0 } else { 1 }].clone()),
+    );
+    functions.add_typed("fail", Signature::of(&[Param::String]), |args| {
+        Err(text(args, 0).to_owned())
+    });
     functions.add_typed("hello", Signature::of(&[]), |_| Ok(Value::from("Hello!")));
     let one = Signature::of(&[Param::Any]);
     let named = Signature::of(&[Param::String, Param::Any]);
     functions.add_typed("typeOf", one, |args| Ok(Value::from(args[0].type_name())));
     functions.add_typed("kindOf", one, |args| Ok(Value::from(kind(&args[0]))));
-    functions.add_typed("typeIs", named, |args| Ok(Value::Bool(text(args, 0) == args[1].type_name())));
-    functions.add_typed("kindIs", named, |args| Ok(Value::Bool(text(args, 0) == kind(&args[1]))));
+    functions.add_typed("typeIs", named, |args| {
+        Ok(Value::Bool(text(args, 0) == args[1].type_name()))
+    });
+    functions.add_typed("kindIs", named, |args| {
+        Ok(Value::Bool(text(args, 0) == kind(&args[1])))
+    });
     functions.add_typed("typeIsLike", named, |args| {
         let (wanted, found) = (text(args, 0), args[1].type_name());
-        Ok(Value::Bool(found == wanted || found.strip_prefix('*') == Some(wanted)))
+        Ok(Value::Bool(
+            found == wanted || found.strip_prefix('*') == Some(wanted),
+        ))
     });
-    functions.add_typed("deepEqual", Signature::of(&[Param::Any, Param::Any]), |args| {
-        Ok(Value::Bool(lists::deep_equal(&args[0], &args[1])?))
-    });
+    functions.add_typed(
+        "deepEqual",
+        Signature::of(&[Param::Any, Param::Any]),
+        |args| Ok(Value::Bool(lists::deep_equal(&args[0], &args[1])?)),
+    );
 }
 
 /// The text of an argument whose parameter is a string.

@@ -445,7 +445,11 @@ impl Value {
     pub(super) fn try_deep_copy(&self) -> Result<Self, String> {
         let mut left = MAX_ELEMENTS;
         let copy = self.copied(0, &mut left);
-        if left == 0 { Err("the value is too large to copy".to_owned()) } else { Ok(copy) }
+        if left == 0 {
+            Err("the value is too large to copy".to_owned())
+        } else {
+            Ok(copy)
+        }
     }
 
     fn copied(&self, depth: usize, left: &mut usize) -> Self {
@@ -464,7 +468,8 @@ impl Value {
             Self::Map(map) => {
                 let entries = map.entries();
                 let entries = entries.iter();
-                let entries = entries.map(|(key, value)| (key.clone(), value.copied(depth + 1, left)));
+                let entries =
+                    entries.map(|(key, value)| (key.clone(), value.copied(depth + 1, left)));
                 Self::Map(Map::new(map.elem().clone(), entries.collect()))
             }
             _ => self.clone(),
@@ -491,7 +496,11 @@ impl Value {
             Self::Byte(value) => Json::from(*value),
             Self::Float(value) => json_float(*value),
             Self::String(value) => Json::String(value.to_string()),
-            Self::List(list) => list.items().iter().map(|v| v.json_at(depth + 1, left)).collect(),
+            Self::List(list) => list
+                .items()
+                .iter()
+                .map(|v| v.json_at(depth + 1, left))
+                .collect(),
             Self::Map(map) => {
                 let entries = map.entries();
                 let entries = entries.iter();

@@ -11,14 +11,18 @@ pub(super) fn add(functions: &mut Functions) {
         ("title", title),
         ("untitle", untitle),
         ("swapcase", swap),
-        ("nospace", |text| text.chars().filter(|c| !c.is_whitespace()).collect()),
+        ("nospace", |text| {
+            text.chars().filter(|c| !c.is_whitespace()).collect()
+        }),
         ("initials", initials),
         ("camelcase", pascal),
         ("snakecase", |text| separated(text, '_')),
         ("kebabcase", |text| separated(text, '-')),
     ];
     for (name, change) in table {
-        functions.add_typed(name, Signature::of(&[Param::String]), move |args| Ok(Value::from(change(text(args, 0)))));
+        functions.add_typed(name, Signature::of(&[Param::String]), move |args| {
+            Ok(Value::from(change(text(args, 0))))
+        });
     }
 }
 
@@ -70,7 +74,9 @@ fn swap(text: &str) -> String {
 }
 
 fn initials(text: &str) -> String {
-    text.split_whitespace().filter_map(|word| word.chars().next()).collect()
+    text.split_whitespace()
+        .filter_map(|word| word.chars().next())
+        .collect()
 }
 
 fn is_connector(c: char) -> bool {
@@ -165,7 +171,10 @@ fn runs(text: &str) -> Vec<(Run, &str)> {
             let capitals = take(Run::Upper);
             if capitals > 0 {
                 end += capitals;
-                let followed = rest[end..].chars().next().is_some_and(|c| run_of(c) == Run::Lower);
+                let followed = rest[end..]
+                    .chars()
+                    .next()
+                    .is_some_and(|c| run_of(c) == Run::Lower);
                 if followed {
                     let last = rest[..end].chars().next_back().map_or(0, char::len_utf8);
                     end -= last;
@@ -196,7 +205,8 @@ fn separated(text: &str, connector: char) -> String {
             }
         }
     };
-    let solid = |kind: Option<Run>| kind.is_some_and(|k| k != Run::Connector && k != Run::Punctuation);
+    let solid =
+        |kind: Option<Run>| kind.is_some_and(|k| k != Run::Connector && k != Run::Punctuation);
     let mut i = 0;
     while i + 1 < runs.len() {
         write(&mut out, i);

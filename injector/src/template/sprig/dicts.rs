@@ -19,24 +19,34 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add_typed("get", keyed, |args| {
         Ok(entry(&args[0], text(args, 1)).unwrap_or_else(|| Value::from("")))
     });
-    functions.add_typed("hasKey", keyed, |args| Ok(Value::Bool(entry(&args[0], text(args, 1)).is_some())));
-    functions.add_typed("set", Signature::of(&[Param::Map, Param::String, Param::Any]), |args| {
-        let Value::Map(map) = &args[0] else {
-            return Err("assignment to entry in nil map".to_owned());
-        };
-        map.insert(text(args, 1).into(), args[2].clone())?;
-        Ok(args[0].clone())
+    functions.add_typed("hasKey", keyed, |args| {
+        Ok(Value::Bool(entry(&args[0], text(args, 1)).is_some()))
     });
+    functions.add_typed(
+        "set",
+        Signature::of(&[Param::Map, Param::String, Param::Any]),
+        |args| {
+            let Value::Map(map) = &args[0] else {
+                return Err("assignment to entry in nil map".to_owned());
+            };
+            map.insert(text(args, 1).into(), args[2].clone())?;
+            Ok(args[0].clone())
+        },
+    );
     functions.add_typed("unset", keyed, |args| {
         if let Value::Map(map) = &args[0] {
             map.remove(text(args, 1));
         }
         Ok(args[0].clone())
     });
-    functions.add_typed("pluck", Signature::and_more(&[Param::String], Param::Map), |args| {
-        let found = args[1..].iter().filter_map(|map| entry(map, text(args, 0)));
-        Ok(Value::List(List::any(found.collect())))
-    });
+    functions.add_typed(
+        "pluck",
+        Signature::and_more(&[Param::String], Param::Map),
+        |args| {
+            let found = args[1..].iter().filter_map(|map| entry(map, text(args, 0)));
+            Ok(Value::List(List::any(found.collect())))
+        },
+    );
     functions.add_typed("keys", Signature::and_more(&[], Param::Map), |args| {
         let mut keys: Vec<Arc<str>> = Vec::new();
         for map in args {
@@ -45,7 +55,9 @@ pub(super) fn add(functions: &mut Functions) {
         Ok(Value::List(List::strings(keys)))
     });
     functions.add_typed("values", Signature::of(&[Param::Map]), |args| {
-        Ok(Value::List(List::any(entries(&args[0]).values().cloned().collect())))
+        Ok(Value::List(List::any(
+            entries(&args[0]).values().cloned().collect(),
+        )))
     });
     let picking = Signature::and_more(&[Param::Map], Param::String);
     functions.add_typed("pick", picking, |args| Ok(chosen(args, true)));
@@ -67,7 +79,9 @@ pub(super) fn add(functions: &mut Functions) {
         });
     }
     for name in ["deepCopy", "mustDeepCopy"] {
-        functions.add_typed(name, Signature::of(&[Param::Any]), |args| args[0].try_deep_copy());
+        functions.add_typed(name, Signature::of(&[Param::Any]), |args| {
+            args[0].try_deep_copy()
+        });
     }
     functions.add_typed("dig", Signature::and_more(&[], Param::Any), dig);
 }
@@ -91,7 +105,11 @@ fn chosen(args: &[Value], named: bool) -> Value {
     let entries = entries(&args[0]);
     let is_named = |key: &str| args[1..].iter().any(|arg| arg.as_str() == Some(key));
     let chosen = entries.iter().filter(|(key, _)| is_named(key) == named);
-    Value::Map(Map::any(chosen.map(|(key, value)| (key.clone(), value.clone())).collect()))
+    Value::Map(Map::any(
+        chosen
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
+    ))
 }
 
 /// Puts the entries of one map into another, maps in maps as well. Without `overwrite` only what is missing or empty.
@@ -132,13 +150,20 @@ fn dig(args: &[Value]) -> Result<Value, String> {
     let mut found = map.clone();
     for key in path {
         let Value::Map(map) = &found else {
-            let got = if found.is_nil() { "nil".to_owned() } else { found.type_name() };
+            let got = if found.is_nil() {
+                "nil".to_owned()
+            } else {
+                found.type_name()
+            };
             return Err(format!(
                 "interface conversion: interface {{}} is {got}, not map[string]interface {{}}"
             ));
         };
         let Some(key) = key.as_str() else {
-            return Err(format!("interface conversion: interface {{}} is {}, not string", key.type_name()));
+            return Err(format!(
+                "interface conversion: interface {{}} is {}, not string",
+                key.type_name()
+            ));
         };
         match map.get(key) {
             Some(value) => found = value,

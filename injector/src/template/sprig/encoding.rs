@@ -13,20 +13,29 @@ pub(super) fn add(functions: &mut Functions) {
         ("b64enc", |text| STANDARD.encode(text)),
         ("b64dec", from_base64),
         ("b32enc", |text| to_base32(text.as_bytes())),
-        ("b32dec", |text| from_base32(text).unwrap_or_else(|problem| problem)),
-        ("sha1sum", |text| hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, text)),
+        ("b32dec", |text| {
+            from_base32(text).unwrap_or_else(|problem| problem)
+        }),
+        ("sha1sum", |text| {
+            hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, text)
+        }),
         ("sha256sum", |text| hash(&digest::SHA256, text)),
         ("sha512sum", |text| hash(&digest::SHA512, text)),
         ("adler32sum", |text| adler32(text.as_bytes()).to_string()),
     ];
     for (name, encode) in table {
-        functions.add_typed(name, Signature::of(&[Param::String]), move |args| Ok(Value::from(encode(text(args, 0)))));
+        functions.add_typed(name, Signature::of(&[Param::String]), move |args| {
+            Ok(Value::from(encode(text(args, 0))))
+        });
     }
 }
 
 fn hash(algorithm: &'static digest::Algorithm, text: &str) -> String {
     let hash = digest::digest(algorithm, text.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Sprig gives the error as the text.
@@ -36,7 +45,8 @@ fn from_base64(text: &str) -> String {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(problem) => {
             let at = match problem {
-                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+                base64::DecodeError::InvalidByte(at, _)
+                | base64::DecodeError::InvalidLastSymbol(at, _) => at,
                 // Go names the first byte of the group that is not complete.
                 _ => text.trim_end_matches('=').len() / 4 * 4,
             };
@@ -57,7 +67,10 @@ fn to_base32(bytes: &[u8]) -> String {
         let used = (group.len() * 8).div_ceil(5);
         for i in 0..8 {
             let digit = (bits >> (35 - 5 * i)) & 31;
-            let digit = BASE32.get(usize::try_from(digit).unwrap_or(0)).copied().unwrap_or(b'A');
+            let digit = BASE32
+                .get(usize::try_from(digit).unwrap_or(0))
+                .copied()
+                .unwrap_or(b'A');
             out.push(if i < used { char::from(digit) } else { '=' });
         }
     }

@@ -18,11 +18,17 @@ pub(super) fn add(functions: &mut Functions) {
         ("mustToRawJson", false, false),
     ] {
         functions.add_typed(name, one, move |args| {
-            let mut writer = Writer { out: String::new(), indent, escape };
+            let mut writer = Writer {
+                out: String::new(),
+                indent,
+                escape,
+            };
             match writer.value(&args[0], 0) {
                 Ok(()) => Ok(Value::from(writer.out)),
                 // What Go cannot encode is no text at all, unless the function must.
-                Err(Problem::NoJson(_)) if !name.starts_with("must") && escape => Ok(Value::from("")),
+                Err(Problem::NoJson(_)) if !name.starts_with("must") && escape => {
+                    Ok(Value::from(""))
+                }
                 Err(Problem::NoJson(problem) | Problem::TooLong(problem)) => Err(problem),
             }
         });
@@ -33,7 +39,9 @@ pub(super) fn add(functions: &mut Functions) {
     });
     functions.add_typed("mustFromJson", Signature::of(&[Param::String]), |args| {
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(text(args, 0));
-        parsed.map(Value::from).map_err(|problem| problem.to_string())
+        parsed
+            .map(Value::from)
+            .map_err(|problem| problem.to_string())
     });
 }
 
@@ -59,7 +67,9 @@ impl Writer {
 
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Problem> {
         if self.out.len() > LIMIT || depth > MAX_NESTING {
-            return Err(Problem::TooLong("the value is too large for JSON".to_owned()));
+            return Err(Problem::TooLong(
+                "the value is too large for JSON".to_owned(),
+            ));
         }
         match value {
             Value::Absent | Value::Nil => self.out.push_str("null"),

@@ -49,7 +49,9 @@ pub(super) fn add(functions: &mut Functions) {
     });
     both(functions, "compact", one, |args| {
         let items = items(&args[0], "Cannot compact on type ")?.iter();
-        Ok(anys(items.filter(|item| item.is_truthy()).cloned().collect()))
+        Ok(anys(
+            items.filter(|item| item.is_truthy()).cloned().collect(),
+        ))
     });
     both(functions, "uniq", one, |args| {
         let mut kept: Vec<Value> = Vec::new();
@@ -92,15 +94,23 @@ pub(super) fn add(functions: &mut Functions) {
         }
         Ok(anys(all))
     });
-    both(functions, "chunk", Signature::of(&[Param::Int, Param::Any]), |args| {
-        let items = items(&args[1], "Cannot chunk type ")?;
-        let Some(size) = usize::try_from(super::int(args, 0)).ok().filter(|size| *size > 0) else {
-            return Err("runtime error: makeslice: len out of range".to_owned());
-        };
-        let chunks = items.chunks(size).map(|chunk| anys(chunk.to_vec()));
-        let elem = Elem::Named("[]interface {}".into());
-        Ok(Value::List(List::new(elem, chunks.collect())))
-    });
+    both(
+        functions,
+        "chunk",
+        Signature::of(&[Param::Int, Param::Any]),
+        |args| {
+            let items = items(&args[1], "Cannot chunk type ")?;
+            let Some(size) = usize::try_from(super::int(args, 0))
+                .ok()
+                .filter(|size| *size > 0)
+            else {
+                return Err("runtime error: makeslice: len out of range".to_owned());
+            };
+            let chunks = items.chunks(size).map(|chunk| anys(chunk.to_vec()));
+            let elem = Elem::Named("[]interface {}".into());
+            Ok(Value::List(List::new(elem, chunks.collect())))
+        },
+    );
     functions.add_typed("sortAlpha", one, |args| {
         let mut texts = match &args[0] {
             value @ Value::List(_) => super::strings::strings_of(value)?,
@@ -150,9 +160,10 @@ fn sliced(args: &[Value]) -> Result<Value, String> {
         None => Some(default),
     };
     match (bound(1, 0), bound(2, items.len())) {
-        (Some(from), Some(to)) if from <= to && to <= items.len() => {
-            Ok(Value::List(List::new(list.elem().clone(), items[from..to].to_vec())))
-        }
+        (Some(from), Some(to)) if from <= to && to <= items.len() => Ok(Value::List(List::new(
+            list.elem().clone(),
+            items[from..to].to_vec(),
+        ))),
         _ => Err("reflect.Value.Slice: slice index out of bounds".to_owned()),
     }
 }
@@ -192,7 +203,9 @@ impl Budget {
         Ok(match (left, right) {
             (Value::Absent | Value::Nil, Value::Absent | Value::Nil) => true,
             (Value::Bool(left), Value::Bool(right)) => left == right,
-            (Value::Int(left), Value::Int(right)) | (Value::Int64(left), Value::Int64(right)) => left == right,
+            (Value::Int(left), Value::Int(right)) | (Value::Int64(left), Value::Int64(right)) => {
+                left == right
+            }
             (Value::Uint(left), Value::Uint(right)) => left == right,
             (Value::Byte(left), Value::Byte(right)) => left == right,
             (Value::Float(left), Value::Float(right)) => left == right,

@@ -45,7 +45,10 @@ fn integer(value: &Value) -> i64 {
         Value::Float(n) => *n as i64,
         Value::Bool(b) => i64::from(*b),
         Value::String(text) => {
-            let whole = text.trim_end_matches('0').strip_suffix('.').filter(|_| text.ends_with('0'));
+            let whole = text
+                .trim_end_matches('0')
+                .strip_suffix('.')
+                .filter(|_| text.ends_with('0'));
             constant::parse_int(whole.unwrap_or(text)).unwrap_or(0)
         }
         _ => 0,
@@ -77,16 +80,27 @@ fn integers(functions: &mut Functions) {
     let some = Signature::and_more(&[Param::Any], Param::Any);
     let two = Signature::of(&[Param::Any, Param::Any]);
     functions.add_typed("add", any, |args| {
-        Ok(Value::Int64(args.iter().map(integer).fold(0, i64::wrapping_add)))
+        Ok(Value::Int64(
+            args.iter().map(integer).fold(0, i64::wrapping_add),
+        ))
     });
     functions.add_typed("add1", Signature::of(&[Param::Any]), |args| {
         Ok(Value::Int64(integer(&args[0]).wrapping_add(1)))
     });
-    functions.add_typed("sub", two, |args| Ok(Value::Int64(integer(&args[0]).wrapping_sub(integer(&args[1])))));
-    functions.add_typed("mul", some, |args| {
-        Ok(Value::Int64(args.iter().map(integer).fold(1, i64::wrapping_mul)))
+    functions.add_typed("sub", two, |args| {
+        Ok(Value::Int64(
+            integer(&args[0]).wrapping_sub(integer(&args[1])),
+        ))
     });
-    for (name, operation) in [("div", i64::wrapping_div as fn(i64, i64) -> i64), ("mod", i64::wrapping_rem)] {
+    functions.add_typed("mul", some, |args| {
+        Ok(Value::Int64(
+            args.iter().map(integer).fold(1, i64::wrapping_mul),
+        ))
+    });
+    for (name, operation) in [
+        ("div", i64::wrapping_div as fn(i64, i64) -> i64),
+        ("mod", i64::wrapping_rem),
+    ] {
         functions.add_typed(name, two, move |args| match integer(&args[1]) {
             0 => Err("runtime error: integer divide by zero".to_owned()),
             divisor => Ok(Value::Int64(operation(integer(&args[0]), divisor))),
@@ -94,36 +108,60 @@ fn integers(functions: &mut Functions) {
     }
     for name in ["max", "biggest"] {
         functions.add_typed(name, some, |args| {
-            Ok(Value::Int64(args.iter().map(integer).max().unwrap_or_default()))
+            Ok(Value::Int64(
+                args.iter().map(integer).max().unwrap_or_default(),
+            ))
         });
     }
     functions.add_typed("min", some, |args| {
-        Ok(Value::Int64(args.iter().map(integer).min().unwrap_or_default()))
+        Ok(Value::Int64(
+            args.iter().map(integer).min().unwrap_or_default(),
+        ))
     });
 }
 
 fn floats(functions: &mut Functions) {
     let some = Signature::and_more(&[Param::Any], Param::Any);
     functions.add_typed("maxf", some, |args| {
-        Ok(Value::Float(args.iter().map(float).reduce(f64::max).unwrap_or_default()))
+        Ok(Value::Float(
+            args.iter().map(float).reduce(f64::max).unwrap_or_default(),
+        ))
     });
     functions.add_typed("minf", some, |args| {
-        Ok(Value::Float(args.iter().map(float).reduce(f64::min).unwrap_or_default()))
+        Ok(Value::Float(
+            args.iter().map(float).reduce(f64::min).unwrap_or_default(),
+        ))
     });
-    functions.add_typed("floor", Signature::of(&[Param::Any]), |args| Ok(Value::Float(float(&args[0]).floor())));
-    functions.add_typed("ceil", Signature::of(&[Param::Any]), |args| Ok(Value::Float(float(&args[0]).ceil())));
-    functions.add_typed("round", Signature::and_more(&[Param::Any, Param::Int], Param::Float), |args| {
-        let limit = args.get(2).map_or(0.5, float);
-        let power = 10_f64.powf(int(args, 1) as f64);
-        let digit = power * float(&args[0]);
-        let rounded = if digit.fract() >= limit { digit.ceil() } else { digit.floor() };
-        Ok(Value::Float(rounded / power))
+    functions.add_typed("floor", Signature::of(&[Param::Any]), |args| {
+        Ok(Value::Float(float(&args[0]).floor()))
     });
+    functions.add_typed("ceil", Signature::of(&[Param::Any]), |args| {
+        Ok(Value::Float(float(&args[0]).ceil()))
+    });
+    functions.add_typed(
+        "round",
+        Signature::and_more(&[Param::Any, Param::Int], Param::Float),
+        |args| {
+            let limit = args.get(2).map_or(0.5, float);
+            let power = 10_f64.powf(int(args, 1) as f64);
+            let digit = power * float(&args[0]);
+            let rounded = if digit.fract() >= limit {
+                digit.ceil()
+            } else {
+                digit.floor()
+            };
+            Ok(Value::Float(rounded / power))
+        },
+    );
     functions.add_typed("add1f", Signature::of(&[Param::Any]), |args| {
-        Ok(Value::Float(Decimal::of(float(&args[0])).plus(Decimal::of(1.0)).float()))
+        Ok(Value::Float(
+            Decimal::of(float(&args[0])).plus(Decimal::of(1.0)).float(),
+        ))
     });
     functions.add_typed("addf", Signature::and_more(&[], Param::Any), |args| {
-        let sum = args.iter().fold(Decimal::of(0.0), |sum, arg| sum.plus(Decimal::of(float(arg))));
+        let sum = args.iter().fold(Decimal::of(0.0), |sum, arg| {
+            sum.plus(Decimal::of(float(arg)))
+        });
         Ok(Value::Float(sum.float()))
     });
     type Operation = fn(Decimal, Decimal) -> Option<Decimal>;
@@ -158,9 +196,14 @@ impl Decimal {
         let exact = || {
             let (mantissa, power) = text.split_once('e')?;
             let power: i32 = power.parse().ok()?;
-            let places = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+            let places = mantissa
+                .split_once('.')
+                .map_or(0, |(_, fraction)| fraction.len());
             let digits: i128 = mantissa.replace('.', "").parse().ok()?;
-            Some(Self::Exact(digits, power.checked_sub(i32::try_from(places).ok()?)?))
+            Some(Self::Exact(
+                digits,
+                power.checked_sub(i32::try_from(places).ok()?)?,
+            ))
         };
         exact().unwrap_or(Self::Float(number))
     }
@@ -200,7 +243,8 @@ impl Decimal {
 
     fn times(self, other: Self) -> Self {
         if let (Self::Exact(left, left_power), Self::Exact(right, right_power)) = (self, other)
-            && let (Some(digits), Some(power)) = (left.checked_mul(right), left_power.checked_add(right_power))
+            && let (Some(digits), Some(power)) =
+                (left.checked_mul(right), left_power.checked_add(right_power))
         {
             return Self::Exact(digits, power);
         }
@@ -214,14 +258,22 @@ impl Decimal {
             return None;
         }
         let exact = || {
-            let (Self::Exact(left, left_power), Self::Exact(right, right_power)) = (self, other) else {
+            let (Self::Exact(left, left_power), Self::Exact(right, right_power)) = (self, other)
+            else {
                 return None;
             };
             let power = left_power.checked_sub(right_power)?;
-            let left = if power >= -PLACES { Self::scaled(left, power, -PLACES)? } else { return None };
+            let left = if power >= -PLACES {
+                Self::scaled(left, power, -PLACES)?
+            } else {
+                return None;
+            };
             let twice = left.checked_mul(2)?;
             let half = right.checked_abs()?.checked_mul(left.signum())?;
-            Some(Self::Exact(twice.checked_add(half)? / right.checked_mul(2)?, -PLACES))
+            Some(Self::Exact(
+                twice.checked_add(half)? / right.checked_mul(2)?,
+                -PLACES,
+            ))
         };
         Some(exact().unwrap_or_else(|| Self::Float(self.float() / other.float())))
     }
@@ -232,9 +284,11 @@ fn lists(functions: &mut Functions) {
         let count = int(args, 0);
         Ok(list(steps(0, count, if count < 0 { -1 } else { 1 })?))
     });
-    functions.add_typed("untilStep", Signature::of(&[Param::Int, Param::Int, Param::Int]), |args| {
-        Ok(list(steps(int(args, 0), int(args, 1), int(args, 2))?))
-    });
+    functions.add_typed(
+        "untilStep",
+        Signature::of(&[Param::Int, Param::Int, Param::Int]),
+        |args| Ok(list(steps(int(args, 0), int(args, 1), int(args, 2))?)),
+    );
     functions.add_typed("seq", Signature::and_more(&[], Param::Int), |args| {
         let toward = |start: i64, end: i64| if end < start { -1 } else { 1 };
         let numbers = match args.len() {
@@ -263,7 +317,10 @@ fn lists(functions: &mut Functions) {
 }
 
 fn list(numbers: Vec<i64>) -> Value {
-    Value::List(List::new(Elem::Int, numbers.into_iter().map(Value::Int).collect()))
+    Value::List(List::new(
+        Elem::Int,
+        numbers.into_iter().map(Value::Int).collect(),
+    ))
 }
 
 /// The numbers from `start` towards `stop`, without it; none if the step leads away.
@@ -271,7 +328,13 @@ fn steps(start: i64, stop: i64, step: i64) -> Result<Vec<i64>, String> {
     let leads = if stop < start { step < 0 } else { step > 0 };
     let mut numbers = Vec::new();
     let mut number = start;
-    while leads && (if step < 0 { number > stop } else { number < stop }) {
+    while leads
+        && (if step < 0 {
+            number > stop
+        } else {
+            number < stop
+        })
+    {
         if numbers.len() >= MOST {
             return Err(format!("the list exceeds {MOST} numbers"));
         }
@@ -327,7 +390,10 @@ fn rounded_duration(value: &Value) -> String {
         (60, "m"),
         (1, "s"),
     ];
-    match units.iter().find(|(size, _)| seconds > *size || (*size == 1 && seconds == 1)) {
+    match units
+        .iter()
+        .find(|(size, _)| seconds > *size || (*size == 1 && seconds == 1))
+    {
         Some((size, unit)) => format!("{}{unit}", seconds / size),
         None => "0s".to_owned(),
     }
@@ -343,7 +409,9 @@ fn parse_duration(text: &str) -> Option<i64> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let unit = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         total += number
             * match &rest[..unit] {
                 "ns" => 1.0,

@@ -20,12 +20,18 @@ pub(super) fn add(functions: &mut Functions) {
         }
     }
     for name in ["isAbs", "osIsAbs"] {
-        functions.add_typed(name, one, |args| Ok(Value::Bool(text(args, 0).starts_with('/'))));
+        functions.add_typed(name, one, |args| {
+            Ok(Value::Bool(text(args, 0).starts_with('/')))
+        });
     }
     functions.add_typed("urlParse", one, |args| {
-        Ok(parse(text(args, 0)).map_err(|problem| format!("unable to parse url: {problem}"))?.value())
+        Ok(parse(text(args, 0))
+            .map_err(|problem| format!("unable to parse url: {problem}"))?
+            .value())
     });
-    functions.add_typed("urlJoin", Signature::of(&[Param::Map]), |args| join(&args[0]).map(Value::from));
+    functions.add_typed("urlJoin", Signature::of(&[Param::Map]), |args| {
+        join(&args[0]).map(Value::from)
+    });
 }
 
 fn clean(path: &str) -> String {
@@ -68,7 +74,8 @@ fn dir(path: &str) -> String {
 
 fn ext(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or_default();
-    file.rfind('.').map_or(String::new(), |dot| file[dot..].to_owned())
+    file.rfind('.')
+        .map_or(String::new(), |dot| file[dot..].to_owned())
 }
 
 /// The parts of a URL under sprig's names.
@@ -105,7 +112,9 @@ impl Url {
             ("opaque", &self.opaque),
             ("fragment", &self.fragment),
         ];
-        let entries = entries.into_iter().map(|(key, value)| (key.into(), Value::from(value)));
+        let entries = entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), Value::from(value)));
         Value::Map(Map::any(entries.collect()))
     }
 }
@@ -114,7 +123,9 @@ fn parse(whole: &str) -> Result<Url, String> {
     let shown = crate::template::print::quoted(whole);
     let mut url = Url::default();
     if whole.chars().any(|c| c.is_ascii_control()) {
-        return Err(format!("parse {shown}: net/url: invalid control character in URL"));
+        return Err(format!(
+            "parse {shown}: net/url: invalid control character in URL"
+        ));
     }
     let (rest, fragment) = whole.split_once('#').unwrap_or((whole, ""));
     url.fragment = unescaped(fragment).map_err(|problem| format!("parse {shown}: {problem}"))?;
@@ -126,12 +137,16 @@ fn parse(whole: &str) -> Result<Url, String> {
             return Err(format!("parse {shown}: missing protocol scheme"));
         }
         let first = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
-        let valid = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+        let valid = scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
         if first && valid {
             url.scheme = scheme.to_ascii_lowercase();
             rest = after;
         } else {
-            return Err(format!("parse {shown}: first path segment in URL cannot contain colon"));
+            return Err(format!(
+                "parse {shown}: first path segment in URL cannot contain colon"
+            ));
         }
     }
     if let Some((before, query)) = rest.split_once('?') {
@@ -171,7 +186,10 @@ fn unescaped(text: &str) -> Result<String, String> {
         let Some(code) = code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) else {
             let end = after.len().min(2);
             let shown = format!("%{}", String::from_utf8_lossy(&after[..end]));
-            return Err(format!("invalid URL escape {}", crate::template::print::quoted(&shown)));
+            return Err(format!(
+                "invalid URL escape {}",
+                crate::template::print::quoted(&shown)
+            ));
         };
         bytes.push(code);
         rest = &after[2..];
@@ -203,7 +221,9 @@ fn join(dict: &Value) -> Result<String, String> {
             Some(Value::String(text)) => Ok(text.to_string()),
             Some(value) => {
                 let kind = kind(&value);
-                Err(format!("unable to parse {key} key, must be of type string, but {kind} found"))
+                Err(format!(
+                    "unable to parse {key} key, must be of type string, but {kind} found"
+                ))
             }
         }
     };

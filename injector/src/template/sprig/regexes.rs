@@ -16,58 +16,110 @@ pub(super) fn add(functions: &mut Functions) {
     let two = Signature::of(&[S, S]);
     let three = Signature::of(&[S, S, S]);
     let limited = Signature::of(&[S, S, Param::Int]);
-    functions.add_typed("regexMatch", two, |args| {
+    functions.add_costly("regexMatch", two, |args| {
         // A wrong expression matches nothing.
-        Ok(Value::Bool(compiled(args, true).is_ok_and(|regex| regex.is_match(text(args, 1)))))
+        Ok(Value::Bool(
+            compiled(args, true).is_ok_and(|regex| regex.is_match(text(args, 1))),
+        ))
     });
-    functions.add_typed("mustRegexMatch", two, |args| Ok(Value::Bool(compiled(args, true)?.is_match(text(args, 1)))));
-    functions.add_typed("regexQuoteMeta", Signature::of(&[S]), |args| Ok(Value::from(quoted(text(args, 0)))));
+    functions.add_costly("mustRegexMatch", two, |args| {
+        Ok(Value::Bool(compiled(args, true)?.is_match(text(args, 1))))
+    });
+    functions.add_typed("regexQuoteMeta", Signature::of(&[S]), |args| {
+        Ok(Value::from(quoted(text(args, 0))))
+    });
     type Call = fn(&Regex, &[Value]) -> Result<Value, String>;
     let table: [(&str, &str, Signature, Call); 5] = [
         ("regexFind", "mustRegexFind", two, |regex, args| {
-            Ok(Value::from(regex.find(text(args, 1)).map_or("", |found| found.as_str())))
+            Ok(Value::from(
+                regex.find(text(args, 1)).map_or("", |found| found.as_str()),
+            ))
         }),
-        ("regexFindAll", "mustRegexFindAll", limited, |regex, args| {
-            let limit = usize::try_from(int(args, 2)).unwrap_or(usize::MAX);
-            let found = regex.find_iter(text(args, 1)).take(limit);
-            Ok(Value::List(List::strings(found.map(|found| found.as_str()))))
-        }),
-        ("regexReplaceAll", "mustRegexReplaceAll", three, |regex, args| {
-            replaced(regex, text(args, 1), |captures, out| captures.expand(text(args, 2), out))
-        }),
-        ("regexReplaceAllLiteral", "mustRegexReplaceAllLiteral", three, |regex, args| {
-            replaced(regex, text(args, 1), |_, out| out.push_str(NoExpand(text(args, 2)).0))
-        }),
+        (
+            "regexFindAll",
+            "mustRegexFindAll",
+            limited,
+            |regex, args| {
+                let limit = usize::try_from(int(args, 2)).unwrap_or(usize::MAX);
+                let found = regex.find_iter(text(args, 1)).take(limit);
+                Ok(Value::List(List::strings(
+                    found.map(|found| found.as_str()),
+                )))
+            },
+        ),
+        (
+            "regexReplaceAll",
+            "mustRegexReplaceAll",
+            three,
+            |regex, args| {
+                replaced(regex, text(args, 1), |captures, out| {
+                    captures.expand(text(args, 2), out)
+                })
+            },
+        ),
+        (
+            "regexReplaceAllLiteral",
+            "mustRegexReplaceAllLiteral",
+            three,
+            |regex, args| {
+                replaced(regex, text(args, 1), |_, out| {
+                    out.push_str(NoExpand(text(args, 2)).0)
+                })
+            },
+        ),
         ("regexSplit", "mustRegexSplit", limited, |regex, args| {
-            Ok(Value::List(List::strings(split(regex, text(args, 1), int(args, 2)))))
+            Ok(Value::List(List::strings(split(
+                regex,
+                text(args, 1),
+                int(args, 2),
+            ))))
         }),
     ];
     for (name, must, signature, call) in table {
-        functions.add_typed(name, signature, move |args| call(&compiled(args, false)?, args));
-        functions.add_typed(must, signature, move |args| call(&compiled(args, true)?, args));
+        functions.add_costly(name, signature, move |args| {
+            call(&compiled(args, false)?, args)
+        });
+        functions.add_costly(must, signature, move |args| {
+            call(&compiled(args, true)?, args)
+        });
     }
 }
 
 /// The expression in the first argument. Only the `must` functions give the bare problem; the others panic in Go.
 fn compiled(args: &[Value], bare: bool) -> Result<Regex, String> {
     let source = text(args, 0);
-    let built = RegexBuilder::new(&translated(source)).size_limit(MAX_SIZE).build();
+    let built = RegexBuilder::new(&translated(source))
+        .size_limit(MAX_SIZE)
+        .build();
     built.map_err(|problem| {
         let problem = match problem {
             regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
-            problem => problem.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+            problem => problem
+                .to_string()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
         };
         let problem = problem.strip_prefix("error: ").unwrap_or(&problem);
         if bare {
             format!("error parsing regexp: {problem}: `{source}`")
         } else {
-            format!("regexp: Compile({}): error parsing regexp: {problem}", quoted_source(source))
+            format!(
+                "regexp: Compile({}): error parsing regexp: {problem}",
+                quoted_source(source)
+            )
         }
     })
 }
 
 fn quoted_source(source: &str) -> String {
-    if source.contains('`') { crate::template::print::quoted(source) } else { format!("`{source}`") }
+    if source.contains('`') {
+        crate::template::print::quoted(source)
+    } else {
+        format!("`{source}`")
+    }
 }
 
 /// Go's classes `\d`, `\s`, `\w` and `\b` know ASCII only, and its brackets neither nest nor intersect.
@@ -87,7 +139,11 @@ fn translated(source: &str) -> String {
                     's' | 'S' => "\\t\\n\\f\\r ",
                     'w' | 'W' => "0-9A-Za-z_",
                     'b' | 'B' if !inside => {
-                        out.push_str(if next == 'b' { "(?-u:\\b)" } else { "(?-u:\\B)" });
+                        out.push_str(if next == 'b' {
+                            "(?-u:\\b)"
+                        } else {
+                            "(?-u:\\B)"
+                        });
                         continue;
                     }
                     next => {
@@ -135,7 +191,11 @@ fn translated(source: &str) -> String {
     out
 }
 
-fn replaced(regex: &Regex, whole: &str, write: impl Fn(&Captures<'_>, &mut String)) -> Result<Value, String> {
+fn replaced(
+    regex: &Regex,
+    whole: &str,
+    write: impl Fn(&Captures<'_>, &mut String),
+) -> Result<Value, String> {
     let mut out = String::new();
     let mut end = 0;
     for captures in regex.captures_iter(whole) {

@@ -23,22 +23,39 @@ pub(super) fn add(functions: &mut Functions) {
     }
     functions.add_typed("trimSuffix", two, |args| {
         let whole = text(args, 1);
-        Ok(Value::from(whole.strip_suffix(text(args, 0)).unwrap_or(whole)))
+        Ok(Value::from(
+            whole.strip_suffix(text(args, 0)).unwrap_or(whole),
+        ))
     });
     functions.add_typed("trimPrefix", two, |args| {
         let whole = text(args, 1);
-        Ok(Value::from(whole.strip_prefix(text(args, 0)).unwrap_or(whole)))
+        Ok(Value::from(
+            whole.strip_prefix(text(args, 0)).unwrap_or(whole),
+        ))
     });
-    functions.add_typed("contains", two, |args| Ok(Value::Bool(text(args, 1).contains(text(args, 0)))));
-    functions.add_typed("hasPrefix", two, |args| Ok(Value::Bool(text(args, 1).starts_with(text(args, 0)))));
-    functions.add_typed("hasSuffix", two, |args| Ok(Value::Bool(text(args, 1).ends_with(text(args, 0)))));
-    functions.add_typed("repeat", sized, |args| repeat(int(args, 0), text(args, 1)).map(Value::from));
+    functions.add_typed("contains", two, |args| {
+        Ok(Value::Bool(text(args, 1).contains(text(args, 0))))
+    });
+    functions.add_typed("hasPrefix", two, |args| {
+        Ok(Value::Bool(text(args, 1).starts_with(text(args, 0))))
+    });
+    functions.add_typed("hasSuffix", two, |args| {
+        Ok(Value::Bool(text(args, 1).ends_with(text(args, 0))))
+    });
+    functions.add_typed("repeat", sized, |args| {
+        repeat(int(args, 0), text(args, 1)).map(Value::from)
+    });
     functions.add_typed("replace", Signature::of(&[S, S, S]), |args| {
         replaced(text(args, 2), text(args, 0), text(args, 1)).map(Value::from)
     });
-    functions.add_typed("indent", sized, |args| indented(int(args, 0), text(args, 1)).map(Value::from));
+    functions.add_typed("indent", sized, |args| {
+        indented(int(args, 0), text(args, 1)).map(Value::from)
+    });
     functions.add_typed("nindent", sized, |args| {
-        Ok(Value::from(format!("\n{}", indented(int(args, 0), text(args, 1))?)))
+        Ok(Value::from(format!(
+            "\n{}",
+            indented(int(args, 0), text(args, 1))?
+        )))
     });
     functions.add_typed("trunc", sized, |args| {
         let (count, whole) = (int(args, 0), text(args, 1));
@@ -58,7 +75,9 @@ pub(super) fn add(functions: &mut Functions) {
             (start, end) => cut(whole, start, end),
         }
     });
-    functions.add_typed("abbrev", sized, |args| abbreviated(0, int(args, 0), text(args, 1)));
+    functions.add_typed("abbrev", sized, |args| {
+        abbreviated(0, int(args, 0), text(args, 1))
+    });
     functions.add_typed("abbrevboth", Signature::of(&[I, I, S]), |args| {
         let (left, right) = (int(args, 0), int(args, 1));
         if right < 4 || left > 0 && right < 7 {
@@ -66,9 +85,11 @@ pub(super) fn add(functions: &mut Functions) {
         }
         abbreviated(left, right, text(args, 2))
     });
-    functions.add_typed("wrap", sized, |args| wrapped(int(args, 0), "\n", text(args, 1)).map(Value::from));
+    functions.add_typed("wrap", sized, |args| {
+        wrapped(int(args, 0), "\n", false, text(args, 1)).map(Value::from)
+    });
     functions.add_typed("wrapWith", Signature::of(&[I, S, S]), |args| {
-        wrapped(int(args, 0), text(args, 1), text(args, 2)).map(Value::from)
+        wrapped(int(args, 0), text(args, 1), true, text(args, 2)).map(Value::from)
     });
     functions.add_typed("quote", any, |args| {
         let mut quoted = Vec::new();
@@ -88,7 +109,9 @@ pub(super) fn add(functions: &mut Functions) {
         let texts = texts(args)?;
         Ok(Value::from(texts.join(" ")))
     });
-    functions.add_typed("toString", Signature::of(&[Param::Any]), |args| stringified(&args[0]).map(Value::String));
+    functions.add_typed("toString", Signature::of(&[Param::Any]), |args| {
+        stringified(&args[0]).map(Value::String)
+    });
     functions.add_typed("toStrings", Signature::of(&[Param::Any]), |args| {
         Ok(Value::List(List::strings(strings_of(&args[0])?)))
     });
@@ -104,7 +127,9 @@ pub(super) fn add(functions: &mut Functions) {
         let parts = split(text(args, 1), text(args, 0), -1);
         Ok(Value::List(List::strings(parts)))
     });
-    functions.add_typed("split", two, |args| Ok(numbered(split(text(args, 1), text(args, 0), -1))));
+    functions.add_typed("split", two, |args| {
+        Ok(numbered(split(text(args, 1), text(args, 0), -1)))
+    });
     functions.add_typed("splitn", Signature::of(&[S, I, S]), |args| {
         Ok(numbered(split(text(args, 2), text(args, 0), int(args, 1))))
     });
@@ -136,7 +161,9 @@ fn cut(text: &str, from: i64, to: i64) -> Result<Value, String> {
         let bytes = text.as_bytes().get(range).unwrap_or_default();
         return Ok(Value::from(String::from_utf8_lossy(bytes).into_owned()));
     };
-    Err(format!("runtime error: slice bounds out of range {problem}"))
+    Err(format!(
+        "runtime error: slice bounds out of range {problem}"
+    ))
 }
 
 fn repeat(count: i64, text: &str) -> Result<String, String> {
@@ -150,7 +177,9 @@ fn repeat(count: i64, text: &str) -> Result<String, String> {
 fn replaced(whole: &str, old: &str, new: &str) -> Result<String, String> {
     if new.len() > old.len() {
         let count = whole.matches(old).count();
-        let length = count.checked_mul(new.len()).and_then(|n| n.checked_add(whole.len()));
+        let length = count
+            .checked_mul(new.len())
+            .and_then(|n| n.checked_add(whole.len()));
         let _ = check_length(length)?;
     }
     Ok(whole.replace(old, new))
@@ -158,7 +187,10 @@ fn replaced(whole: &str, old: &str, new: &str) -> Result<String, String> {
 
 fn indented(spaces: i64, whole: &str) -> Result<String, String> {
     let pad = repeat(spaces, " ")?;
-    Ok(format!("{pad}{}", replaced(whole, "\n", &format!("\n{pad}"))?))
+    Ok(format!(
+        "{pad}{}",
+        replaced(whole, "\n", &format!("\n{pad}"))?
+    ))
 }
 
 fn abbreviated(offset: i64, width: i64, whole: &str) -> Result<Value, String> {
@@ -182,14 +214,22 @@ fn abbreviated(offset: i64, width: i64, whole: &str) -> Result<Value, String> {
         let rest = cut_text(offset, length)?;
         return Ok(Value::from(format!("...{}", abbreviated(0, kept, &rest)?)));
     }
-    Ok(Value::from(format!("...{}", cut_text(length - kept, length)?)))
+    Ok(Value::from(format!(
+        "...{}",
+        cut_text(length - kept, length)?
+    )))
 }
 
-fn wrapped(width: i64, line_end: &str, whole: &str) -> Result<String, String> {
+/// Breaks lines at spaces; words that are longer than a line only with `breaks_words`.
+fn wrapped(width: i64, line_end: &str, breaks_words: bool, whole: &str) -> Result<String, String> {
     let width = usize::try_from(width).unwrap_or(1).max(1);
     let line_end = if line_end.is_empty() { "\n" } else { line_end };
     let lines = whole.len() / width + whole.matches(' ').count() + 1;
-    let _ = check_length(lines.checked_mul(line_end.len()).and_then(|n| n.checked_add(whole.len())))?;
+    let _ = check_length(
+        lines
+            .checked_mul(line_end.len())
+            .and_then(|n| n.checked_add(whole.len())),
+    )?;
     let bytes = whole.as_bytes();
     let mut out: Vec<u8> = Vec::with_capacity(whole.len());
     let mut offset = 0;
@@ -201,9 +241,13 @@ fn wrapped(width: i64, line_end: &str, whole: &str) -> Result<String, String> {
         let line = &bytes[offset..=offset + width];
         let (kept, skipped) = match line.iter().rposition(|b| *b == b' ') {
             Some(space) => (space, space + 1),
-            None => (width, width),
+            None if breaks_words => (width, width),
+            None => match bytes[offset + width..].iter().position(|b| *b == b' ') {
+                Some(space) => (width + space, width + space + 1),
+                None => break,
+            },
         };
-        out.extend_from_slice(&line[..kept]);
+        out.extend_from_slice(&bytes[offset..offset + kept]);
         out.extend_from_slice(line_end.as_bytes());
         offset += skipped;
     }
@@ -249,6 +293,8 @@ fn split(whole: &str, separator: &str, limit: i64) -> Vec<String> {
 
 fn numbered(parts: Vec<String>) -> Value {
     let parts = parts.into_iter().enumerate();
-    let entries: Entries = parts.map(|(i, part)| (format!("_{i}").into(), Value::from(part))).collect();
+    let entries: Entries = parts
+        .map(|(i, part)| (format!("_{i}").into(), Value::from(part)))
+        .collect();
     Value::Map(Map::new(Elem::String, entries))
 }

@@ -10,12 +10,16 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add_typed("semver", Signature::of(&[Param::String]), |args| {
         Ok(Value::object(Version::parse(text(args, 0))?))
     });
-    functions.add_typed("semverCompare", Signature::of(&[Param::String, Param::String]), |args| {
-        let ranges = parse_ranges(text(args, 0))?;
-        let version = Version::parse(text(args, 1))?;
-        let holds = |all: &Vec<Range>| all.iter().all(|range| range.holds(&version));
-        Ok(Value::Bool(ranges.iter().any(holds)))
-    });
+    functions.add_typed(
+        "semverCompare",
+        Signature::of(&[Param::String, Param::String]),
+        |args| {
+            let ranges = parse_ranges(text(args, 0))?;
+            let version = Version::parse(text(args, 1))?;
+            let holds = |all: &Vec<Range>| all.iter().all(|range| range.holds(&version));
+            Ok(Value::Bool(ranges.iter().any(holds)))
+        },
+    );
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +30,7 @@ struct Version {
     original: String,
 }
 
-const INVALID: &str = "invalid semantic version";
+const INVALID: &str = "Invalid Semantic Version";
 
 impl Version {
     fn parse(original: &str) -> Result<Self, String> {
@@ -61,7 +65,10 @@ impl Version {
                 given = i + 1;
             }
         }
-        let valid = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+        let valid = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+        };
         if !valid(pre) || !valid(metadata) {
             return Err(INVALID.to_owned());
         }
@@ -180,14 +187,22 @@ impl Range {
         match self {
             Self::Within(from, to) => {
                 version.order(from) != Ordering::Less
-                    && to.as_ref().is_none_or(|to| version.order(to) == Ordering::Less)
+                    && to
+                        .as_ref()
+                        .is_none_or(|to| version.order(to) == Ordering::Less)
             }
             Self::Not(range) => !range.holds(version),
-            Self::Above { version: limit, orequal } => match version.order(limit) {
+            Self::Above {
+                version: limit,
+                orequal,
+            } => match version.order(limit) {
                 Ordering::Greater => true,
                 order => *orequal && order == Ordering::Equal,
             },
-            Self::Below { version: limit, orequal } => match version.order(limit) {
+            Self::Below {
+                version: limit,
+                orequal,
+            } => match version.order(limit) {
                 Ordering::Less => true,
                 order => *orequal && order == Ordering::Equal,
             },
@@ -210,7 +225,10 @@ fn parse_ranges(source: &str) -> Result<Vec<Vec<Range>>, String> {
 
 fn parse_all(source: &str) -> Result<Vec<Range>, String> {
     let improper = || format!("improper constraint: {source}");
-    let words: Vec<&str> = source.split([' ', ',', '\t']).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = source
+        .split([' ', ',', '\t'])
+        .filter(|word| !word.is_empty())
+        .collect();
     let mut ranges = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
@@ -220,7 +238,9 @@ fn parse_all(source: &str) -> Result<Vec<Range>, String> {
             ranges.push(range("<=", to).ok_or_else(improper)?);
             continue;
         }
-        let split = word.find(|c: char| !"=!<>~^".contains(c)).unwrap_or(word.len());
+        let split = word
+            .find(|c: char| !"=!<>~^".contains(c))
+            .unwrap_or(word.len());
         let (operator, version) = word.split_at(split);
         let version = match version {
             "" => words.next().ok_or_else(improper)?,
@@ -228,7 +248,11 @@ fn parse_all(source: &str) -> Result<Vec<Range>, String> {
         };
         ranges.push(range(operator, version).ok_or_else(improper)?);
     }
-    if ranges.is_empty() { Err(improper()) } else { Ok(ranges) }
+    if ranges.is_empty() {
+        Err(improper())
+    } else {
+        Ok(ranges)
+    }
 }
 
 /// One operator with its version, which may lack numbers; nothing if either is wrong.
@@ -237,10 +261,18 @@ fn range(operator: &str, source: &str) -> Option<Range> {
     let given = match given {
         // Without a wildcard one cannot tell "1" from "1.x": both lack numbers.
         given if source.contains(['x', 'X', '*']) => given,
-        _ => source.split(['-', '+']).next()?.split('.').count().min(given.max(1)),
+        _ => source
+            .split(['-', '+'])
+            .next()?
+            .split('.')
+            .count()
+            .min(given.max(1)),
     };
     let up_to = |kept: usize| {
-        let mut next = Version { numbers: version.numbers, ..Version::default() };
+        let mut next = Version {
+            numbers: version.numbers,
+            ..Version::default()
+        };
         let at = kept.checked_sub(1)?;
         next.numbers[at] = next.numbers[at].checked_add(1)?;
         next.numbers[kept..].fill(0);
@@ -258,20 +290,40 @@ fn range(operator: &str, source: &str) -> Option<Range> {
         given => Some(Range::Within(version.clone(), up_to(given))),
     };
     Some(match operator {
-        "" | "=" | "==" if given == 3 && !version.pre.is_empty() => Range::Not(Box::new(Range::Not(Box::new(
-            Range::Within(version.clone(), Some(Version { pre: format!("{}.0", version.pre), ..version })),
-        )))),
+        "" | "=" | "==" if given == 3 && !version.pre.is_empty() => {
+            let mut above = version.clone();
+            above.pre.push_str(".0");
+            Range::Within(version, Some(above))
+        }
         "" | "=" | "==" => exactly()?,
         "!=" => Range::Not(Box::new(exactly()?)),
-        ">" if given < 3 => Range::Above { version: up_to(given).unwrap_or_default(), orequal: true },
-        ">" => Range::Above { version, orequal: false },
-        ">=" | "=>" => Range::Above { version, orequal: true },
-        "<" => Range::Below { version, orequal: false },
+        ">" if given < 3 => Range::Above {
+            version: up_to(given).unwrap_or_default(),
+            orequal: true,
+        },
+        ">" => Range::Above {
+            version,
+            orequal: false,
+        },
+        ">=" | "=>" => Range::Above {
+            version,
+            orequal: true,
+        },
+        "<" => Range::Below {
+            version,
+            orequal: false,
+        },
         "<=" | "=<" if given < 3 => match up_to(given) {
-            Some(limit) => Range::Below { version: limit, orequal: false },
+            Some(limit) => Range::Below {
+                version: limit,
+                orequal: false,
+            },
             None => Range::Within(Version::default(), None),
         },
-        "<=" | "=<" => Range::Below { version, orequal: true },
+        "<=" | "=<" => Range::Below {
+            version,
+            orequal: true,
+        },
         "~" | "~>" => Range::Within(version.clone(), up_to(given.min(2))),
         "^" => {
             let first = version.numbers.iter().position(|n| *n > 0);
