@@ -11,16 +11,15 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use meltemi_model::mesh::Mesh;
-use meltemi_model::proxy::Proxy;
-use meltemi_model::{Diagnostic, Diagnostics, Object, ProxySnapshot, Severity};
+use meltemi_model::{Diagnostic, Diagnostics, Object, Severity};
 use meltemi_sources::files;
 use meltemi_sources::lower::LowerSettings;
 use meltemi_world::Change;
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::Registry;
-use meltemi_xds::server::{Ads, Limits, Snapshots, transport};
+use meltemi_xds::server::{Ads, Limits, transport};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -30,22 +29,11 @@ use crate::engine::Engine;
 use crate::http::{self, Shown};
 use crate::metrics;
 use crate::offline::default_mesh;
+use crate::served::Served;
 use crate::settings::Settings;
 
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
 const WAITING_BATCHES: usize = 16;
-
-struct Served(Arc<Engine>);
-
-impl Snapshots for Served {
-    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>> {
-        self.0.subscribe(proxy)
-    }
-
-    fn ready(&self) -> bool {
-        self.0.is_synced()
-    }
-}
 
 /// Runs until `stop` is cancelled, then drains.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
@@ -166,7 +154,7 @@ impl Bound {
 
         let drain = CancellationToken::new();
         let ads = Ads::new(
-            Arc::new(Served(engine)),
+            Arc::new(Served::new(engine)),
             streams,
             xds_metrics,
             Limits::default(),

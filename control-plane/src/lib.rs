@@ -11,4 +11,5 @@ pub mod http;
 pub mod metrics;
 pub mod offline;
 pub mod render;
+pub mod served;
 pub mod settings;
