@@ -33,13 +33,11 @@ use crate::engine::Engine;
 use crate::http::{self, Access, Probe, Shown};
 use crate::metrics;
 use crate::offline::default_mesh;
+use crate::served::Served;
 use crate::settings::{Objects, Settings};
 use crate::webhooks;
 
-mod served;
 mod write;
-
-use served::Served;
 
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
 const WAITING_BATCHES: usize = 16;

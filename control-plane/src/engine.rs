@@ -4,7 +4,7 @@
 //! then finds the newest snapshot of its class in a `watch` channel. A reader that is slow skips what it missed and
 //! holds up nobody.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -25,6 +25,8 @@ pub struct Engine {
     /// The mesh configuration while no source has one.
     mesh: Shared<Mesh>,
     state: Mutex<State>,
+    /// What a proxy has whose class is still being compiled.
+    pending: Arc<ProxySnapshot>,
     synced: watch::Sender<bool>,
 }
 
@@ -33,6 +35,8 @@ struct State {
     store: Store,
     proxies: Vec<Connected>,
     classes: HashMap<ProxyClass, Arc<ProxySnapshot>>,
+    /// Classes that somebody is compiling for those that wait for them.
+    compiling: HashSet<ProxyClass>,
     found: Diagnostics,
     compiled: Diagnostics,
     /// The number of proxies at which those that left are forgotten, so that reconnects alone cannot pile up.
@@ -45,6 +49,36 @@ struct Connected {
     proxy: Proxy,
     config: Option<ProxyConfig>,
     latest: watch::Sender<Arc<ProxySnapshot>>,
+    /// The class that it waits for.
+    waits_for: Option<ProxyClass>,
+}
+
+/// A class that is to be compiled for the proxies that wait for it. Whoever holds it must hand it to
+/// [`Engine::compile`].
+#[derive(Debug)]
+#[must_use = "proxies wait for it"]
+pub struct Job {
+    world: Arc<World>,
+    class: ProxyClass,
+}
+
+/// A proxy's place among those for which snapshots are kept; it is forgotten when this is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    receiver: watch::Receiver<Arc<ProxySnapshot>>,
+    pending: Arc<ProxySnapshot>,
+}
+
+impl Subscription {
+    /// The snapshots, once there is one. `None`: the engine is gone.
+    pub async fn filled(mut self) -> Option<watch::Receiver<Arc<ProxySnapshot>>> {
+        let pending = self.pending;
+        let filled = self
+            .receiver
+            .wait_for(|latest| !Arc::ptr_eq(latest, &pending));
+        filled.await.ok()?;
+        Some(self.receiver)
+    }
 }
 
 /// What one batch did, for the log.
@@ -71,6 +105,7 @@ impl Engine {
             world: ArcSwap::from_pointee(World::empty(mesh.clone())),
             mesh,
             state: Mutex::default(),
+            pending: Arc::new(ProxySnapshot::empty()),
             synced: watch::Sender::new(false),
         }
     }
@@ -103,13 +138,15 @@ impl Engine {
     /// Compiles every class that somebody needs and hands out what is new.
     fn refresh(&self, world: &World, state: &mut State) -> usize {
         let before = std::mem::take(&mut state.classes);
+        state.compiling.clear(); // Their world is gone; who waits for them is served here.
         let mut diagnostics = Diagnostics::new();
         let mut scopes = Scopes::default();
         let mut woken = 0;
         state
             .proxies
             .retain(|connected| !connected.latest.is_closed());
-        for connected in &state.proxies {
+        for connected in &mut state.proxies {
+            connected.waits_for = None;
             let class = classify(world, &connected.proxy, connected.config.as_ref());
             let snapshot = match state.classes.get(&class) {
                 Some(snapshot) => Arc::clone(snapshot),
@@ -128,7 +165,7 @@ impl Engine {
                 }
             };
             woken += usize::from(connected.latest.send_if_modified(|latest| {
-                let changed = !same(latest, &snapshot);
+                let changed = Arc::ptr_eq(latest, &self.pending) || !same(latest, &snapshot);
                 *latest = snapshot;
                 changed
             }));
@@ -140,25 +177,47 @@ impl Engine {
         woken
     }
 
-    /// The snapshots of a proxy from now on; it is forgotten when the receiver is dropped.
+    /// The snapshots of a proxy from now on; it is forgotten when the receiver is dropped. A new class is compiled here
+    /// and now, so servers use [`Engine::open`].
     pub fn subscribe(&self, proxy: &Proxy) -> watch::Receiver<Arc<ProxySnapshot>> {
+        let (subscription, job) = self.open(proxy);
+        let job = job.or_else(|| {
+            // Another thread may be at it; who must not wait does it again.
+            let is_pending = Arc::ptr_eq(&subscription.receiver.borrow(), &self.pending);
+            is_pending.then(|| self.job_of(proxy))
+        });
+        if let Some(job) = job {
+            self.compile(job);
+        }
+        let mut receiver = subscription.receiver;
+        receiver.mark_unchanged();
+        receiver
+    }
+
+    fn job_of(&self, proxy: &Proxy) -> Job {
         let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
-        let mut state = self.state.lock();
         let world = self.world.load_full();
         let class = classify(&world, proxy, config.as_ref());
-        let snapshot = match state.classes.get(&class) {
-            Some(snapshot) => Arc::clone(snapshot),
-            None => {
-                let compiled = self.compiler.compile(&world, &class, None);
-                // Other classes may have found the same.
-                state.compiled.extend(compiled.diagnostics);
-                state.compiled.sort();
-                state.compiled.dedup();
-                state.classes.insert(class, Arc::clone(&compiled.snapshot));
-                compiled.snapshot
-            }
-        };
-        let (latest, receiver) = watch::channel(snapshot);
+        Job { world, class }
+    }
+
+    /// Keeps snapshots of a proxy from now on. Where its class is new and nobody is compiling it, the caller has to,
+    /// at once and wherever it harms nobody: thousands of proxies that come at the same time wait for one compilation.
+    pub fn open(&self, proxy: &Proxy) -> (Subscription, Option<Job>) {
+        let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
+        let Job {
+            mut world,
+            mut class,
+        } = self.job_of(proxy);
+        let mut state = self.state.lock();
+        let current = self.world.load_full();
+        if !Arc::ptr_eq(&world, &current) {
+            class = classify(&current, proxy, config.as_ref());
+            world = current;
+        }
+        let ready = state.classes.get(&class).map(Arc::clone);
+        let waits = ready.is_none();
+        let (latest, receiver) = watch::channel(ready.unwrap_or_else(|| Arc::clone(&self.pending)));
         if state.proxies.len() >= state.crowded {
             state
                 .proxies
@@ -169,8 +228,38 @@ impl Engine {
             proxy: proxy.clone(),
             config,
             latest,
+            waits_for: waits.then(|| class.clone()),
         });
-        receiver
+        let is_mine = waits && state.compiling.insert(class.clone());
+        let subscription = Subscription {
+            receiver,
+            pending: Arc::clone(&self.pending),
+        };
+        (subscription, is_mine.then_some(Job { world, class }))
+    }
+
+    /// Compiles a class without holding anybody up, and hands it to those that wait for it. If the world became another
+    /// one meanwhile they have theirs from [`Engine::apply`].
+    pub fn compile(&self, job: Job) {
+        let compiled = self.compiler.compile(&job.world, &job.class, None);
+        let mut state = self.state.lock();
+        if !Arc::ptr_eq(&job.world, &self.world.load()) {
+            return;
+        }
+        state.compiling.remove(&job.class);
+        for connected in &mut state.proxies {
+            if connected.waits_for.as_ref() == Some(&job.class) {
+                connected.waits_for = None;
+                connected
+                    .latest
+                    .send_replace(Arc::clone(&compiled.snapshot));
+            }
+        }
+        // Other classes may have found the same.
+        state.compiled.extend(compiled.diagnostics);
+        state.compiled.sort();
+        state.compiled.dedup();
+        state.classes.insert(job.class, compiled.snapshot);
     }
 
     /// Says that every source has delivered everything it has (I10).
@@ -222,3 +311,6 @@ fn same(a: &ProxySnapshot, b: &ProxySnapshot) -> bool {
         .iter()
         .all(|ty| a.set(*ty).version == b.set(*ty).version)
 }
+
+#[cfg(test)]
+mod tests;

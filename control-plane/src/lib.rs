@@ -12,5 +12,6 @@ pub mod http;
 pub mod metrics;
 pub mod offline;
 pub mod render;
+pub mod served;
 pub mod settings;
 pub mod webhooks;

@@ -40,8 +40,12 @@ mod tests;
 
 /// Where sessions get what they serve. The binary implements it.
 pub trait Snapshots: Send + Sync + 'static {
-    /// The snapshots of the proxy's class, newest only. Its sender lives as long as the class has subscribers.
-    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>>;
+    /// The snapshots of the proxy's class, newest only, once there is one: a class that is new is compiled first, which
+    /// must not hold up the runtime. Its sender lives as long as the class has subscribers. An error ends the stream.
+    fn subscribe(
+        &self,
+        proxy: &Arc<Proxy>,
+    ) -> impl Future<Output = Result<watch::Receiver<Arc<ProxySnapshot>>, Status>> + Send;
 
     /// Whether every source has synced (I10).
     fn ready(&self) -> bool;

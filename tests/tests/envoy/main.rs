@@ -4,6 +4,7 @@
 //! bootstrap says that there is no identity.
 
 mod plane;
+mod policies;
 mod process;
 mod world;
 

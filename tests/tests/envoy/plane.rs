@@ -7,16 +7,15 @@ use std::time::SystemTime;
 
 use meltemi::engine::Engine;
 use meltemi::offline::default_mesh;
+use meltemi::served::Served;
 use meltemi_model::ProxySnapshot;
-use meltemi_model::proxy::Proxy;
 use meltemi_sources::files;
 use meltemi_sources::lower::LowerSettings;
 use meltemi_world::Change;
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::Registry;
-use meltemi_xds::server::{Ads, Limits, Snapshots, transport};
+use meltemi_xds::server::{Ads, Limits, transport};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -26,18 +25,6 @@ pub(crate) struct ControlPlane {
     streams: Arc<Registry>,
     drain: CancellationToken,
     serving: JoinHandle<()>,
-}
-
-struct Served(Engine);
-
-impl Snapshots for Served {
-    fn subscribe(&self, proxy: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>> {
-        self.0.subscribe(proxy)
-    }
-
-    fn ready(&self) -> bool {
-        self.0.is_synced()
-    }
 }
 
 impl ControlPlane {
@@ -56,7 +43,7 @@ impl ControlPlane {
         let drain = CancellationToken::new();
         let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
         let ads = Ads::new(
-            Arc::new(Served(engine)),
+            Arc::new(Served::new(Arc::new(engine))),
             Arc::clone(&streams),
             metrics,
             Limits::default(),

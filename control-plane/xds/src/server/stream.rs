@@ -41,7 +41,7 @@ where
         proxy_of(first.node()).map_err(|error| Status::invalid_argument(error.to_string()))?;
     inner.snapshots.authorize(&proxy, extensions)?;
     let proxy = Arc::new(proxy);
-    let mut snapshots = inner.snapshots.subscribe(&proxy);
+    let mut snapshots = inner.snapshots.subscribe(&proxy).await?;
     let number = inner.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let snapshot = snapshots.borrow_and_update().clone();
     let session = Session::new(

@@ -28,8 +28,11 @@ struct Source {
 }
 
 impl Snapshots for Source {
-    fn subscribe(&self, _: &Arc<Proxy>) -> watch::Receiver<Arc<ProxySnapshot>> {
-        self.snapshots.subscribe()
+    async fn subscribe(
+        &self,
+        _: &Arc<Proxy>,
+    ) -> Result<watch::Receiver<Arc<ProxySnapshot>>, Status> {
+        Ok(self.snapshots.subscribe())
     }
 
     fn ready(&self) -> bool {
