@@ -100,6 +100,9 @@ impl Totals {
             time.as_secs_f32()
         ));
         self.failed += 1;
+        for line in cluster.troubles() {
+            say(&format!("    {line}"));
+        }
         let file = cluster
             .folder()
             .join("log")

@@ -30,7 +30,10 @@ pub enum ConnectError {
 const SILENCE: Duration = Duration::from_secs(310);
 
 /// A client from a kubeconfig file, or with the pod's service account if there is none. It does not connect yet.
-pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, ConnectError> {
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> Result<Client, ConnectError> {
     let mut config = match kubeconfig {
         Some(path) => from_file(path, context).await?,
         None => Config::incluster().map_err(|e| ConnectError::NotInCluster(e.to_string()))?,

@@ -141,7 +141,11 @@ mod tests {
             (403, "Forbidden", ApiError::Forbidden(text.clone())),
             (422, "Invalid", ApiError::Invalid(text.clone())),
             (429, "TooManyRequests", ApiError::Unavailable(text.clone())),
-            (503, "ServiceUnavailable", ApiError::Unavailable(text.clone())),
+            (
+                503,
+                "ServiceUnavailable",
+                ApiError::Unavailable(text.clone()),
+            ),
             (504, "Timeout", ApiError::Unavailable(text.clone())),
         ];
         for (code, reason, expected) in rows {

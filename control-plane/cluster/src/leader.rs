@@ -134,7 +134,14 @@ pub async fn campaign<F, Work>(
     let mut observed = Observed::default();
     let name = lock.name().to_owned();
     loop {
-        let term = acquire(&lock, &candidate, &mut observed, &mut default_revision, &stop).await;
+        let term = acquire(
+            &lock,
+            &candidate,
+            &mut observed,
+            &mut default_revision,
+            &stop,
+        )
+        .await;
         let Some(term) = term else {
             return;
         };
@@ -200,7 +207,11 @@ async fn attempt(
         let renewed = Instant::now();
         let held = lock.create(&candidate.record(None)).await?;
         let taken_over = false;
-        return Ok(Some(Term { held, renewed, taken_over }));
+        return Ok(Some(Term {
+            held,
+            renewed,
+            taken_over,
+        }));
     };
     let unchanged = observed.see(&found.raw, Instant::now());
     let claim = candidate.claim(&found.record, unchanged >= LEASE, default_revision);
@@ -238,7 +249,12 @@ where
     let mut started = false;
     // Who was ousted learns of it when it next renews; an istiod may write until its renew deadline. After a whole
     // lease it certainly does not.
-    let start = Instant::now() + if term.taken_over { LEASE } else { Duration::ZERO };
+    let start = Instant::now()
+        + if term.taken_over {
+            LEASE
+        } else {
+            Duration::ZERO
+        };
     let mut renewed = term.renewed;
     let mut held = Some(term.held);
     let mut next = renewed + RETRY;
@@ -271,7 +287,11 @@ where
         }
     };
     token.cancel();
-    let grace = if end == End::Taken { Duration::ZERO } else { GRACE };
+    let grace = if end == End::Taken {
+        Duration::ZERO
+    } else {
+        GRACE
+    };
     if timeout(grace, work.join_next()).await.is_err() {
         work.shutdown().await;
     }

@@ -105,7 +105,11 @@ impl<K: Ord + Clone> Queue<K> {
             Outcome::Kept => None,
             Outcome::Written => {
                 let again = entry.written.is_some_and(|at| now < at + PEACE);
-                entry.fights = if again { entry.fights.saturating_add(1) } else { 0 };
+                entry.fights = if again {
+                    entry.fights.saturating_add(1)
+                } else {
+                    0
+                };
                 entry.written = Some(now);
                 None
             }

@@ -89,7 +89,9 @@ pub async fn distribute(
     stop: CancellationToken,
 ) {
     let config = watcher::Config::default();
-    let by_name = config.clone().fields(&format!("metadata.name={}", what.config_map));
+    let by_name = config
+        .clone()
+        .fields(&format!("metadata.name={}", what.config_map));
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let config_maps: Api<ConfigMap> = Api::all(client.clone());
     let mut namespaces = pin!(events(namespaces, config, "namespaces"));
@@ -111,7 +113,11 @@ pub async fn distribute(
             };
             running.push(keep(&client, &what, namespace, current.clone()));
         }
-        let next = if ready && running.len() < AT_A_TIME { queue.next() } else { None };
+        let next = if ready && running.len() < AT_A_TIME {
+            queue.next()
+        } else {
+            None
+        };
         let mut touched = Vec::new();
         tokio::select! {
             () = stop.cancelled() => return,
@@ -177,7 +183,10 @@ fn select_by(known: &mut Known, selectors: &[Selector]) -> Vec<String> {
     match AnyOf::new(selectors) {
         Ok(selectors) => known.select_by(selectors),
         Err(error) => {
-            tracing::error!(error, "discoverySelectors cannot be used, the last ones stay");
+            tracing::error!(
+                error,
+                "discoverySelectors cannot be used, the last ones stay"
+            );
             Vec::new()
         }
     }
@@ -185,7 +194,8 @@ fn select_by(known: &mut Known, selectors: &[Selector]) -> Vec<String> {
 
 fn holds(object: &ConfigMap, key: &str, text: &str) -> bool {
     let data = object.data.as_ref();
-    data.and_then(|data| data.get(key)).is_some_and(|now| now == text)
+    data.and_then(|data| data.get(key))
+        .is_some_and(|now| now == text)
 }
 
 async fn keep(

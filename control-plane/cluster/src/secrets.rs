@@ -93,7 +93,10 @@ fn plain(object: core::Secret) -> Secret {
         namespace: object.metadata.namespace.unwrap_or_default(),
         name: object.metadata.name.unwrap_or_default(),
         kind: object.type_.unwrap_or_default(),
-        data: data.into_iter().map(|(key, value)| (key, value.0)).collect(),
+        data: data
+            .into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect(),
         version: object.metadata.resource_version.unwrap_or_default(),
     }
 }

@@ -105,16 +105,32 @@ mod tests {
             (vec![mesh.clone()], &[("mesh", "on")], true),
             (vec![mesh.clone()], &[("mesh", "off")], false),
             (vec![mesh.clone()], &[], false),
-            (vec![mesh, expression("a", "Exists", &[])], &[("a", "")], true),
-            (vec![expression("a", "In", &["1", "2"])], &[("a", "2")], true),
+            (
+                vec![mesh, expression("a", "Exists", &[])],
+                &[("a", "")],
+                true,
+            ),
+            (
+                vec![expression("a", "In", &["1", "2"])],
+                &[("a", "2")],
+                true,
+            ),
             (vec![expression("a", "NotIn", &["1"])], &[("a", "1")], false),
             (vec![expression("a", "NotIn", &["1"])], &[], true),
             (vec![expression("a", "DoesNotExist", &[])], &[], true),
-            (vec![expression("a", "DoesNotExist", &[])], &[("a", "")], false),
+            (
+                vec![expression("a", "DoesNotExist", &[])],
+                &[("a", "")],
+                false,
+            ),
         ];
         for (selectors, pairs, expected) in rows {
             let any = AnyOf::new(&selectors).unwrap();
-            assert_eq!(any.selects(&labels(pairs)), expected, "{selectors:?} {pairs:?}");
+            assert_eq!(
+                any.selects(&labels(pairs)),
+                expected,
+                "{selectors:?} {pairs:?}"
+            );
         }
     }
 
@@ -125,7 +141,10 @@ mod tests {
             expression("a", "In", &[]),
             expression("a", "Exists", &["1"]),
         ] {
-            assert!(AnyOf::new(std::slice::from_ref(&wrong)).is_err(), "{wrong:?}");
+            assert!(
+                AnyOf::new(std::slice::from_ref(&wrong)).is_err(),
+                "{wrong:?}"
+            );
         }
     }
 }

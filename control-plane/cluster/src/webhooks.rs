@@ -63,9 +63,10 @@ impl Patcher {
 
     fn resource(&self) -> ApiResource {
         match self {
-            Self::Injection(_) => {
-                resource("MutatingWebhookConfiguration", "mutatingwebhookconfigurations")
-            }
+            Self::Injection(_) => resource(
+                "MutatingWebhookConfiguration",
+                "mutatingwebhookconfigurations",
+            ),
             Self::Validation(_) => resource(
                 "ValidatingWebhookConfiguration",
                 "validatingwebhookconfigurations",
@@ -128,7 +129,10 @@ async fn run(
             let now = Instant::now();
             queue.done(&name, reconciled.outcome, now);
             if reconciled.outcome == Outcome::Written && queue.fights(&name) == 5 {
-                tracing::warn!(name, "somebody else keeps writing another CA bundle, writing more slowly");
+                tracing::warn!(
+                    name,
+                    "somebody else keeps writing another CA bundle, writing more slowly"
+                );
             }
             if reconciled.wake_all {
                 for other in names.all.iter().filter(|other| **other != name) {
@@ -198,7 +202,11 @@ impl Names {
 }
 
 /// Replaces a configuration in the version in which it was read.
-async fn replace(api: &Api<DynamicObject>, name: &str, object: &DynamicObject) -> Result<(), ApiError> {
+async fn replace(
+    api: &Api<DynamicObject>,
+    name: &str,
+    object: &DynamicObject,
+) -> Result<(), ApiError> {
     let params = PostParams::default();
     within(REQUEST_TIMEOUT, api.replace(name, &params, object)).await?;
     Ok(())
@@ -211,7 +219,10 @@ fn webhooks(object: &DynamicObject) -> &[Value] {
 }
 
 fn webhooks_mut(object: &mut DynamicObject) -> &mut [Value] {
-    let list = object.data.get_mut("webhooks").and_then(Value::as_array_mut);
+    let list = object
+        .data
+        .get_mut("webhooks")
+        .and_then(Value::as_array_mut);
     list.map(Vec::as_mut_slice).unwrap_or_default()
 }
 

@@ -170,17 +170,71 @@ mod tests {
             (("", false, false), ("us", "default"), false, "", Take),
             (("", false, false), ("other", "default"), false, "", Wait),
             (("", false, false), ("other", "default"), true, "", Take),
-            (("", false, false), ("other", "default"), false, "default", Wait),
-            (("", false, false), ("other", "canary"), false, "default", TakeOver),
+            (
+                ("", false, false),
+                ("other", "default"),
+                false,
+                "default",
+                Wait,
+            ),
+            (
+                ("", false, false),
+                ("other", "canary"),
+                false,
+                "default",
+                TakeOver,
+            ),
             (("", false, false), ("other", "canary"), false, "", Wait),
-            (("", false, false), ("other", ""), false, "default", TakeOver),
-            (("canary", false, false), ("other", "default"), false, "default", Wait),
-            (("canary", false, false), ("other", "default"), false, "canary", TakeOver),
-            (("", false, false), ("other", "^default"), false, "", TakeOver),
+            (
+                ("", false, false),
+                ("other", ""),
+                false,
+                "default",
+                TakeOver,
+            ),
+            (
+                ("canary", false, false),
+                ("other", "default"),
+                false,
+                "default",
+                Wait,
+            ),
+            (
+                ("canary", false, false),
+                ("other", "default"),
+                false,
+                "canary",
+                TakeOver,
+            ),
+            (
+                ("", false, false),
+                ("other", "^default"),
+                false,
+                "",
+                TakeOver,
+            ),
             (("", true, false), ("other", "^default"), false, "", Wait),
-            (("", true, false), ("other", "default"), false, "default", Wait),
-            (("", true, false), ("other", "canary"), false, "default", TakeOver),
-            (("canary", false, true), ("other", ""), false, "canary", Wait),
+            (
+                ("", true, false),
+                ("other", "default"),
+                false,
+                "default",
+                Wait,
+            ),
+            (
+                ("", true, false),
+                ("other", "canary"),
+                false,
+                "default",
+                TakeOver,
+            ),
+            (
+                ("canary", false, true),
+                ("other", ""),
+                false,
+                "canary",
+                Wait,
+            ),
         ];
         for ((revision, remote, per_revision), (holder, key), expired, default, expected) in rows {
             let record = Record {
@@ -209,7 +263,12 @@ mod tests {
         let us = candidate("", false, false);
         let record = us.record(None);
         let json = serde_json::to_value(&record).unwrap();
-        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<_> = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         assert_eq!(
             keys,
             [

@@ -131,11 +131,18 @@ impl Known {
 
     fn wanting(&self) -> Vec<String> {
         let names = self.namespaces.keys();
-        names.filter(|name| self.is_wanting(name)).cloned().collect()
+        names
+            .filter(|name| self.is_wanting(name))
+            .cloned()
+            .collect()
     }
 
     fn if_wanting(&self, name: String) -> Vec<String> {
-        if self.is_wanting(&name) { vec![name] } else { Vec::new() }
+        if self.is_wanting(&name) {
+            vec![name]
+        } else {
+            Vec::new()
+        }
     }
 
     fn is_wanting(&self, name: &str) -> bool {

@@ -13,7 +13,8 @@ pub(super) fn encoded(pem: &str) -> Result<Value, &'static str> {
         return Err("it has no certificate");
     }
     // An X.509 certificate is a SEQUENCE; the API server checks the rest.
-    let whole = certificates.all(|certificate| certificate.is_ok_and(|der| der.first() == Some(&0x30)));
+    let whole =
+        certificates.all(|certificate| certificate.is_ok_and(|der| der.first() == Some(&0x30)));
     if !whole {
         return Err("a certificate in it cannot be read");
     }
@@ -27,7 +28,10 @@ pub(super) fn has(webhook: &Value, bundle: &Value) -> bool {
 
 /// Gives a webhook the bundle.
 pub(super) fn set(webhook: &mut Value, bundle: &Value) {
-    if let Some(client) = webhook.get_mut("clientConfig").and_then(Value::as_object_mut) {
+    if let Some(client) = webhook
+        .get_mut("clientConfig")
+        .and_then(Value::as_object_mut)
+    {
         client.insert("caBundle".into(), bundle.clone());
     } else {
         webhook["clientConfig"] = json!({ "caBundle": bundle });
@@ -46,8 +50,14 @@ mod tests {
             ("", false),
             ("text", false),
             (GOOD, true),
-            ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", false),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", false),
+            (
+                "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+                false,
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                false,
+            ),
         ];
         for (pem, good) in rows {
             assert_eq!(encoded(pem).is_ok(), good, "{pem:?}");
@@ -58,7 +68,12 @@ mod tests {
     #[test]
     fn a_bundle_is_base64() {
         let bundle = encoded(GOOD).unwrap();
-        assert!(bundle.as_str().unwrap().starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1B"));
+        assert!(
+            bundle
+                .as_str()
+                .unwrap()
+                .starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1B")
+        );
         let mut webhook = json!({"name": "a", "clientConfig": {"service": {"name": "istiod"}}});
         assert!(!has(&webhook, &bundle));
         set(&mut webhook, &bundle);

@@ -95,12 +95,20 @@ async fn patched(
     let read = within(REQUEST_TIMEOUT, api.get_opt(name)).await;
     let read = read.map_err(|error| failure("webhook_update_failure", retry(&error), &error))?;
     let Some(mut object) = read else {
-        return Err(failure("webhook_config_not_found", Outcome::Kept, &"it is gone"));
+        return Err(failure(
+            "webhook_config_not_found",
+            Outcome::Kept,
+            &"it is gone",
+        ));
     };
     let labels = object.metadata.labels.as_ref();
     let revision = labels.and_then(|labels| labels.get(REVISION_LABEL));
     if revision != Some(&what.revision) {
-        return Err(failure("wrong_revision", Outcome::Kept, &"it is another revision's"));
+        return Err(failure(
+            "wrong_revision",
+            Outcome::Kept,
+            &"it is another revision's",
+        ));
     }
     // When there is a bundle it is looked at again.
     let bundle = bundle::encoded(pem)
@@ -114,13 +122,19 @@ async fn patched(
         }
     }
     if !found {
-        return Err(failure("webhook_entry_not_found", Outcome::Kept, &"it has no webhook of ours"));
+        return Err(failure(
+            "webhook_entry_not_found",
+            Outcome::Kept,
+            &"it has no webhook of ours",
+        ));
     }
     if !changed {
         return Ok(Outcome::Kept);
     }
     // Istio 1.31 counts by the end of the webhooks' names here, not by the configuration.
-    let label = NameLabel { name: WEBHOOK.into() };
+    let label = NameLabel {
+        name: WEBHOOK.into(),
+    };
     what.metrics.patch_attempts.get_or_create(&label).inc();
     match replace(api, name, &object).await {
         Ok(()) => {
@@ -140,5 +154,7 @@ fn retry(error: &ApiError) -> Outcome {
 }
 
 fn is_ours(webhook: &serde_json::Value) -> bool {
-    webhook["name"].as_str().is_some_and(|name| name.ends_with(WEBHOOK))
+    webhook["name"]
+        .as_str()
+        .is_some_and(|name| name.ends_with(WEBHOOK))
 }

@@ -70,7 +70,10 @@ pub(super) async fn reconcile(
         Err(error) => {
             let reason = error.reason();
             let label = ReasonLabel { reason };
-            what.metrics.validation_update_errors.get_or_create(&label).inc();
+            what.metrics
+                .validation_update_errors
+                .get_or_create(&label)
+                .inc();
             tracing::warn!(name, %error, "validation webhook not patched, trying again");
             match error {
                 ApiError::Forbidden(_) | ApiError::Invalid(_) => Outcome::Refused,
@@ -100,7 +103,10 @@ async fn patched(
             // When there is a bundle it is looked at again.
             let reason = "could not verify caBundle";
             let label = ReasonLabel { reason };
-            what.metrics.validation_load_errors.get_or_create(&label).inc();
+            what.metrics
+                .validation_load_errors
+                .get_or_create(&label)
+                .inc();
             tracing::error!(name, error, "CA bundle cannot be used");
             return Ok(Outcome::Kept);
         }
@@ -141,7 +147,9 @@ async fn patched(
 
 /// Whether a webhook lets everything pass while it cannot be reached. Without a policy it is `Fail`.
 fn is_lax(webhook: &Value) -> bool {
-    webhook["failurePolicy"].as_str().is_some_and(|policy| policy != "Fail")
+    webhook["failurePolicy"]
+        .as_str()
+        .is_some_and(|policy| policy != "Fail")
 }
 
 /// Whether validation refuses what it must refuse.
