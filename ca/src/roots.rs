@@ -194,7 +194,7 @@ async fn stored(
     } else {
         &[SECRET]
     };
-    let mut pause = Duration::from_millis(100);
+    let mut pause = settings.first_pause;
     let mut attempt = 1;
     loop {
         match find_or_make(settings, store, names, clock).await {

@@ -92,6 +92,8 @@ pub struct Roots {
     pub poll_interval: Duration,
     /// How often reading the Secret is tried at start, with growing pauses, before giving up.
     pub attempts: u32,
+    /// The first of these pauses; each is twice as long as the one before, up to 5 s.
+    pub first_pause: Duration,
 }
 
 impl Default for Roots {
@@ -108,6 +110,7 @@ impl Default for Roots {
             multi_root: false,
             poll_interval: Duration::from_secs(2),
             attempts: 12,
+            first_pause: Duration::from_millis(100),
         }
     }
 }

@@ -111,6 +111,8 @@ impl Tls {
     /// Follows the authority and the files until it is told to stop; renews our certificate at half of its life.
     pub async fn follow(&self, live: Arc<Live>, clock: Clock, stop: CancellationToken) {
         let mut authorities: watch::Receiver<Arc<Authority>> = live.subscribe();
+        // The authority may have changed between the first certificate and now.
+        authorities.mark_changed();
         let mut seen = serving::Seen::now(&self.settings);
         let mut retry = false;
         loop {

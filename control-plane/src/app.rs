@@ -78,6 +78,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let lowering = LowerSettings {
         domain: settings.domain.as_str().into(),
         cluster_id: settings.cluster_id.as_str().into(),
+        features: settings.features,
         ..LowerSettings::default()
     };
     if let Objects::Directory(directory) = &settings.objects {

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meltemi_sources::lower::Features;
+
 mod address;
 mod variables;
 
@@ -24,6 +26,8 @@ pub struct Settings {
     pub domain: String,
     /// The cluster's name.
     pub cluster_id: String,
+    /// istiod's feature flags.
+    pub features: Features,
     /// How long changes are gathered after the first one of a burst was sent.
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.

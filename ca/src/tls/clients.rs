@@ -8,11 +8,10 @@ use rustls::pki_types::UnixTime;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
 };
 use rustls_pki_types::CertificateDer;
-use tracing::warn;
 use x509_parser::extensions::GeneralName;
 
 use super::{TlsError, provider};
@@ -95,6 +94,11 @@ fn serves_both(certificate: &CertificateDer<'_>) -> Result<(), String> {
     }
 }
 
+/// Why a certificate with a good chain is refused. The listener logs it; the client gets an alert without it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
 impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
         false
@@ -112,24 +116,17 @@ impl ClientCertVerifier for Clients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let chains = self.chains.load_full();
-        let verified = chains
-            .verify_client_cert(end_entity, intermediates, now)
-            .inspect_err(|error| warn!(%error, "client certificate refused"))?;
-        let judged = serves_both(end_entity).and_then(|()| {
-            let identity = identity(end_entity)?;
-            if identity.trust_domain == self.trust_domain {
-                Ok(())
-            } else {
-                Err(format!(
-                    "no cert pool found for trust domain {}",
-                    identity.trust_domain
-                ))
-            }
-        });
-        judged.map_err(|reason| {
-            warn!(%reason, "client certificate refused");
-            Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
-        })?;
+        let verified = chains.verify_client_cert(end_entity, intermediates, now)?;
+        serves_both(end_entity)
+            .and_then(|()| {
+                let identity = identity(end_entity)?;
+                if identity.trust_domain == self.trust_domain {
+                    return Ok(());
+                }
+                let domain = identity.trust_domain;
+                Err(format!("no cert pool found for trust domain {domain}"))
+            })
+            .map_err(|reason| CertificateError::Other(OtherError(Arc::new(Refused(reason)))))?;
         Ok(verified)
     }
 

@@ -192,7 +192,12 @@ async fn handshake(
     let stream = match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            debug!(%remote, %error, "handshake failed");
+            // Scanners and health checks fail here all day; somebody with a wrong certificate is another matter.
+            if is_certificate_error(&error) {
+                warn!(%remote, %error, "client certificate refused");
+            } else {
+                debug!(%remote, %error, "handshake failed");
+            }
             return None;
         }
         Err(_) => {
@@ -211,4 +216,9 @@ async fn handshake(
         identities: identities.into(),
     };
     Some(Connection { stream, peer })
+}
+
+fn is_certificate_error(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }

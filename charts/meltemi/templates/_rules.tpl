@@ -3,9 +3,9 @@ What the control plane may do. A test compares these rules with the tables of th
 and nothing is granted that no code uses.
 */}}
 {{- define "meltemi.clusterRules" -}}
-# Read and watched.
+# What the mesh is made of.
 - apiGroups: [""]
-  resources: [namespaces, nodes, pods, secrets, serviceaccounts, services]
+  resources: [namespaces, nodes, pods, serviceaccounts, services]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -13,43 +13,58 @@ and nothing is granted that no code uses.
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [get, list, watch]
-- apiGroups: [extensions.istio.io, networking.istio.io, security.istio.io, telemetry.istio.io]
-  resources: ["*"]
+- apiGroups: [extensions.istio.io]
+  resources: [trafficextensions, wasmplugins]
   verbs: [get, list, watch]
-# The root of the mesh, in every namespace.
+- apiGroups: [networking.istio.io]
+  resources:
+    - destinationrules
+    - envoyfilters
+    - gateways
+    - proxyconfigs
+    - serviceentries
+    - sidecars
+    - virtualservices
+    - workloadentries
+    - workloadgroups
+  verbs: [get, list, watch]
+- apiGroups: [security.istio.io]
+  resources: [authorizationpolicies, peerauthentications, requestauthentications]
+  verbs: [get, list, watch]
+- apiGroups: [telemetry.istio.io]
+  resources: [telemetries]
+  verbs: [get, list, watch]
+# The root certificate in every namespace; configuration and locks in our own.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, update]
-# The CA bundles and the failure policy of the webhooks.
+# The CA bundles of the webhooks, and the failure policy of validation.
 - apiGroups: [admissionregistration.k8s.io]
-  resources: [mutatingwebhookconfigurations]
-  verbs: [get, list, watch, update, patch]
-- apiGroups: [admissionregistration.k8s.io]
-  resources: [validatingwebhookconfigurations]
-  verbs: [get, list, watch, update, patch]
-# Who a token belongs to, and whether a gateway may have a Secret.
+  resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
+  verbs: [get, list, watch, update]
+# Who a token belongs to.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
   verbs: [create]
-- apiGroups: [authorization.k8s.io]
-  resources: [subjectaccessreviews]
-  verbs: [create]
 {{- end }}
 
+{{/* What it may do in its own namespace only. */}}
 {{- define "meltemi.namespaceRules" -}}
-# A dry run that shows whether the validating webhook answers.
+# The key of a self-signed CA.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, update]
+# Locks.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
+# A dry run that shows whether validation answers.
 - apiGroups: [networking.istio.io]
   resources: [gateways]
   verbs: [create]
-# The CA.
-- apiGroups: [""]
-  resources: [secrets]
-  verbs: [get, list, watch, create, update, delete]
-- apiGroups: [coordination.k8s.io]
-  resources: [leases]
-  verbs: [get, create, update, patch]
 {{- end }}
 
+{{/* What a control plane of another cluster may read, as Istio's chart has it. */}}
 {{- define "meltemi.readerRules" -}}
 - apiGroups: [""]
   resources: [configmaps, endpoints, namespaces, nodes, pods, replicationcontrollers, secrets, services]

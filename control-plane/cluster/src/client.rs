@@ -40,6 +40,8 @@ pub async fn connect(
     };
     config.connect_timeout = Some(Duration::from_secs(10));
     config.read_timeout = Some(SILENCE);
+    // Who asks tries again by itself, within a limit; a request that hides its failures for minutes looks like a hang.
+    config.default_retry = false;
     Client::try_from(config).map_err(|e| ConnectError::Setup(e.to_string()))
 }
 

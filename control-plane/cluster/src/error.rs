@@ -126,8 +126,6 @@ pub(crate) async fn within<T>(
 
 #[cfg(test)]
 mod tests {
-    use kube::core::response::{StatusCause, StatusDetails};
-
     use super::*;
 
     #[test]
@@ -157,16 +155,11 @@ mod tests {
 
     #[test]
     fn a_namespace_that_goes_away_is_no_lack_of_rights() {
-        let details = StatusDetails {
-            causes: vec![StatusCause {
-                reason: "NamespaceTerminating".into(),
-                message: String::new(),
-                field: String::new(),
-            }],
-            ..StatusDetails::default()
-        };
-        let status = Status::failure("being terminated", "Forbidden").with_code(403);
-        let error = kube::Error::Api(status.with_details(details).boxed());
+        let status = serde_json::json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden", "message": "it is being terminated",
+            "details": {"causes": [{"reason": "NamespaceTerminating", "message": "", "field": "metadata.namespace"}]},
+        });
+        let error = kube::Error::Api(serde_json::from_value(status).unwrap());
         assert_eq!(ApiError::from(error), ApiError::NamespaceTerminating);
     }
 

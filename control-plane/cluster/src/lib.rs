@@ -28,6 +28,8 @@ pub mod revisions;
 pub mod roots;
 pub mod secrets;
 pub mod selector;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 pub mod webhooks;
 

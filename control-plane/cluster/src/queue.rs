@@ -25,8 +25,9 @@ pub(crate) enum Outcome {
     Refused,
 }
 
-/// A write that has to be repeated within this time counts as a fight.
-const PEACE: Duration = Duration::from_secs(60);
+/// A write that has to be repeated within this time counts as a fight. Longer than two of the longest waits, since the
+/// other side may wait as we do.
+const PEACE: Duration = Duration::from_secs(300);
 
 /// The first writes against another writer come at once: an object that is edited twice is not a fight.
 const PATIENCE: u32 = 3;

@@ -37,3 +37,6 @@ pub async fn follow_default(client: Client, out: watch::Sender<String>, stop: Ca
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests;

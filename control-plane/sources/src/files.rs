@@ -18,6 +18,7 @@ use crate::yaml::{self, Document, Problem, Syntax};
 
 use tree::Tree;
 
+pub use crate::batch::Batch;
 pub use watch::watch;
 
 /// What a directory or file holds.
@@ -27,17 +28,6 @@ pub struct Loaded {
     pub objects: BTreeMap<ObjectKey, Object>,
     /// What is to be said about them, in order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
-}
-
-/// What changed since the last batch.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// New and changed objects; `None`: the object is gone.
-    pub changes: Vec<(ObjectKey, Option<Object>)>,
-    /// Everything that is to be said now, not only what is new.
-    pub diagnostics: Vec<Diagnostic>,
-    /// Whether all files have been read at least once.
-    pub synced: bool,
 }
 
 /// Reads a directory (recursively) or a file.

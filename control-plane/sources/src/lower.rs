@@ -14,6 +14,7 @@ mod meta;
 mod names;
 mod namespace;
 mod node;
+mod peer_authentication;
 mod pod;
 mod proxy_config;
 mod service;
@@ -49,6 +50,17 @@ pub struct LowerSettings {
     pub default_namespace: Str,
     /// The trust domain of identities that annotations name by service account only.
     pub trust_domain: Str,
+    /// istiod's feature flags.
+    pub features: Features,
+}
+
+/// istiod's feature flags that shape what is served; all are off by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// PILOT_SKIP_VALIDATE_TRUST_DOMAIN: workloads of any trust domain may connect.
+    pub skip_validate_trust_domain: bool,
+    /// ENABLE_TLS_ON_SIDECAR_INGRESS: `tls` of a Sidecar's ingress listeners takes effect.
+    pub tls_on_sidecar_ingress: bool,
 }
 
 impl Default for LowerSettings {
@@ -59,6 +71,7 @@ impl Default for LowerSettings {
             system_namespace: "istio-system".into(),
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
+            features: Features::default(),
         }
     }
 }
@@ -72,6 +85,11 @@ pub struct Lowered {
     pub object: Option<Object>,
     /// What is to be said about it.
     pub diagnostics: Diagnostics,
+}
+
+/// Whether objects of a kind are lowered; the others are foreign, not supported yet, or a mistake.
+pub fn is_read(api_version: &str, kind: &str) -> bool {
+    matches!(known(api_version, kind), Known::Lowered(_))
 }
 
 /// Lowers one object of any kind.
@@ -130,6 +148,7 @@ fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
+        Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
     };
     Lowered {
         object: object.filter(|_| findings.is_usable()),
@@ -192,6 +211,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "DestinationRule" => Known::Lowered(Kind::DestinationRule),
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
+        "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         _ => Known::NotYet,
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::log;
+use super::{features, log};
 use crate::app;
 use crate::settings::{
     Cluster, DebugAccess, Listen, Objects, ServingFlags, Settings, Variables, environment,
@@ -86,6 +86,8 @@ pub(super) struct Args {
     /// How long a client stays connected before it has to connect again; each a little shorter.
     #[arg(long, alias = "keepaliveMaxServerConnectionAge", value_name = "DURATION", value_parser = duration)]
     max_connection_age: Option<Duration>,
+    #[command(flatten)]
+    features: features::FeatureArgs,
     #[command(flatten)]
     log: log::LogArgs,
 }
@@ -171,6 +173,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         listen,
         domain: args.domain,
         cluster_id,
+        features: args.features.lowered(),
         quiet: Duration::from_millis(args.debounce_ms),
         drain: args.drain,
         max_connection_age: args.max_connection_age,

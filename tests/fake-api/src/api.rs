@@ -188,6 +188,18 @@ impl FakeApi {
         })
     }
 
+    /// All objects of a type that may not be served.
+    pub fn try_list(&self, resource: &str) -> Vec<Value> {
+        if self
+            .shared
+            .read(|state| state.type_named(resource).is_some())
+        {
+            self.list(resource)
+        } else {
+            Vec::new()
+        }
+    }
+
     /// The newest resourceVersion.
     pub fn version(&self) -> u64 {
         self.shared.read(|state| state.version)

@@ -48,12 +48,16 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = self.shared.clone();
         Box::pin(async move {
+            if shared.read(|state| state.down) {
+                return Err(CutOff.into());
+            }
             let down = shared.until(|state| state.down.then_some(()));
-            let answer = http::answer(request, shared.clone());
+            // A client that does not wait any longer does not stop the server.
+            let answer = tokio::spawn(http::answer(request, shared.clone()));
             let response = tokio::select! {
                 biased;
                 () = down => return Err(CutOff.into()),
-                answer = answer => answer?,
+                answer = answer => answer??,
             };
             Ok(response.map(|body| cut_when_down(body, shared)))
         })

@@ -66,6 +66,7 @@ fn settings(directory: PathBuf) -> Settings {
         ..Listen::default()
     };
     Settings {
+        features: Default::default(),
         objects: Objects::Directory(directory),
         mesh_config: None,
         listen,

@@ -1,0 +1,5 @@
+//! The source against an API server that does everything wrong once.
+
+mod faults;
+mod first;
+mod fixtures;
