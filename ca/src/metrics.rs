@@ -3,7 +3,7 @@
 //! Istio exports its counters without the suffix `_total`, which this client adds to every counter. So counters with
 //! Istio's names are gauges here: `rate()` does not mind, a missing name does.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -59,8 +59,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics. Those of the certificates' ends follow `live`.
-    pub fn new(registry: &mut Registry, live: &Arc<Live>, clock: Clock) -> Self {
+    /// Registers all metrics. Those of the certificates' ends follow `live`, as soon as there is an authority.
+    pub fn new(registry: &mut Registry, live: Arc<OnceLock<Arc<Live>>>, clock: Clock) -> Self {
         let metrics = Self::default();
         let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
             registry.register(name, help, gauge.clone());
@@ -105,17 +105,14 @@ impl Metrics {
             "The number of errors while signing, by kind",
             metrics.sign_errors.clone(),
         );
-        registry.register_collector(Box::new(Ends {
-            live: live.clone(),
-            clock,
-        }));
+        registry.register_collector(Box::new(Ends { live, clock }));
         metrics
     }
 }
 
 /// When certificates end; reckoned when they are asked for.
 struct Ends {
-    live: Arc<Live>,
+    live: Arc<OnceLock<Arc<Live>>>,
     clock: Clock,
 }
 
@@ -127,7 +124,10 @@ impl std::fmt::Debug for Ends {
 
 impl Collector for Ends {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let expiry = self.live.authority().expiry();
+        let Some(live) = self.live.get() else {
+            return Ok(());
+        };
+        let expiry = live.authority().expiry();
         let now = unix((self.clock)());
         let ends = [
             ("root_cert", Some(expiry.root)),

@@ -36,6 +36,8 @@ pub struct Settings {
     pub max_connection_age: Option<Duration>,
     /// New streams per second; `None`: as many as come.
     pub max_new_streams: Option<NonZeroU32>,
+    /// Whether a proxy must be of the namespace and account of its identity (PILOT_ENABLE_XDS_IDENTITY_CHECK).
+    pub check_identity: bool,
     /// Who may read the debug pages from another machine.
     pub debug: DebugAccess,
 }

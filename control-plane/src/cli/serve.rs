@@ -147,6 +147,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         open: !variables.switch("ENABLE_DEBUG_ENDPOINT_AUTH", true)?,
         namespaces: variables.list("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
     };
+    let check_identity = variables.switch("PILOT_ENABLE_XDS_IDENTITY_CHECK", true)?;
     let objects = match args.config_dir {
         Some(directory) => Objects::Directory(directory),
         None => Objects::Cluster(Box::new(Cluster {
@@ -178,6 +179,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         drain: args.drain,
         max_connection_age: args.max_connection_age,
         max_new_streams,
+        check_identity,
         debug,
     })
 }

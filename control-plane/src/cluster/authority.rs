@@ -66,7 +66,9 @@ pub(super) fn callers(variables: &Variables, mesh: &Mesh) -> anyhow::Result<Call
             .parse()
             .with_context(|| format!("TRUSTED_GATEWAY_CIDR: {range:?} is no range of addresses"))
     });
-    let accounts = variables.text("CA_TRUSTED_NODE_ACCOUNTS").unwrap_or_default();
+    let accounts = variables
+        .text("CA_TRUSTED_NODE_ACCOUNTS")
+        .unwrap_or_default();
     Ok(Callers {
         trust_domain: trust_domain(&mesh.trust_domain),
         audiences,
@@ -79,10 +81,7 @@ pub(super) fn callers(variables: &Variables, mesh: &Mesh) -> anyhow::Result<Call
 }
 
 /// The certificate of our own ports.
-pub(super) fn serving(
-    cluster: &Cluster,
-    discovery_address: &str,
-) -> anyhow::Result<Serving> {
+pub(super) fn serving(cluster: &Cluster, discovery_address: &str) -> anyhow::Result<Serving> {
     let variables = &cluster.variables;
     let defaults = Serving::default();
     let names = serving_names(
@@ -91,7 +90,11 @@ pub(super) fn serving(
         &cluster.namespace,
         &cluster.revision,
     );
-    let lifetime = positive(variables, "CITADEL_SELF_SIGNED_CA_CERT_TTL", defaults.lifetime)?;
+    let lifetime = positive(
+        variables,
+        "CITADEL_SELF_SIGNED_CA_CERT_TTL",
+        defaults.lifetime,
+    )?;
     let files = match (variables.text("PILOT_CERT_PROVIDER"), &cluster.serving) {
         (None | Some("istiod"), None) => None,
         (None | Some("istiod" | "custom"), Some(flags)) => Some(files(flags.clone())),

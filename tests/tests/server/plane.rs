@@ -76,6 +76,7 @@ fn settings(directory: PathBuf) -> Settings {
         drain: Duration::from_secs(10),
         max_connection_age: None,
         max_new_streams: None,
+        check_identity: true,
         debug: DebugAccess::default(),
     }
 }

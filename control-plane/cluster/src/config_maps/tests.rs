@@ -9,7 +9,10 @@ use crate::testing::{api, config_map};
 const NAME: &str = "istio-sidecar-injector";
 
 fn present(key: &str, text: &str) -> State {
-    State::Present(Arc::new(BTreeMap::from([(key.to_owned(), text.to_owned())])))
+    State::Present(Arc::new(BTreeMap::from([(
+        key.to_owned(),
+        text.to_owned(),
+    )])))
 }
 
 #[tokio::test(start_paused = true)]
@@ -24,13 +27,22 @@ async fn a_config_map_is_followed_through_outages() {
     });
     state.wait_for(|now| *now == State::Absent).await.unwrap();
     api.apply(config_map("istio-system", NAME, "config", "one"));
-    state.wait_for(|now| *now == present("config", "one")).await.unwrap();
+    state
+        .wait_for(|now| *now == present("config", "one"))
+        .await
+        .unwrap();
     api.apply(config_map("istio-system", NAME, "config", "two"));
-    state.wait_for(|now| *now == present("config", "two")).await.unwrap();
+    state
+        .wait_for(|now| *now == present("config", "two"))
+        .await
+        .unwrap();
     api.delete("configmaps", "istio-system", NAME);
     state.wait_for(|now| *now == State::Absent).await.unwrap();
     api.apply(config_map("istio-system", NAME, "config", "three"));
-    state.wait_for(|now| *now == present("config", "three")).await.unwrap();
+    state
+        .wait_for(|now| *now == present("config", "three"))
+        .await
+        .unwrap();
 
     state.mark_unchanged();
     api.go_down();

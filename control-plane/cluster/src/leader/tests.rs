@@ -36,7 +36,8 @@ impl Log {
 
     fn add(&self, who: &'static str, leads: bool) {
         let after = self.start.elapsed();
-        self.entries.send_modify(|log| log.push(Entry { who, leads, after }));
+        self.entries
+            .send_modify(|log| log.push(Entry { who, leads, after }));
     }
 
     fn count(&self) -> usize {
@@ -97,7 +98,12 @@ fn election(identity: &str, revision: &str) -> Election {
     }
 }
 
-fn stand(client: &Client, election: Election, default: &watch::Sender<String>, log: &Log) -> Running {
+fn stand(
+    client: &Client,
+    election: Election,
+    default: &watch::Sender<String>,
+    log: &Log,
+) -> Running {
     let (client, default, log) = (client.clone(), default.subscribe(), log.clone());
     let stop = CancellationToken::new();
     let stopped = stop.clone();
@@ -118,7 +124,9 @@ fn stand(client: &Client, election: Election, default: &watch::Sender<String>, l
 
 fn record(api: &meltemi_fake_api::FakeApi) -> Value {
     let lock = api.get("configmaps", SYSTEM, NAME).unwrap();
-    let text = lock["metadata"]["annotations"][ANNOTATION].as_str().unwrap();
+    let text = lock["metadata"]["annotations"][ANNOTATION]
+        .as_str()
+        .unwrap();
     serde_json::from_str(text).unwrap()
 }
 
@@ -228,11 +236,17 @@ async fn the_default_revision_takes_over_and_waits_until_the_other_has_noticed()
     let ours = stand(&client, election("a", ""), &default, &log);
     let ended = log.entry(2).await;
     assert_eq!((ended.who, ended.leads), ("canary-1", false));
-    assert!(ended.after <= RETRY + Duration::from_secs(1), "noticed at its renewal: {ended:?}");
+    assert!(
+        ended.after <= RETRY + Duration::from_secs(1),
+        "noticed at its renewal: {ended:?}"
+    );
     assert_eq!(record(&api)["holderIdentity"], "a");
     let began = log.entry(3).await;
     assert_eq!((began.who, began.leads), ("a", true));
-    assert!(began.after >= LEASE, "an istiod would have needed as long: {began:?}");
+    assert!(
+        began.after >= LEASE,
+        "an istiod would have needed as long: {began:?}"
+    );
     sleep(Duration::from_secs(600)).await;
     assert_eq!(log.count(), 3, "the other does not take it back");
     // The tag moves, and with it the lock.
@@ -337,7 +351,9 @@ async fn a_lease_has_istiods_form() {
         lease["metadata"]["annotations"]["leader.istio.io/holder-key"],
         "canary"
     );
-    let lease = api.get("leases", SYSTEM, "istio-gateway-deployment-canary").unwrap();
+    let lease = api
+        .get("leases", SYSTEM, "istio-gateway-deployment-canary")
+        .unwrap();
     assert_eq!(lease["spec"]["holderIdentity"], "b");
     assert_eq!(
         lease["metadata"]["annotations"]["leader.istio.io/holder-key"],

@@ -28,7 +28,10 @@ async fn the_versions_of_all_kubelets_are_known_and_outlive_an_outage() {
     let task = tokio::spawn(follow(client, out, stop.clone()));
     let mut until = async |pairs: &[(&str, &str)]| {
         let wanted = map(pairs);
-        versions.wait_for(|now| now.as_deref() == Some(&wanted)).await.unwrap();
+        versions
+            .wait_for(|now| now.as_deref() == Some(&wanted))
+            .await
+            .unwrap();
         versions.mark_unchanged();
     };
     until(&[("a", "v1.36.3")]).await;
@@ -60,7 +63,11 @@ async fn what_is_not_the_version_tells_nobody() {
     api.apply(labelled);
     api.apply(node("b", "v1.36.3"));
     versions.changed().await.unwrap();
-    assert_eq!(versions.borrow().as_ref().unwrap().len(), 2, "one change, for b");
+    assert_eq!(
+        versions.borrow().as_ref().unwrap().len(),
+        2,
+        "one change, for b"
+    );
     stop.cancel();
     task.await.unwrap();
 }

@@ -51,7 +51,9 @@ async fn pods_of_an_account_on_a_node() {
         ("shop", "web", "node-1,spec.nodeName!=x", &[]),
     ];
     for (namespace, account, node, expected) in rows {
-        let found = of_account_on_node(&client, namespace, account, node).await.unwrap();
+        let found = of_account_on_node(&client, namespace, account, node)
+            .await
+            .unwrap();
         let names: Vec<_> = found.iter().map(|pod| &*pod.name).collect();
         assert_eq!(names, expected, "{namespace} {account} {node}");
     }

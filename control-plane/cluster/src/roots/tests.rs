@@ -83,7 +83,15 @@ fn writes(api: &FakeApi) -> usize {
 #[tokio::test(start_paused = true)]
 async fn every_namespace_has_the_root_and_what_is_right_is_left_alone() {
     let (api, client) = api().await;
-    for name in ["right", "wrong", "missing", "kube-system", "kube-public", "kube-node-lease", "local-path-storage"] {
+    for name in [
+        "right",
+        "wrong",
+        "missing",
+        "kube-system",
+        "kube-public",
+        "kube-node-lease",
+        "local-path-storage",
+    ] {
         api.apply(namespace(name));
     }
     api.apply(config_map("right", ROOT_CERT, ROOT_CERT_KEY, "root"));
@@ -99,7 +107,10 @@ async fn every_namespace_has_the_root_and_what_is_right_is_left_alone() {
     assert_eq!(writes(&api), 3, "nothing was written twice, nor elsewhere");
     assert_eq!(running.written(), 3);
     let object = api.get("configmaps", "missing", ROOT_CERT).unwrap();
-    assert_eq!(object["metadata"]["labels"], json!({"istio.io/config": "true"}));
+    assert_eq!(
+        object["metadata"]["labels"],
+        json!({"istio.io/config": "true"})
+    );
     let object = api.get("configmaps", "wrong", ROOT_CERT).unwrap();
     assert_eq!(object["data"]["more"], "stays");
     assert_eq!(object["metadata"]["annotations"]["mine"], "stays");
@@ -126,7 +137,11 @@ async fn new_namespaces_edits_deletions_and_new_roots_are_followed() {
     api.delete("namespaces", "", "shop");
     api.delete("configmaps", "shop", ROOT_CERT);
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(text(&api, "shop"), None, "a namespace that is gone has none");
+    assert_eq!(
+        text(&api, "shop"),
+        None,
+        "a namespace that is gone has none"
+    );
     running.stop().await;
 }
 
@@ -168,7 +183,11 @@ async fn an_outage_of_an_hour_loses_nothing_and_asks_little() {
         until(&api, &format!("ns-{number}"), "three").await;
     }
     until(&api, "new", "three").await;
-    assert!(back.elapsed() <= Duration::from_secs(90), "{:?}", back.elapsed());
+    assert!(
+        back.elapsed() <= Duration::from_secs(90),
+        "{:?}",
+        back.elapsed()
+    );
     sleep(Duration::from_secs(600)).await;
     // A read and a write for each namespace, two lists, and watches that are opened again now and then.
     let requests = api.requests().len() - before;

@@ -21,14 +21,24 @@ fn secret(value: &str) -> Secret {
 async fn one_replica_creates_and_the_others_read() {
     let (api, client) = api().await;
     let read_before = read(&client, "istio-system", "istio-ca-secret").await;
-    assert!(matches!(read_before, Err(ApiError::NotFound(_))), "{read_before:?}");
+    assert!(
+        matches!(read_before, Err(ApiError::NotFound(_))),
+        "{read_before:?}"
+    );
     let created = create(&client, &secret("one")).await.unwrap();
-    assert_eq!(create(&client, &secret("two")).await, Err(ApiError::AlreadyExists));
-    let found = read(&client, "istio-system", "istio-ca-secret").await.unwrap();
+    assert_eq!(
+        create(&client, &secret("two")).await,
+        Err(ApiError::AlreadyExists)
+    );
+    let found = read(&client, "istio-system", "istio-ca-secret")
+        .await
+        .unwrap();
     assert_eq!(found, created);
     assert_eq!(found.data["ca-key.pem"], b"one");
     assert_eq!(found.data["key.pem"], b"");
-    let stored = api.get("secrets", "istio-system", "istio-ca-secret").unwrap();
+    let stored = api
+        .get("secrets", "istio-system", "istio-ca-secret")
+        .unwrap();
     assert_eq!(stored["type"], "istio.io/ca-root");
     assert_eq!(stored["data"]["ca-key.pem"], "b25l");
 }
@@ -41,13 +51,17 @@ async fn an_update_replaces_the_version_that_was_read_only() {
         "metadata": {"namespace": "istio-system", "name": "istio-ca-secret", "labels": {"kept": "yes"}},
         "data": {"ca-key.pem": "b25l"},
     }));
-    let first = read(&client, "istio-system", "istio-ca-secret").await.unwrap();
+    let first = read(&client, "istio-system", "istio-ca-secret")
+        .await
+        .unwrap();
     let mut ours = first.clone();
     ours.data.insert("ca-key.pem".into(), b"two".to_vec());
     let second = update(&client, &ours).await.unwrap();
     assert_ne!(second.version, first.version);
     assert_eq!(update(&client, &ours).await, Err(ApiError::Conflict));
-    let stored = api.get("secrets", "istio-system", "istio-ca-secret").unwrap();
+    let stored = api
+        .get("secrets", "istio-system", "istio-ca-secret")
+        .unwrap();
     assert_eq!(stored["data"]["ca-key.pem"], "dHdv");
     assert_eq!(stored["metadata"]["labels"]["kept"], "yes");
     // Between our look and our write somebody else writes.
@@ -63,7 +77,10 @@ async fn an_update_replaces_the_version_that_was_read_only() {
 async fn nothing_shows_what_a_secret_holds() {
     let (api, client) = api().await;
     let shown = format!("{:?}", secret("hidden"));
-    assert!(!shown.contains("hidden") && !shown.contains("104"), "{shown}");
+    assert!(
+        !shown.contains("hidden") && !shown.contains("104"),
+        "{shown}"
+    );
     assert!(shown.contains("\"ca-key.pem\": 6"), "{shown}");
     // An object that does not have the form of a Secret: the decoder's sentence would quote it.
     api.apply(json!({
@@ -71,7 +88,9 @@ async fn nothing_shows_what_a_secret_holds() {
         "metadata": {"namespace": "istio-system", "name": "istio-ca-secret"},
         "data": "aGlkZGVu",
     }));
-    let error = read(&client, "istio-system", "istio-ca-secret").await.unwrap_err();
+    let error = read(&client, "istio-system", "istio-ca-secret")
+        .await
+        .unwrap_err();
     assert_eq!(error, ApiError::Unreadable);
     assert!(!format!("{error:?} {error}").contains("aGlkZGVu"));
 }

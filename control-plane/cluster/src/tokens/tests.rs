@@ -65,7 +65,11 @@ async fn a_bad_token_is_an_answer() {
 
 #[tokio::test]
 async fn a_token_for_others_is_not_good() {
-    for audiences in [json!(null), json!([]), json!(["https://kubernetes.default.svc"])] {
+    for audiences in [
+        json!(null),
+        json!([]),
+        json!(["https://kubernetes.default.svc"]),
+    ] {
         let (api, client) = api().await;
         knows(&api, audiences.clone());
         let review = asked(&client, "good").await.unwrap();
@@ -102,14 +106,21 @@ async fn a_refusal_that_repeats_the_token_does_not_show_it() {
     let refusal = Refusal::new(422, "spec.token: invalid value \"s3cret\"");
     api.fault(On::all(), Fault::Refuse(refusal), 1);
     let error = asked(&client, "s3cret").await.unwrap_err();
-    assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+    assert!(
+        !format!("{error} {error:?}").contains("s3cret"),
+        "{error:?}"
+    );
     assert!(!format!("{:?}", Token("s3cret")).contains("s3cret"));
 }
 
 #[test]
 fn only_service_accounts_have_accounts() {
     let rows = [
-        ("system:serviceaccount:shop:web", true, Some(("shop", "web"))),
+        (
+            "system:serviceaccount:shop:web",
+            true,
+            Some(("shop", "web")),
+        ),
         ("system:serviceaccount:shop:web", false, None),
         ("system:serviceaccount:shop:web:more", true, None),
         ("system:serviceaccount:shop", true, None),
@@ -123,9 +134,16 @@ fn only_service_accounts_have_accounts() {
         let review = Review {
             authenticated: true,
             username: username.into(),
-            groups: in_group.then(|| "system:serviceaccounts".into()).into_iter().collect(),
+            groups: in_group
+                .then(|| "system:serviceaccounts".into())
+                .into_iter()
+                .collect(),
             ..Review::default()
         };
-        assert_eq!(review.service_account(), expected, "{username:?} {in_group}");
+        assert_eq!(
+            review.service_account(),
+            expected,
+            "{username:?} {in_group}"
+        );
     }
 }
