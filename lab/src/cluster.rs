@@ -15,7 +15,7 @@ use crate::golang::{self, AGENT, COREDNS, HELM, KUBERNETES};
 use crate::images::{Programs, Store};
 use crate::node::{self, ADDRESS, Node, REGISTRY};
 use crate::run::{Hopeless, eventually, fed, said};
-use crate::{registry, settings};
+use crate::{Choice, registry, settings};
 
 /// How long the platform's own parts may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -40,7 +40,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Builds what is missing and starts everything, until the node is Ready and names resolve.
-    pub(crate) fn start(meltemi: &Path, folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
+    pub(crate) fn start(choice: &Choice, folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
+        let meltemi = &choice.meltemi;
         let begun = Instant::now();
         let kubernetes = golang::programs(&KUBERNETES, say)?;
         let helm = golang::programs(&HELM, say)?.join("helm");
@@ -48,7 +49,8 @@ impl Cluster {
             agent: golang::programs(&AGENT, say)?.join("pilot-agent"),
             envoy: meltemi_demo::find_or_install_envoy(None, &mut |line| say(line))?,
             coredns: golang::programs(&COREDNS, say)?.join("coredns"),
-            meltemi: meltemi.to_owned(),
+            meltemi: meltemi.clone(),
+            image: choice.image.clone(),
             stand_in: std::env::current_exe().context("where this program is")?,
         };
         say(&format!("programs: {:.1} s", begun.elapsed().as_secs_f32()));

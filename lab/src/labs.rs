@@ -68,14 +68,14 @@ pub(crate) fn run(cluster: &Cluster, wanted: &[String]) -> Totals {
     for lab in chosen(wanted) {
         say(&format!("--- {}", lab.name));
         if let Some(before) = lab.after.iter().find(|name| broken.contains(name)) {
-            say(&format!("skipped: {} (after {before})", lab.name));
+            say(&format!("{} skipped, after {before}", lab.name));
             totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);
             broken.push(lab.name);
             continue;
         }
         if lab.name != "platform" && manifests().is_err() {
             say(&format!(
-                "skipped: {} (there are no manifests beside the clone)",
+                "{} skipped: there are no manifests beside the clone",
                 lab.name
             ));
             totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);

@@ -64,7 +64,7 @@ impl Totals {
         for step in steps {
             if let Some(broken) = broken {
                 say(&format!(
-                    "skipped: {} {} (after {broken})",
+                    "{} skipped {}, after {broken}",
                     step.name, step.what
                 ));
                 self.skipped += 1;
