@@ -14,11 +14,13 @@ use tokio::runtime::Runtime;
 use crate::golang::{self, AGENT, COREDNS, HELM, KUBERNETES};
 use crate::images::{Programs, Store};
 use crate::node::{self, ADDRESS, Node, REGISTRY};
-use crate::run::{eventually, fed, said};
-use crate::{registry, settings};
+use crate::run::{Hopeless, eventually, fed, said};
+use crate::{Choice, registry, settings};
 
 /// How long the platform's own parts may take on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// A container that has been restarted so often does not get well.
+const CRASHES: u64 = 3;
 /// Of one question to the API server.
 const REQUEST_LIMIT: &str = "--request-timeout=30s";
 
@@ -38,7 +40,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Builds what is missing and starts everything, until the node is Ready and names resolve.
-    pub(crate) fn start(meltemi: &Path, folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
+    pub(crate) fn start(choice: &Choice, folder: &Path, say: &dyn Fn(&str)) -> Result<Self> {
+        let meltemi = &choice.meltemi;
         let begun = Instant::now();
         let kubernetes = golang::programs(&KUBERNETES, say)?;
         let helm = golang::programs(&HELM, say)?.join("helm");
@@ -46,7 +49,8 @@ impl Cluster {
             agent: golang::programs(&AGENT, say)?.join("pilot-agent"),
             envoy: meltemi_demo::find_or_install_envoy(None, &mut |line| say(line))?,
             coredns: golang::programs(&COREDNS, say)?.join("coredns"),
-            meltemi: meltemi.to_owned(),
+            meltemi: meltemi.clone(),
+            image: choice.image.clone(),
             stand_in: std::env::current_exe().context("where this program is")?,
         };
         say(&format!("programs: {:.1} s", begun.elapsed().as_secs_f32()));
@@ -194,6 +198,7 @@ impl Cluster {
                 .iter()
                 .all(|field| count(field) == wanted);
             if !current || !all {
+                self.crashes(ns)?;
                 bail!(
                     "{} of {} replicas are available",
                     count("availableReplicas").unwrap_or(0),
@@ -243,6 +248,49 @@ impl Cluster {
         u16::try_from(number).context("a port")
     }
 
+    /// Fails for good when a container of a namespace ends again and again.
+    pub(crate) fn crashes(&self, ns: &str) -> Result<()> {
+        let pods = self.get(&["-n", ns, "pods"])?;
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            for status in statuses(pod) {
+                if status["restartCount"].as_u64().unwrap_or(0) >= CRASHES
+                    && status["ready"] == false
+                {
+                    let (pod, container) = (&pod["metadata"]["name"], &status["name"]);
+                    return Err(
+                        Hopeless(format!("container {container} of pod {pod} crashes")).into(),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One line for each container that does not run, with the last that it said.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let pods = self.get(&["pods", "-A"]).unwrap_or_default();
+        for pod in pods["items"].as_array().into_iter().flatten() {
+            let meta = &pod["metadata"];
+            let (Some(ns), Some(name)) = (meta["namespace"].as_str(), meta["name"].as_str()) else {
+                continue;
+            };
+            for status in statuses(pod).filter(|status| status["ready"] == false) {
+                let Some(container) = status["name"].as_str() else {
+                    continue;
+                };
+                if status["state"]["terminated"]["exitCode"] == 0 {
+                    continue;
+                }
+                let reason = &status["state"]["waiting"]["reason"];
+                let log = self.kubectl(&["-n", ns, "logs", name, "-c", container, "--tail=3"]);
+                let log = log.unwrap_or_default().trim().replace('\n', " | ");
+                lines.push(format!("{ns}/{name} {container} {reason}: {log}"));
+            }
+        }
+        lines
+    }
+
     /// What a reader needs to find out why a step failed.
     pub(crate) fn evidence(&self) -> String {
         let mut text = String::new();
@@ -288,6 +336,13 @@ impl Cluster {
         show("control plane", self.kubectl(&control));
         text
     }
+}
+
+/// The statuses of a pod's containers, init containers first.
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
 }
 
 /// A condition of an object's status.

@@ -27,6 +27,8 @@ pub(crate) struct Programs {
     pub(crate) coredns: PathBuf,
     /// The control plane under test.
     pub(crate) meltemi: PathBuf,
+    /// The root file system of its image; without one the program stands in the lab's own.
+    pub(crate) image: Option<PathBuf>,
     /// This program, which plays the applications.
     pub(crate) stand_in: PathBuf,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Store {
     root: Layer,
     proxy: Layer,
     pilot: Layer,
+    /// Whether `pilot` is a whole root file system.
+    complete: bool,
     coredns: Layer,
     stand_in: Layer,
 }
@@ -78,11 +82,13 @@ impl Store {
                 writer.program(Path::new("usr/local/bin/pilot-agent"), &programs.agent)?;
                 writer.program(Path::new("usr/local/bin/envoy"), &programs.envoy)
             })?,
-            pilot: layer::write(folder.join("pilot.tar"), |writer| {
-                writer.program(
+            complete: programs.image.is_some(),
+            pilot: layer::write(folder.join("pilot.tar"), |writer| match &programs.image {
+                Some(root) => writer.tree(root, Path::new("")),
+                None => writer.program(
                     Path::new("usr/local/bin/pilot-discovery"),
                     &programs.meltemi,
-                )
+                ),
             })?,
             coredns: layer::write(folder.join("coredns.tar"), |writer| {
                 debian::accounts(writer)?;
@@ -120,7 +126,11 @@ impl Store {
             ),
             // The charts say runAsNonRoot, so that the image must name a user by number.
             "pilot" | "meltemi" => (
-                vec![&self.root, &self.pilot],
+                if self.complete {
+                    vec![&self.pilot]
+                } else {
+                    vec![&self.root, &self.pilot]
+                },
                 Start {
                     user: "1337:1337",
                     ..entrypoint(&["/usr/local/bin/pilot-discovery"])

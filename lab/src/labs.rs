@@ -14,6 +14,7 @@ mod l02;
 mod l07;
 mod mesh;
 mod platform;
+mod uninstall;
 
 /// A lab: its name, its steps, and the labs that must have run before.
 struct Lab {
@@ -22,7 +23,7 @@ struct Lab {
     after: &'static [&'static str],
 }
 
-const LABS: [Lab; 4] = [
+const LABS: [Lab; 5] = [
     Lab {
         name: "platform",
         steps: platform::STEPS,
@@ -43,6 +44,11 @@ const LABS: [Lab; 4] = [
         steps: l07::STEPS,
         after: &["platform", "L01", "L02"],
     },
+    Lab {
+        name: "uninstall",
+        steps: uninstall::STEPS,
+        after: &["platform", "L01"],
+    },
 ];
 
 /// Whether there is such a lab.
@@ -62,9 +68,17 @@ pub(crate) fn run(cluster: &Cluster, wanted: &[String]) -> Totals {
     for lab in chosen(wanted) {
         say(&format!("--- {}", lab.name));
         if let Some(before) = lab.after.iter().find(|name| broken.contains(name)) {
-            say(&format!("skipped: {} (after {before})", lab.name));
+            say(&format!("{} skipped, after {before}", lab.name));
             totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);
             broken.push(lab.name);
+            continue;
+        }
+        if lab.name != "platform" && manifests().is_err() {
+            say(&format!(
+                "{} skipped: there are no manifests beside the clone",
+                lab.name
+            ));
+            totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);
             continue;
         }
         if !totals.run(cluster, lab.steps) {

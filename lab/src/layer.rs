@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -144,13 +145,42 @@ impl Writer<'_> {
 
     /// A program of this machine.
     pub(crate) fn program(&mut self, path: &Path, source: &Path) -> Result<()> {
+        self.regular(path, source, 0o755)
+    }
+
+    fn regular(&mut self, path: &Path, source: &Path, mode: u32) -> Result<()> {
         self.parents(path)?;
         let file = File::open(source).with_context(|| format!("opening {}", source.display()))?;
         let size = file.metadata().context("size")?.len();
-        let mut header = header(EntryType::Regular, 0o755, size);
+        let mut header = header(EntryType::Regular, mode, size);
         self.tar
             .append_data(&mut header, path, file)
             .with_context(|| path.display().to_string())
+    }
+
+    /// All that is in a folder of this machine, in the order of its names.
+    pub(crate) fn tree(&mut self, folder: &Path, at: &Path) -> Result<()> {
+        let place = || format!("reading {}", folder.display());
+        let mut entries = fs::read_dir(folder)
+            .with_context(place)?
+            .collect::<io::Result<Vec<_>>>()
+            .with_context(place)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (source, path) = (entry.path(), at.join(entry.file_name()));
+            let found = fs::symlink_metadata(&source).with_context(place)?;
+            let mode = found.permissions().mode() & 0o7777;
+            if found.is_dir() {
+                self.folder(&path, mode)?;
+                self.tree(&source, &path)?;
+            } else if found.is_symlink() {
+                let target = fs::read_link(&source).with_context(place)?;
+                self.link(&path.to_string_lossy(), &target.to_string_lossy())?;
+            } else {
+                self.regular(&path, &source, mode)?;
+            }
+        }
+        Ok(())
     }
 
     /// A symbolic link.
@@ -240,6 +270,18 @@ mod tests {
             paths.push(entry.unwrap().path().unwrap().display().to_string());
         }
         assert_eq!(paths, ["etc", "etc/a", "etc/a/b", "bin"]);
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("etc/a")).unwrap();
+        fs::write(tree.join("etc/a/b"), "text").unwrap();
+        std::os::unix::fs::symlink("usr/bin", tree.join("bin")).unwrap();
+        let from = |name: &str| {
+            write(folder.path().join(name), |writer| {
+                writer.tree(&tree, Path::new(""))
+            })
+        };
+        assert_eq!(from("three").unwrap().digest, from("four").unwrap().digest);
+        let bytes = fs::read(folder.path().join("three")).unwrap();
+        assert_eq!(tar::Archive::new(&bytes[..]).entries().unwrap().count(), 4);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const SIGNALS: [fn() -> SignalKind; 3] = [
 /// Runs the labs. A machine that cannot run them says why and passes: they are skipped.
 pub(crate) fn run(choice: &Choice) -> Result<ExitCode> {
     if let Err(why) = check() {
-        say(&format!("skipped: the labs: {why:#}"));
+        say(&format!("the labs are skipped: {why:#}"));
         Totals {
             skipped: 1,
             ..Totals::default()
@@ -105,7 +105,7 @@ fn check() -> Result<()> {
 fn labs_in_a_cluster(choice: &Choice, folder: &Path) -> Result<Totals> {
     let begun = Instant::now();
     let timed = |line: &str| say(&format!("[{:>5.1}] {line}", begun.elapsed().as_secs_f32()));
-    let mut cluster = Cluster::start(&choice.meltemi, folder, &timed)?;
+    let mut cluster = Cluster::start(choice, folder, &timed)?;
     let totals = labs::run(&cluster, &choice.labs);
     if let Some(memory) = cgroups::memory() {
         timed(&format!(

@@ -31,9 +31,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::say::say;
 
 const HELP: &str = "\
-meltemi-lab [--keep] [--meltemi PATH] [NAME]…   run labs, or all of them, in a cluster of their own
+meltemi-lab [--keep] [--meltemi PATH] [--image FOLDER] [NAME]…   run labs, or all of them, in a cluster of their own
   --keep           wait for Ctrl-C before the cluster ends
   --meltemi PATH   the control plane's program; without it, `meltemi` beside this program
+  --image FOLDER   the root file system of its image, as `cargo xtask image --root` writes it
 ";
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn dispatch(words: &[String]) -> Result<ExitCode> {
 struct Choice {
     keep: bool,
     meltemi: PathBuf,
+    image: Option<PathBuf>,
     labs: Vec<String>,
 }
 
@@ -70,6 +72,9 @@ fn choice(words: &[String]) -> Result<Choice> {
             "--keep" => choice.keep = true,
             "--meltemi" => {
                 choice.meltemi = words.next().context("--meltemi needs a path")?.into();
+            }
+            "--image" => {
+                choice.image = Some(words.next().context("--image needs a folder")?.into());
             }
             name if labs::is_lab(name) => choice.labs.push(name.to_owned()),
             other => bail!(

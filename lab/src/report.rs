@@ -64,7 +64,7 @@ impl Totals {
         for step in steps {
             if let Some(broken) = broken {
                 say(&format!(
-                    "skipped: {} {} (after {broken})",
+                    "{} skipped {}, after {broken}",
                     step.name, step.what
                 ));
                 self.skipped += 1;
@@ -100,6 +100,9 @@ impl Totals {
             time.as_secs_f32()
         ));
         self.failed += 1;
+        for line in cluster.troubles() {
+            say(&format!("    {line}"));
+        }
         let file = cluster
             .folder()
             .join("log")

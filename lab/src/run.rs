@@ -1,5 +1,6 @@
 //! Runs programs; a failure is an error that says what the program said.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -68,7 +69,19 @@ fn words(command: &Command) -> String {
     }
 }
 
-/// Asks until the answer is good; the last reason why it was not becomes the error.
+/// An error that waiting does not mend.
+#[derive(Debug)]
+pub(crate) struct Hopeless(pub(crate) String);
+
+impl fmt::Display for Hopeless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Hopeless {}
+
+/// Asks until the answer is good or hopeless; the last reason why it was not good becomes the error.
 pub(crate) fn eventually<T>(
     limit: Duration,
     what: &str,
@@ -78,6 +91,7 @@ pub(crate) fn eventually<T>(
     loop {
         let error = match ask() {
             Ok(answer) => return Ok(answer),
+            Err(error) if error.is::<Hopeless>() => return Err(error.context(what.to_owned())),
             Err(error) => error,
         };
         if Instant::now() >= deadline {
@@ -125,5 +139,11 @@ mod tests {
             bail!("because")
         });
         assert!(format!("{:#}", never.unwrap_err()).contains("because"));
+        let mut asked = 0;
+        let lost = eventually(Duration::from_secs(60), "lost", || -> Result<()> {
+            asked += 1;
+            Err(Hopeless("it crashes".to_owned()).into())
+        });
+        assert_eq!((lost.is_err(), asked), (true, 1));
     }
 }

@@ -1,9 +1,12 @@
 //! `cargo xtask lab`: labs in a real cluster.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
+use crate::image::image;
 use crate::run::counted;
 use crate::settings;
 use crate::setup::lab_setup;
@@ -36,6 +39,27 @@ pub(crate) fn tally(words: &[String]) -> Result<(bool, Tally)> {
     if !built.0 {
         return Ok(built);
     }
-    let mut labs = Command::new(settings::target().join("release/meltemi-lab"));
-    counted(labs.args(words).current_dir(settings::root()))
+    let release = settings::target().join("release");
+    let mut labs = Command::new(release.join("meltemi-lab"));
+    labs.args(words).current_dir(settings::root());
+    match image_root(&release.join("meltemi")) {
+        Ok(root) => {
+            labs.arg("--image").arg(root);
+        }
+        // The labs can do without; that the image can be made is tested elsewhere.
+        Err(error) => println!("the labs run with an image of their own: {error:#}"),
+    }
+    counted(&mut labs)
+}
+
+/// The root file system of the image that users get, with the program that was just built.
+fn image_root(program: &Path) -> Result<PathBuf> {
+    let root = settings::target().join("lab/root");
+    if root.exists() {
+        fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))?;
+    }
+    let (program, folder) = (program.to_string_lossy(), root.to_string_lossy());
+    let words = ["--binary", &*program, "--root", &*folder].map(str::to_owned);
+    image(&words)?;
+    Ok(root)
 }

@@ -79,6 +79,11 @@ const NAMES: [(&str, &str, &str); 11] = [
     ("telemetries", "telemetry.istio.io/v1", "telemetry"),
 ];
 
+/// What helm installs, in this order.
+pub(super) const RELEASES: [&str; 3] = [BASE, ISTIOD, INGRESS];
+const BASE: &str = "istio-base";
+const ISTIOD: &str = "istiod";
+
 const VALUES: &str = include_str!("../../files/values.yaml");
 const GATEWAY_VALUES: &str = include_str!("../../files/gateway-values.yaml");
 const HELM_LIMIT: &str = "--timeout=120s";
@@ -101,7 +106,7 @@ fn install(cluster: &Cluster, release: &str, chart: &str, values: &str) -> Resul
 }
 
 fn base(cluster: &Cluster) -> Result<String> {
-    install(cluster, "istio-base", "charts/base", "")?;
+    install(cluster, BASE, "charts/base", "")?;
     Ok(String::new())
 }
 
@@ -163,7 +168,7 @@ fn versions(cluster: &Cluster) -> Result<String> {
 }
 
 fn control_plane(cluster: &Cluster) -> Result<String> {
-    install(cluster, "istiod", "charts/meltemi", VALUES)?;
+    install(cluster, ISTIOD, "charts/meltemi", VALUES)?;
     cluster.available(ISTIO, "istiod", PODS)?;
     pods_are(
         cluster,
@@ -295,8 +300,8 @@ fn again(cluster: &Cluster) -> Result<String> {
         Ok(cluster.get(&["-n", ISTIO, "deployment", name])?["metadata"]["generation"].take())
     };
     let before = (generation("istiod")?, generation(INGRESS)?);
-    install(cluster, "istio-base", "charts/base", "")?;
-    install(cluster, "istiod", "charts/meltemi", VALUES)?;
+    install(cluster, BASE, "charts/base", "")?;
+    install(cluster, ISTIOD, "charts/meltemi", VALUES)?;
     install(cluster, INGRESS, "charts/gateway", GATEWAY_VALUES)?;
     same(
         "the generation",

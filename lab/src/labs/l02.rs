@@ -71,6 +71,11 @@ pub(super) const STEPS: &[Step] = &[
         endpoint_leaves,
     ),
     step(
+        "figures",
+        "memory of the control plane, and pods' time to Ready",
+        figures,
+    ),
+    step(
         "L02.10b",
         "at the end no proxy has rejected anything",
         nothing_rejected,
@@ -483,4 +488,51 @@ fn endpoint_leaves(cluster: &Cluster) -> Result<String> {
     )?;
     same("the status of reviews", &code, &200)?;
     Ok(format!("{requests} requests"))
+}
+
+/// Never fails for a figure; only for one that cannot be had.
+fn figures(cluster: &Cluster) -> Result<String> {
+    let stats = cluster.kubectl(&["get", "--raw", "/api/v1/nodes/lab/proxy/stats/summary"])?;
+    let stats: Value = serde_json::from_str(&stats).context("the kubelet's figures")?;
+    let pods_of = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let istiod = pods_of(&stats["pods"])
+        .into_iter()
+        .find(|pod| {
+            pod["podRef"]["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with("istiod-"))
+        })
+        .context("the kubelet has no figures of istiod")?;
+    let bytes = istiod["memory"]["workingSetBytes"]
+        .as_u64()
+        .context("no memory")?;
+    let script = r#"{range .items[*]}{.metadata.creationTimestamp} {.status.conditions[?(@.type=="Ready")].lastTransitionTime}{"\n"}{end}"#;
+    let times = cluster.kubectl(&[
+        "-n",
+        "default",
+        "get",
+        "pods",
+        "-o",
+        &format!("jsonpath={script}"),
+    ])?;
+    let mut waits: Vec<u64> = times
+        .lines()
+        .filter_map(|line| {
+            let (created, ready) = line.split_once(' ')?;
+            seconds(ready)?.checked_sub(seconds(created)?)
+        })
+        .collect();
+    waits.sort_unstable();
+    Ok(format!(
+        "istiod {} MiB; seconds from creation to Ready: {waits:?}",
+        bytes / 1_048_576
+    ))
+}
+
+/// The second of the day of a time as Kubernetes writes it.
+fn seconds(time: &str) -> Option<u64> {
+    let clock = time.split_once('T')?.1.trim_end_matches('Z');
+    clock
+        .split(':')
+        .try_fold(0, |sum, part| Some(sum * 60 + part.parse::<u64>().ok()?))
 }

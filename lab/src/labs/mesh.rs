@@ -66,6 +66,7 @@ pub(super) fn pods_are(
             .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
             .collect();
         ensure!(found.len() == count, "{} pods of {count}", found.len());
+        cluster.crashes(ns)?;
         for pod in &found {
             let (ready, total) = ready(pod);
             let name = name(pod);
@@ -190,7 +191,7 @@ pub(super) fn body(
     )
 }
 
-/// The lines of a loaded text that a cluster's step wants: `wanted` of `found` differ.
+/// An error that shows both when they differ.
 pub(super) fn same<T: PartialEq + std::fmt::Debug>(
     what: &str,
     found: &T,

@@ -36,6 +36,11 @@ pub(super) const STEPS: &[Step] = &[
         "istio-init, in the proxy's image, redirects a pod's traffic",
         redirection,
     ),
+    step(
+        "platform.8",
+        "pilot-agent starts Envoy with Istio's bootstrap",
+        proxy,
+    ),
 ];
 
 const NS: &str = "platform";
@@ -145,4 +150,20 @@ fn redirection(cluster: &Cluster) -> Result<String> {
         "--wait=false",
     ])?;
     Ok(String::new())
+}
+
+fn proxy(cluster: &Cluster) -> Result<String> {
+    cluster.apply(&["-n", NS], include_str!("../../files/proxy.yaml"))?;
+    let request = ["pilot-agent", "request", "GET", "server_info"];
+    let info = eventually(LIMIT, "Envoy", || {
+        cluster.exec(NS, "proxy", "istio-proxy", &request)
+    })?;
+    let info: serde_json::Value = serde_json::from_str(&info)?;
+    let version = info["version"].as_str().unwrap_or_default();
+    ensure!(
+        version.contains(meltemi_demo::ENVOY_VERSION),
+        "its version is {version}"
+    );
+    cluster.kubectl(&["-n", NS, "delete", "pod", "proxy", "--now", "--wait=false"])?;
+    Ok(meltemi_demo::ENVOY_VERSION.to_owned())
 }
