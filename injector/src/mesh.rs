@@ -9,7 +9,7 @@ use crate::types::{Id, Kind, MESH};
 use crate::{pod, proto};
 
 /// A proxy config in canonical form.
-pub type ProxyConfig = Map<String, Value>;
+pub(crate) type ProxyConfig = Map<String, Value>;
 
 static PROXY_CONFIG: LazyLock<Id> = LazyLock::new(|| id("ProxyConfig"));
 static MESH_CONFIG: LazyLock<Id> = LazyLock::new(|| id("MeshConfig"));
@@ -22,7 +22,7 @@ fn id(name: &str) -> Id {
 }
 
 /// Istio 1.31: DefaultProxyConfig.
-pub fn default_proxy_config() -> ProxyConfig {
+pub(crate) fn default_proxy_config() -> ProxyConfig {
     map(json!({
         "configPath": "./etc/istio/proxy",
         "binaryPath": "/usr/local/bin/envoy",
