@@ -9,6 +9,7 @@ mod bootstrap;
 mod common;
 mod compile;
 mod demo;
+mod inject;
 pub mod ps;
 mod refusing_client;
 mod serve;
@@ -31,6 +32,9 @@ enum Verb {
     Compile(compile::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
+    /// Print resources with a sidecar injected.
+    #[command(alias = "kube-inject")]
+    Inject(inject::Args),
     /// List connected proxies and whether they have what was sent.
     #[command(alias = "proxy-status")]
     Ps(ps::Args),
@@ -49,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
+        Verb::Inject(args) => inject::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::DemoPart(args) => demo::run_part(&args),
         Verb::DemoRefusingClient(args) => refusing_client::run(&args),
