@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 pub use execute::Limits;
 pub use functions::{Call, Functions, Param, Signature};
+pub use sprig::UNAVAILABLE;
 pub use value::{Elem, Entries, List, MAX_NESTING, Map, Object, Value};
 
 /// A parsed set of templates.

@@ -20,7 +20,7 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add_typed("len", one, |args| length(&args[0]));
     functions.add_typed("index", some, |args| index(&args[0], &args[1..]));
     functions.add_typed("slice", some, |args| slice(&args[0], &args[1..]));
-    functions.add_typed("call", some, |args| call(&args[0]));
+    functions.add_as("call", some, Way::Call, |args| call(&args[0]));
     functions.add_typed("eq", some, |args| {
         equal_to_any(&args[0], &args[1..]).map(Value::Bool)
     });
@@ -65,10 +65,11 @@ fn joined(args: &[Value]) -> Result<String, String> {
     print::sprint(&args)
 }
 
+/// No value of a template is a function. The error lacks the part of the template that was called.
 fn call(function: &Value) -> Result<Value, String> {
     match function {
         Value::Absent | Value::Nil => Err("call of nil".to_owned()),
-        value => Err(format!("non-function of type {}", value.type_name())),
+        value => Err(format!("of type {}", value.type_name())),
     }
 }
 
@@ -248,6 +249,7 @@ fn equal_compound(left: &Value, right: &Value) -> Result<bool, String> {
     };
     if !alike {
         let (left_type, right_type) = (left.type_name(), right.type_name());
+        let left = print::sprintf("%s", std::slice::from_ref(left))?;
         return Err(format!(
             "non-comparable types {left}: {left_type}, {right_type}: {right}"
         ));

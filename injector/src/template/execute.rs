@@ -36,6 +36,9 @@ impl Default for Limits {
 /// The deepest nesting of items and pipelines over all templates that call each other: what the stack allows.
 const MAX_FRAMES: u32 = 250;
 
+/// The steps of a function that compiles a regular expression.
+const COSTLY: usize = 1000;
+
 /// A value, and whether Go holds it in an `interface {}`. Only the words of errors depend on that.
 #[derive(Clone)]
 struct Cell {
@@ -607,8 +610,10 @@ impl<'t> Run<'t> {
                 "wrong number of args for {name}: want {fixed} got {given}"
             ));
         }
-        if function.way != Way::Plain {
-            return self.decide(dot, function.way, args, last);
+        match function.way {
+            Way::And | Way::Or => return self.decide(dot, function.way, args, last),
+            Way::Costly => self.step(COSTLY)?,
+            Way::Plain | Way::Call => {}
         }
         let param = |i: usize| {
             let fixed = signature.fixed.get(i).copied();
@@ -627,8 +632,14 @@ impl<'t> Run<'t> {
                 Ok(Cell::plain(value))
             }
             Err(problem) => {
+                let called = match (function.way, args.first()) {
+                    (Way::Call, Some(called)) if problem.starts_with("of type ") => {
+                        format!("non-function {called} ")
+                    }
+                    _ => String::new(),
+                };
                 self.at = Some(node);
-                self.fail(format!("error calling {name}: {problem}"))
+                self.fail(format!("error calling {name}: {called}{problem}"))
             }
         }
     }

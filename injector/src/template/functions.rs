@@ -98,6 +98,10 @@ pub(super) enum Way {
     /// `and`, `or`: up to the argument that decides.
     And,
     Or,
+    /// `call`, whose errors name what was called.
+    Call,
+    /// As [`Way::Plain`], but it counts as many steps.
+    Costly,
 }
 
 /// A function with its name.
@@ -147,6 +151,14 @@ impl Functions {
         F: Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
     {
         self.add_as(name, signature, Way::Plain, call);
+    }
+
+    /// Adds a function that takes as long as many others.
+    pub(super) fn add_costly<F>(&mut self, name: &str, signature: Signature, call: F)
+    where
+        F: Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+    {
+        self.add_as(name, signature, Way::Costly, call);
     }
 
     pub(super) fn add_as<F>(&mut self, name: &str, signature: Signature, way: Way, call: F)

@@ -61,6 +61,8 @@ struct Spec {
     minus: bool,
     plus: bool,
     sharp: bool,
+    /// `#` of `%v`: as Go source.
+    sharp_v: bool,
     space: bool,
     zero: bool,
     width: Option<usize>,
@@ -247,6 +249,11 @@ impl Directives<'_> {
         };
         self.skip();
         spec.verb = verb;
+        if verb == 'v' {
+            // For this verb the flags mean other things, which only `#` has for what templates hold.
+            spec.sharp_v = std::mem::take(&mut spec.sharp);
+            spec.plus = false;
+        }
         if verb == '%' {
             out.push('%');
         } else if !self.good_index {
@@ -304,15 +311,8 @@ impl Printer {
         }
         match value {
             Value::Absent | Value::Nil => {
-                let nil = if spec.verb == 'v' && spec.sharp && depth > 0 {
-                    "interface {}(nil)"
-                } else if spec.verb == 'v' || depth == 0 {
-                    "<nil>"
-                } else {
-                    let _ = write!(out, "%!{}(<nil>)", spec.verb);
-                    ""
-                };
-                pad(out, nil, spec);
+                let typed = spec.sharp_v && depth > 0;
+                out.push_str(if typed { "interface {}(nil)" } else { "<nil>" });
             }
             Value::Bool(b) => match spec.verb {
                 't' | 'v' => pad(out, if *b { "true" } else { "false" }, spec),
@@ -327,10 +327,10 @@ impl Printer {
             Value::Float(f) => float(out, value, *f, spec),
             Value::String(text) => string(out, value, text, spec),
             Value::List(list) => {
-                if spec.verb == 'v' && spec.sharp {
+                if spec.sharp_v {
                     out.push_str(&value.type_name());
                 }
-                let (open, close, between) = if spec.verb == 'v' && spec.sharp {
+                let (open, close, between) = if spec.sharp_v {
                     ("{", "}", ", ")
                 } else {
                     ("[", "]", " ")
@@ -346,7 +346,7 @@ impl Printer {
                 out.push_str(close);
             }
             Value::Map(map) => {
-                let sharp = spec.verb == 'v' && spec.sharp;
+                let sharp = spec.sharp_v;
                 if sharp {
                     out.push_str(&value.type_name());
                 }
@@ -374,15 +374,19 @@ impl Printer {
 /// `%#v` of an unsigned number is hexadecimal.
 fn unsigned(spec: &Spec) -> Spec {
     let mut spec = spec.clone();
-    if spec.verb == 'v' && spec.sharp {
+    if spec.sharp_v {
         spec.verb = 'x';
+        spec.sharp = true;
     }
     spec
 }
 
 fn bad_verb(out: &mut String, value: &Value, spec: &Spec) {
     let _ = write!(out, "%!{}({}=", spec.verb, value.type_name());
-    let plain = Spec::verb('v');
+    let plain = Spec {
+        verb: 'v',
+        ..spec.clone()
+    };
     let _ = Printer::new(LIMIT).value(out, value, &plain, 0);
     out.push(')');
 }
@@ -432,6 +436,7 @@ fn integer(out: &mut String, value: &Value, magnitude: u64, negative: bool, spec
             let text = match spec.verb {
                 'c' => c.to_string(),
                 'q' => quoted_char(c),
+                _ if negative => format!("U+{:04X}", magnitude.wrapping_neg()),
                 _ => format!("U+{magnitude:04X}"),
             };
             return pad(out, &text, &spaced(spec));
@@ -479,6 +484,11 @@ fn float(out: &mut String, value: &Value, number: f64, spec: &Spec) {
     } else {
         format_float(number.abs(), verb, precision)
     };
+    let body = if spec.sharp && number.is_finite() {
+        with_point(&body, verb, precision)
+    } else {
+        body
+    };
     let mut sign = sign(number.is_sign_negative() && !number.is_nan(), spec);
     if number.is_infinite() && sign.is_empty() {
         sign = "+";
@@ -489,6 +499,25 @@ fn float(out: &mut String, value: &Value, number: f64, spec: &Spec) {
         body = format!("{body:0>width$}");
     }
     pad(out, &format!("{sign}{body}"), &spaced(spec));
+}
+
+/// The number with a decimal point, and for `%g` with all digits of its precision.
+fn with_point(body: &str, verb: char, precision: Option<usize>) -> String {
+    let (mantissa, tail) = body.split_at(body.find(['e', 'E']).unwrap_or(body.len()));
+    let mut mantissa = mantissa.to_owned();
+    if !mantissa.contains('.') {
+        mantissa.push('.');
+    }
+    if matches!(verb, 'g' | 'G') {
+        let digits = mantissa
+            .trim_start_matches(['0', '.'])
+            .chars()
+            .filter(char::is_ascii_digit)
+            .count();
+        let missing = precision.unwrap_or(6).saturating_sub(digits);
+        mantissa.extend(std::iter::repeat_n('0', missing));
+    }
+    mantissa + tail
 }
 
 /// Go's `strconv.FormatFloat` of a number that is finite and not negative; no precision means the fewest digits that
@@ -553,7 +582,7 @@ fn string(out: &mut String, value: &Value, text: &str, spec: &Spec) {
         None => text,
     };
     match spec.verb {
-        'v' if spec.sharp => pad(out, &quoted(text), spec),
+        'v' if spec.sharp_v => pad(out, &quoted(text), spec),
         'v' | 's' => pad(out, text, spec),
         'q' => {
             let raw = spec.sharp

@@ -11,6 +11,10 @@ use super::print;
 /// The deepest nesting of lists and maps that is printed, copied, compared or encoded.
 pub const MAX_NESTING: usize = 128;
 
+/// The most elements that are copied or encoded: a template can put one list into another so often that there are
+/// more elements than atoms.
+const MAX_ELEMENTS: usize = 1_000_000;
+
 /// A value. Cloning is cheap; a cloned [`Map`] is the same map, as in Go.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
@@ -427,41 +431,63 @@ impl Value {
         }
     }
 
-    /// A copy that shares no map with this value. Nesting beyond [`MAX_NESTING`] is left shared.
+    /// A copy that shares no map with this value. What is nested beyond [`MAX_NESTING`] or follows the first million
+    /// of elements stays shared.
     #[must_use]
     pub fn deep_copy(&self) -> Self {
-        self.copied(0)
+        self.copied(0, &mut MAX_ELEMENTS.clone())
     }
 
-    fn copied(&self, depth: usize) -> Self {
+    /// A copy that shares no map with this value.
+    ///
+    /// # Errors
+    /// If it is nested beyond [`MAX_NESTING`] or has more than a million elements.
+    pub(super) fn try_deep_copy(&self) -> Result<Self, String> {
+        let mut left = MAX_ELEMENTS;
+        let copy = self.copied(0, &mut left);
+        if left == 0 {
+            Err("the value is too large to copy".to_owned())
+        } else {
+            Ok(copy)
+        }
+    }
+
+    fn copied(&self, depth: usize, left: &mut usize) -> Self {
         if depth > MAX_NESTING {
+            *left = 0;
+        }
+        if *left == 0 {
             return self.clone();
         }
+        *left -= 1;
         match self {
             Self::List(list) if list.items().iter().any(Self::is_container) => {
-                let items = list.items().iter().map(|item| item.copied(depth + 1));
+                let items = list.items().iter().map(|item| item.copied(depth + 1, left));
                 Self::List(List::new(list.elem().clone(), items.collect()))
             }
             Self::Map(map) => {
                 let entries = map.entries();
                 let entries = entries.iter();
-                let entries = entries.map(|(key, value)| (key.clone(), value.copied(depth + 1)));
+                let entries =
+                    entries.map(|(key, value)| (key.clone(), value.copied(depth + 1, left)));
                 Self::Map(Map::new(map.elem().clone(), entries.collect()))
             }
             _ => self.clone(),
         }
     }
 
-    /// The JSON of the value. What has no JSON (infinities) and nesting beyond [`MAX_NESTING`] become `null`.
+    /// The JSON of the value. What has no JSON (infinities), is nested beyond [`MAX_NESTING`] or follows the first
+    /// million of elements becomes `null`.
     pub fn json(&self) -> serde_json::Value {
-        self.json_at(0)
+        self.json_at(0, &mut MAX_ELEMENTS.clone())
     }
 
-    fn json_at(&self, depth: usize) -> serde_json::Value {
+    fn json_at(&self, depth: usize, left: &mut usize) -> serde_json::Value {
         use serde_json::Value as Json;
-        if depth > MAX_NESTING {
+        if depth > MAX_NESTING || *left == 0 {
             return Json::Null;
         }
+        *left -= 1;
         match self {
             Self::Absent | Self::Nil => Json::Null,
             Self::Bool(value) => Json::Bool(*value),
@@ -470,12 +496,16 @@ impl Value {
             Self::Byte(value) => Json::from(*value),
             Self::Float(value) => json_float(*value),
             Self::String(value) => Json::String(value.to_string()),
-            Self::List(list) => list.items().iter().map(|v| v.json_at(depth + 1)).collect(),
+            Self::List(list) => list
+                .items()
+                .iter()
+                .map(|v| v.json_at(depth + 1, left))
+                .collect(),
             Self::Map(map) => {
                 let entries = map.entries();
                 let entries = entries.iter();
                 let entries =
-                    entries.map(|(key, value)| (key.to_string(), value.json_at(depth + 1)));
+                    entries.map(|(key, value)| (key.to_string(), value.json_at(depth + 1, left)));
                 Json::Object(entries.collect())
             }
             Self::Object(object) => object.json(),
