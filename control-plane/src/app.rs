@@ -206,7 +206,9 @@ impl Bound {
         let mut registered = prometheus_client::registry::Registry::default();
         let xds_metrics = Metrics::new(&mut registered);
         metrics::register(&mut registered, Arc::clone(&engine));
-        let mut site = surroundings.map(|around| Site::new(around, lowering, &mut registered));
+        let mut site = surroundings
+            .map(|around| Site::new(around, lowering, &mut registered))
+            .transpose()?;
 
         let access = match &site {
             Some(site) => {

@@ -3,6 +3,7 @@
 //! Everything here is glue: `ca` and `injector` know no Kubernetes, `meltemi-cluster` knows no certificates.
 
 mod authority;
+mod injection;
 mod kubernetes;
 mod mesh;
 mod metrics;
@@ -24,6 +25,7 @@ use meltemi_ca::tls::{self, Incoming, Tls};
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::State;
 use meltemi_cluster::selector::Selector;
+use meltemi_injector::Injector;
 use meltemi_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use meltemi_sources::kube::Counts;
 use meltemi_sources::lower::LowerSettings;
@@ -63,6 +65,9 @@ pub(crate) struct Site {
     /// The authority, once there is one.
     live: Arc<OnceLock<Arc<Live>>>,
     gate: Arc<OnceLock<Gate>>,
+    /// `None`: injection is switched off.
+    injector: Option<Arc<Injector>>,
+    injection_ready: watch::Sender<bool>,
     member: Option<Member>,
 }
 
@@ -86,10 +91,13 @@ impl Site {
         around: Surroundings,
         lowering: LowerSettings,
         registry: &mut Registry,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         metrics::register(registry, around.counts);
+        let injects = around.cluster.variables.switch("INJECT_ENABLED", true)?;
+        let injector =
+            injects.then(|| Arc::new(Injector::new(meltemi_injector::Metrics::new(registry))));
         let live = Arc::<OnceLock<Arc<Live>>>::default();
-        Self {
+        Ok(Self {
             client: around.client,
             cluster: around.cluster,
             lowering,
@@ -102,8 +110,10 @@ impl Site {
             leaving: CancellationToken::new(),
             live,
             gate: Arc::default(),
+            injection_ready: watch::Sender::new(injector.is_none()),
+            injector,
             member: None,
-        }
+        })
     }
 
     /// The control plane's namespace.
@@ -113,7 +123,8 @@ impl Site {
 
     /// What must be so before we are ready.
     pub(crate) fn probes(&self) -> Vec<Probe> {
-        Vec::new()
+        let injection = self.injection_ready.subscribe();
+        vec![Probe::new("sidecar injector", injection)]
     }
 
     /// Reads the mesh configuration, finds the signing key or makes one, and starts what keeps them and writes.
@@ -145,7 +156,7 @@ impl Site {
         });
         let clusters = Clusters::new(reviewer, vec![self.lowering.cluster_id.to_string()]);
         let authenticators = Authenticators::new(callers, Some(clusters), clock.clone());
-        let gate = Gate::new(Arc::new(authenticators), self.metrics.ca.clone());
+        let gate = Gate::new(Arc::new(authenticators));
         let gate = self.gate.get_or_init(|| gate);
 
         let serving = authority::serving(&self.cluster, &discovery_address)?;
@@ -169,6 +180,17 @@ impl Site {
             )
         });
         self.write(&live)?;
+        if let Some(injector) = &self.injector {
+            injection::start(
+                &self.client,
+                &self.cluster,
+                Arc::clone(injector),
+                self.injection_ready.clone(),
+                meshes.clone(),
+                &self.tasks,
+                &self.leaving,
+            )?;
+        }
         self.member = Some(Member {
             certificates,
             tls,
@@ -219,10 +241,14 @@ impl Site {
 
     /// The pages of the webhooks.
     pub(crate) fn pages(&self) -> Router {
-        validate::router(Validation {
+        let validation = validate::router(Validation {
             lowering: Arc::new(self.lowering.clone()),
             metrics: self.metrics.validation.clone(),
-        })
+        });
+        match &self.injector {
+            Some(injector) => validation.merge(meltemi_injector::router(Arc::clone(injector))),
+            None => validation,
+        }
     }
 
     /// Waits for what only a new start can follow.

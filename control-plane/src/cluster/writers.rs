@@ -55,7 +55,6 @@ pub(super) fn start(
             revision: cluster.revision.clone(),
             namespace: cluster.namespace.clone(),
             metrics: metrics.clone(),
-            seen_to_work: false,
         };
         tasks.spawn(patch_validation(
             client.clone(),

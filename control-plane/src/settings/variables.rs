@@ -31,6 +31,11 @@ impl Variables {
         Self(pairs.into_iter().collect())
     }
 
+    /// All of them, for the injection templates' function `env`.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.0.clone()
+    }
+
     /// A text; `None` when it is not set or empty.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0
