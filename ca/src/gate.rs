@@ -17,6 +17,7 @@ use tonic::{Extensions, Status};
 use tracing::warn;
 
 use crate::authenticate::{Authenticators, Caller, Credentials};
+use crate::identity::Identity;
 use crate::tls::Peer;
 
 /// The gate in front of both services.
@@ -96,6 +97,29 @@ impl Gate {
             service,
         }
     }
+}
+
+/// Which of a caller's identities a proxy may use that says it is of this namespace and service account (empty: it says
+/// none). Istio 1.31: pilot/pkg/xds/auth.go; the trust domain is not compared there, since the gate has done so.
+///
+/// # Errors
+/// PermissionDenied; the message names the identities, which the caller knows.
+pub fn verified_identity(
+    caller: &Caller,
+    namespace: &str,
+    service_account: &str,
+) -> Result<Identity, Status> {
+    let mut identities = caller.identities.iter().filter_map(|id| id.parse().ok());
+    let fits = |identity: &Identity| {
+        identity.namespace == namespace
+            && (service_account.is_empty() || identity.service_account == service_account)
+    };
+    identities.find(fits).ok_or_else(|| {
+        let shown = caller.identities.join(" ");
+        Status::permission_denied(format!(
+            "authorization failed: no identities ([{shown}]) matched {namespace}/{service_account}"
+        ))
+    })
 }
 
 /// Where a connection comes from.

@@ -159,3 +159,32 @@ async fn the_rule_of_ads_is_that_of_istio() {
 fn the_gate_keeps_the_services_name() {
     assert_eq!(<Gated<Inner> as NamedService>::NAME, "inner");
 }
+
+#[test]
+fn a_proxy_is_whom_its_caller_may_be() {
+    let caller = Caller {
+        identities: vec!["nonsense".to_owned(), ID.to_owned()],
+        pod: None,
+        by: Source::Token,
+    };
+    for (namespace, account, fits) in [
+        ("a", "b", true),
+        ("a", "", true),
+        ("a", "c", false),
+        ("c", "b", false),
+        ("c", "", false),
+        ("", "", false),
+    ] {
+        let answer = verified_identity(&caller, namespace, account);
+        assert_eq!(answer.is_ok(), fits, "{namespace}/{account}");
+        if let Err(status) = answer {
+            let told = format!(
+                "authorization failed: no identities ([nonsense {ID}]) matched {namespace}/{account}"
+            );
+            assert_eq!(
+                (status.code(), status.message()),
+                (tonic::Code::PermissionDenied, &*told)
+            );
+        }
+    }
+}
