@@ -13,11 +13,16 @@ use super::helm::{Object, Release, helm, render};
 type Right = (String, String, String);
 
 fn granted(objects: &[Object], id: &str) -> BTreeSet<Right> {
-    let role = objects.iter().find(|object| object.id == id).expect("the role is there");
+    let role = objects
+        .iter()
+        .find(|object| object.id == id)
+        .expect("the role is there");
     let mut rights = BTreeSet::new();
     let words = |rule: &Value, field: &str| -> Vec<String> {
         let list = rule[field].as_sequence().cloned().unwrap_or_default();
-        list.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
+        list.iter()
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect()
     };
     for rule in role.value["rules"].as_sequence().expect("rules") {
         for group in words(rule, "apiGroups") {
@@ -59,7 +64,10 @@ fn the_roles_grant_exactly_what_the_program_needs() {
     let objects = render(&helm, "meltemi", &release, &Value::Mapping(Mapping::new()))
         .expect("the chart renders");
     for (role, scope) in [
-        ("ClusterRole/istiod-clusterrole-istio-system", Scope::Cluster),
+        (
+            "ClusterRole/istiod-clusterrole-istio-system",
+            Scope::Cluster,
+        ),
         ("Role/istiod", Scope::ControlPlane),
     ] {
         let (granted, needed) = (granted(&objects, role), needed(scope));
