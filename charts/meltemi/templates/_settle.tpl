@@ -6,7 +6,7 @@ profile's `pilot.resources`. `.Settled` is what holds; `.Given` is what the user
 */}}
 {{- define "meltemi.settle" -}}
 {{- if not (hasKey . "Settled") }}
-  {{- $given := include "meltemi.fold" .Values | fromYaml }}
+  {{- $given := include "meltemi.fold" .Values | fromJson }}
   {{- $all := .Files.Get "files/defaults.yaml" | fromYaml }}
   {{- range $row := list
     (list "profile" "profiles" (coalesce $given.profile ($given.global).profile))
@@ -16,7 +16,7 @@ profile's `pilot.resources`. `.Settled` is what holds; `.Given` is what the user
     {{- with last $row }}
       {{- $layer := $.Files.Get (printf "files/%s/%v.yaml" (index $row 1) .) }}
       {{- if not $layer }}{{ fail (printf "there is no %s %q" (first $row) (toString .)) }}{{ end }}
-      {{- $all = mustMergeOverwrite $all (include "meltemi.fold" ($layer | fromYaml) | fromYaml) }}
+      {{- $all = mustMergeOverwrite $all (include "meltemi.fold" ($layer | fromYaml) | fromJson) }}
     {{- end }}
   {{- end }}
   {{- $all = mustMergeOverwrite $all (deepCopy $given) }}
@@ -35,8 +35,8 @@ profile's `pilot.resources`. `.Settled` is what holds; `.Given` is what the user
 {{- end }}
 {{- end }}
 
-{{/* One layer of values, with what stands below `pilot` brought to the top. */}}
+{{/* One layer of values, as JSON, with what stands below `pilot` brought to the top. */}}
 {{- define "meltemi.fold" -}}
 {{- $layer := omit (deepCopy .) "pilot" }}
-{{- mustMergeOverwrite $layer (deepCopy (.pilot | default dict)) | toYaml }}
+{{- mustMergeOverwrite $layer (deepCopy (.pilot | default dict)) | toJson }}
 {{- end }}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meltemi_tests::shared::repo_root;
+use meltemi_tests::shared::{repo_root, skipped};
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
@@ -146,5 +146,31 @@ fn contains(path: &str, expected: &Value, have: &Value, found: &mut Vec<String>)
         }
         _ if expected == have => {}
         _ => found.push(format!("{path} is {have:?} and not {expected:?}")),
+    }
+}
+
+#[test]
+fn the_chart_ships_its_templates_as_they_are() {
+    let Some(helm) = helm() else { return };
+    let files = repo_root().join("charts/meltemi/files");
+    let release = Release {
+        name: "istiod".to_owned(),
+        namespace: "istio-system".to_owned(),
+        upgrade: false,
+    };
+    let objects = render(&helm, "meltemi", &release, &Value::Mapping(Mapping::new()))
+        .expect("the chart renders");
+    let injector = objects
+        .iter()
+        .find(|object| object.id == "ConfigMap/istio-sidecar-injector")
+        .expect("the injector has a configuration");
+    let config = injector.value["data"]["config"].as_str().expect("text");
+    let config: Value = serde_yaml::from_str(config).expect("the configuration is YAML");
+    for name in ["sidecar", "gateway", "grpc-simple", "grpc-agent"] {
+        let Ok(file) = fs::read_to_string(files.join(format!("{name}.yaml"))) else {
+            skipped(&format!("no template {name}"));
+            continue;
+        };
+        assert_eq!(config["templates"][name], Value::from(file), "{name}");
     }
 }
