@@ -11,6 +11,7 @@ mod compile;
 mod demo;
 mod discovery;
 mod features;
+mod inject;
 mod log;
 pub mod ps;
 mod refusing_client;
@@ -34,6 +35,9 @@ enum Verb {
     Compile(compile::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
+    /// Print resources with a sidecar injected.
+    #[command(alias = "kube-inject")]
+    Inject(inject::Args),
     /// List connected proxies and whether they have what was sent.
     #[command(alias = "proxy-status")]
     Ps(ps::Args),
@@ -62,6 +66,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
+        Verb::Inject(args) => inject::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::DemoPart(args) => demo::run_part(&args),
         Verb::DemoRefusingClient(args) => refusing_client::run(&args),

@@ -6,10 +6,11 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::types::{Id, Kind, MESH};
-use crate::{pod, proto};
+use crate::config::ConfigError;
+use crate::{pod, proto, yaml};
 
 /// A proxy config in canonical form.
-pub type ProxyConfig = Map<String, Value>;
+pub(crate) type ProxyConfig = Map<String, Value>;
 
 static PROXY_CONFIG: LazyLock<Id> = LazyLock::new(|| id("ProxyConfig"));
 static MESH_CONFIG: LazyLock<Id> = LazyLock::new(|| id("MeshConfig"));
@@ -22,7 +23,7 @@ fn id(name: &str) -> Id {
 }
 
 /// Istio 1.31: DefaultProxyConfig.
-pub fn default_proxy_config() -> ProxyConfig {
+pub(crate) fn default_proxy_config() -> ProxyConfig {
     map(json!({
         "configPath": "./etc/istio/proxy",
         "binaryPath": "/usr/local/bin/envoy",
@@ -88,22 +89,24 @@ impl MeshConfig {
     ///
     /// # Errors
     /// A text that is no YAML, or a value that its field cannot hold.
-    pub fn parse(yaml: &str) -> Result<MeshConfig, String> {
-        MeshConfig::default().with(&read_yaml(yaml)?)
+    pub fn parse(yaml: &str) -> Result<MeshConfig, ConfigError> {
+        let given = read_yaml(yaml).map_err(ConfigError::Mesh)?;
+        crate::config::whole(&given, "mesh")?;
+        MeshConfig::default().with(&given)
     }
 
     /// The same from a document that was read already.
     ///
     /// # Errors
     /// A value that its field cannot hold.
-    pub fn with(mut self, given: &Value) -> Result<MeshConfig, String> {
+    pub fn with(mut self, given: &Value) -> Result<MeshConfig, ConfigError> {
         let config = &mut self.0;
         let kept: Vec<(&str, Option<Value>)> = ["defaultConfig", "defaultProviders", "extensionProviders", "trustDomainAliases"]
             .into_iter()
             .map(|key| (key, config.get(key).cloned()))
             .collect();
         proto::apply(&MESH, *MESH_CONFIG, given, config)
-            .map_err(|error| format!("failed to convert to proto. {error}"))?;
+            .map_err(|error| ConfigError::Mesh(format!("failed to convert to proto. {error}")))?;
         let mut new = Map::new();
         for (key, before) in kept {
             if let Some(value) = config.shift_remove(key) {
@@ -115,7 +118,8 @@ impl MeshConfig {
         }
         let given_proxy = given.get("defaultConfig").or_else(|| given.get("default_config"));
         if let Some(proxy) = given_proxy {
-            let merged = merged_proxy_config(proxy, map(config["defaultConfig"].take()))?;
+            let merged = merged_proxy_config(proxy, map(config["defaultConfig"].take()))
+                .map_err(ConfigError::Mesh)?;
             config.insert("defaultConfig".to_owned(), Value::Object(merged));
         }
         let given_providers = given.get("defaultProviders").or_else(|| given.get("default_providers"));
@@ -182,7 +186,7 @@ impl MeshConfig {
 
 /// A YAML text as a JSON value, with an error that names the place.
 pub(crate) fn read_yaml(text: &str) -> Result<Value, String> {
-    serde_yaml::from_str(text).map_err(|error| error.to_string())
+    yaml::read(text).map_err(|error| error.to_string())
 }
 
 /// A proxy config with the fields that a text sets; `proxyMetadata` is merged by key, and unset `proxyHeaders` stay.

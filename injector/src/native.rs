@@ -25,7 +25,7 @@ pub struct Node {
 const MINOR: u64 = 33;
 
 /// Whether a pod gets a native sidecar, given the nodes of its cluster (none known: as far as those are concerned, yes).
-pub fn detected(setting: NativeSidecars, nodes: &[Node], pod_node: &str) -> bool {
+pub(crate) fn detected(setting: NativeSidecars, nodes: &[Node], pod_node: &str) -> bool {
     match setting {
         NativeSidecars::Enabled => true,
         NativeSidecars::Disabled => false,

@@ -6,19 +6,19 @@ use crate::pod;
 
 /// The name and type of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Workload {
+pub(crate) struct Workload {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its namespace; may be empty.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its API version.
-    pub api_version: String,
+    pub(crate) api_version: String,
 }
 
 /// The workload of a pod: by its controller if its name is generated, else itself.
-pub fn workload(pod: &Value) -> Workload {
+pub(crate) fn workload(pod: &Value) -> Workload {
     let metadata = &pod["metadata"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut workload = Workload {

@@ -81,6 +81,7 @@ impl Type {
     }
 
     /// The field of a Go name.
+    #[cfg(test)]
     pub(crate) fn go(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.go == name)
     }

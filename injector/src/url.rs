@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The proxy's environment from a path: pairs of keys and values. `cluster` and `net` have names of their own, others are written in
 /// capitals; `--slash--` in a value is a slash; a last key without a value is ignored. The old form is `/inject/:ENV:a=b:ENV:c=d`.
-pub fn environment(path: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(path: &str) -> BTreeMap<String, String> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut out = BTreeMap::new();
     // "/inject/a/b" is "", "inject", "a/b".

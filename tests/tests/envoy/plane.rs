@@ -43,7 +43,7 @@ impl ControlPlane {
         let drain = CancellationToken::new();
         let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
         let ads = Ads::new(
-            Arc::new(Served::new(Arc::new(engine))),
+            Arc::new(Served::new(Arc::new(engine), None, false)),
             Arc::clone(&streams),
             metrics,
             Limits::default(),
