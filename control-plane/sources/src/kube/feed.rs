@@ -42,9 +42,13 @@ impl Streaming {
         Self(Arc::new(AtomicBool::new(served)))
     }
 
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     fn config(&self, base: &Config) -> Config {
         let config = base.clone();
-        if self.0.load(Ordering::Relaxed) {
+        if self.is_on() {
             config.streaming_lists()
         } else {
             config
@@ -162,6 +166,12 @@ where
         match (error, code) {
             // Streaming lists are switched off.
             (Error::WatchStartFailed(_), Some(400 | 422)) if self.listing => {
+                self.streaming.0.store(false, Ordering::Relaxed);
+                self.again();
+            }
+            // The storage behind the API server cannot stream lists (etcd before 3.4.31 and 3.5.13); the stream itself
+            // says so.
+            (Error::WatchError(_), Some(500)) if self.listing && self.streaming.is_on() => {
                 self.streaming.0.store(false, Ordering::Relaxed);
                 self.again();
             }
