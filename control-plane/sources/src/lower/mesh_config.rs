@@ -16,9 +16,6 @@ use super::virtual_service::retries;
 use super::{LowerSettings, Lowered, checks, names, proxy_config};
 use crate::yaml;
 
-/// The name of the ConfigMap.
-const NAME: &str = "istio";
-
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Data {
@@ -28,7 +25,7 @@ struct Data {
 
 /// Whether a ConfigMap is the mesh's.
 pub(super) fn is_mesh_config(key: &ObjectKey, settings: &LowerSettings) -> bool {
-    *key.name == *NAME && key.namespace == settings.system_namespace
+    *key.name == *settings.mesh_config_map() && key.namespace == settings.system_namespace
 }
 
 pub(super) fn lower(
@@ -58,7 +55,11 @@ fn has_networks(value: &Value) -> bool {
 
 /// Lowers a mesh configuration that stands alone (`--mesh-config FILE`).
 pub fn lower_mesh(value: &Value, settings: &LowerSettings) -> Lowered {
-    let key = ObjectKey::new(Kind::MeshConfig, settings.system_namespace.clone(), NAME);
+    let key = ObjectKey::new(
+        Kind::MeshConfig,
+        settings.system_namespace.clone(),
+        settings.mesh_config_map(),
+    );
     let mut findings = Findings::new(&key);
     let object = lower_value("", value, &key, &mut findings, settings);
     Lowered {

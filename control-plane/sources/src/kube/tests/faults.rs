@@ -65,7 +65,7 @@ async fn faults_in_the_middle_lose_nothing() {
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": "too old", "reason": "Expired", "code": 410});
             for resource in ["services", "virtualservices"] {
-                api.send(resource, "ERROR", status.clone());
+                api.send(resource, "ERROR", &status);
             }
         }),
         ("duplicates", |api| {
