@@ -142,6 +142,8 @@ async fn events_out_of_order_do_not_bring_old_states_back() {
     api.apply(service("again", 80));
     api.delete("services", "shop", "again");
     api.apply(service("again", 81));
+    api.apply(service("never", 80));
+    api.delete("services", "shop", "never");
     api.deliver_reversed("services");
     api.apply(service("mark", 80));
     source

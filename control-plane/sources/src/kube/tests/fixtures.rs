@@ -80,7 +80,10 @@ impl Source {
 
     /// Takes the next batch.
     pub(super) async fn step(&mut self) -> Batch {
-        let batch = self.rx.recv().await.expect("the source ended");
+        // Far less than a quiet watch lasts: what only its end would mend is a mistake.
+        let batch = tokio::time::timeout(Duration::from_secs(120), self.rx.recv());
+        let batch = batch.await.expect("nothing comes any more");
+        let batch = batch.expect("the source ended");
         for (key, object) in &batch.changes {
             match object {
                 Some(object) => {
