@@ -18,8 +18,8 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// The service: its messages stay out of the pool, which holds Envoy's own ones under the same names.
-const SERVICE: &str = "ads.proto";
+/// The services: their messages stay out of the pool, which holds Envoy's own ones under the same names as those of ADS.
+const SERVICES: [&str; 2] = ["ads.proto", "ca.proto"];
 /// Extensions which Istio's proxies have and envoy-types lacks.
 const EXTENSIONS: [&str; 5] = [
     "istio/alpn.proto",
@@ -34,12 +34,12 @@ const TYPES: &str = "src/generated/types.bin";
 fn main() -> Outcome<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    for path in [SERVICE].iter().chain(&EXTENSIONS) {
+    for path in SERVICES.iter().chain(&EXTENSIONS) {
         println!("cargo::rerun-if-changed=proto/{path}");
     }
     println!("cargo::rerun-if-changed=build.rs");
 
-    let own = protox::compile([SERVICE].iter().chain(&EXTENSIONS), [root.join("proto")])?;
+    let own = protox::compile(SERVICES.iter().chain(&EXTENSIONS), [root.join("proto")])?;
     generate_code(own.clone())?;
 
     let types = envoy_types_dir(&root)?.join(TYPES);
@@ -50,7 +50,7 @@ fn main() -> Outcome<()> {
     all.file.extend(
         own.file
             .into_iter()
-            .filter(|f| f.name() != SERVICE && !known.contains(f.name())),
+            .filter(|f| !SERVICES.contains(&f.name()) && !known.contains(f.name())),
     );
     for file in &mut all.file {
         file.source_code_info = None; // comments: four fifths of the size

@@ -14,7 +14,9 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::{Diagnostic, Diagnostics, Object};
+use meltemi_sources::batch::Batch;
 use meltemi_sources::files;
+use meltemi_sources::kube::{self, KubeSettings};
 use meltemi_sources::lower::LowerSettings;
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::Registry;
@@ -26,11 +28,13 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::cluster::{Site, Surroundings};
 use crate::engine::Engine;
-use crate::http::{self, Access, Shown};
+use crate::http::{self, Access, Probe, Shown};
 use crate::metrics;
 use crate::offline::default_mesh;
 use crate::settings::{Objects, Settings};
+use crate::webhooks;
 
 mod served;
 mod write;
@@ -58,7 +62,9 @@ pub struct Bound {
 #[derive(Debug)]
 struct Listeners {
     grpc: Option<TcpListener>,
+    secure_grpc: Option<TcpListener>,
     http: Option<TcpListener>,
+    https: Option<TcpListener>,
     monitoring: Option<TcpListener>,
 }
 
@@ -67,30 +73,49 @@ struct Listeners {
 pub struct Addresses {
     /// ADS in plain text.
     pub grpc: Option<SocketAddr>,
+    /// ADS and the CA over TLS.
+    pub secure_grpc: Option<SocketAddr>,
     /// `/ready` and `/debug`.
     pub http: Option<SocketAddr>,
+    /// The webhooks.
+    pub https: Option<SocketAddr>,
     /// `/metrics` and `/debug`.
     pub monitoring: Option<SocketAddr>,
 }
 
 /// Reads the mesh configuration and binds every address, so that a wrong flag is said at once.
 pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
-    let lowering = LowerSettings {
+    let mut lowering = LowerSettings {
         domain: settings.domain.as_str().into(),
         cluster_id: settings.cluster_id.as_str().into(),
+        features: settings.features,
         ..LowerSettings::default()
     };
-    if let Objects::Directory(directory) = &settings.objects {
-        anyhow::ensure!(
-            directory.is_dir(),
-            "--config-dir {}: no such directory",
-            directory.display()
-        );
-    }
+    let is_cluster = match &settings.objects {
+        Objects::Directory(directory) => {
+            anyhow::ensure!(
+                directory.is_dir(),
+                "--config-dir {}: no such directory",
+                directory.display()
+            );
+            false
+        }
+        Objects::Cluster(cluster) => {
+            lowering.system_namespace = cluster.namespace.as_str().into();
+            true
+        }
+    };
+    let in_cluster = |address: Option<SocketAddr>| address.filter(|_| is_cluster);
     let (mesh, mesh_findings) = mesh(&settings, &lowering)?;
     let listeners = Listeners {
         grpc: listen("--grpc-addr", settings.listen.grpc).await?,
+        secure_grpc: listen(
+            "--secure-grpc-addr",
+            in_cluster(settings.listen.secure_grpc),
+        )
+        .await?,
         http: listen("--http-addr", settings.listen.http).await?,
+        https: listen("--https-addr", in_cluster(settings.listen.https)).await?,
         monitoring: listen("--monitoring-addr", settings.listen.monitoring).await?,
     };
     Ok(Bound {
@@ -112,7 +137,9 @@ impl Bound {
         };
         Ok(Addresses {
             grpc: address(&self.listeners.grpc)?,
+            secure_grpc: address(&self.listeners.secure_grpc)?,
             http: address(&self.listeners.http)?,
+            https: address(&self.listeners.https)?,
             monitoring: address(&self.listeners.monitoring)?,
         })
     }
@@ -121,78 +148,116 @@ impl Bound {
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let (batches, received) = mpsc::channel(WAITING_BATCHES);
         let mut tasks = Tasks::new();
-        match &self.settings.objects {
+        let lowering = self.lowering.clone();
+        let surroundings = match self.settings.objects.clone() {
             Objects::Directory(directory) => {
-                let (directory, lowering) = (directory.clone(), self.lowering.clone());
                 tasks.spawn(async move {
                     files::watch(directory, lowering, batches).await;
                     anyhow::bail!("the watch of the config directory ended")
                 });
+                None
             }
-            Objects::Cluster(_) => anyhow::bail!("a cluster is not served yet"),
-        }
-        self.run(received, tasks, stop).await
+            Objects::Cluster(cluster) => {
+                let client = kube::connect(cluster.kubeconfig.as_deref(), None).await?;
+                let counts = Arc::<kube::Counts>::default();
+                let settings = KubeSettings {
+                    revision: cluster.revision.as_str().into(),
+                    ..KubeSettings::new(lowering)
+                };
+                let (source, events) = (client.clone(), Arc::clone(&counts));
+                tasks.spawn(async move {
+                    kube::watch(source, settings, events, batches).await;
+                    anyhow::bail!("the watches of the cluster ended")
+                });
+                Some(Surroundings {
+                    client,
+                    cluster,
+                    counts,
+                })
+            }
+        };
+        self.run(received, tasks, surroundings, stop).await
     }
 
-    /// Serves what these batches say, whoever read them, until `stop` is cancelled, then drains.
+    /// Serves what these batches say, whoever read them, until `stop` is cancelled, then drains. There is no cluster.
     pub async fn serve_batches(
         self,
-        batches: mpsc::Receiver<files::Batch>,
+        batches: mpsc::Receiver<Batch>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        self.run(batches, Tasks::new(), stop).await
+        self.run(batches, Tasks::new(), None, stop).await
     }
 
     async fn run(
         self,
-        batches: mpsc::Receiver<files::Batch>,
+        batches: mpsc::Receiver<Batch>,
         mut tasks: Tasks,
+        surroundings: Option<Surroundings>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let Addresses {
-            grpc,
-            http,
-            monitoring,
-        } = self.addresses()?;
-        info!(?grpc, ?http, ?monitoring, "listening");
-        let engine = Arc::new(Engine::new(self.mesh));
+        info!(addresses = ?self.addresses()?, "listening");
+        let Self {
+            settings,
+            lowering,
+            mesh,
+            mesh_findings,
+            listeners,
+        } = self;
+        let engine = Arc::new(Engine::new(mesh));
         let streams = Arc::new(Registry::default());
         let mut registered = prometheus_client::registry::Registry::default();
         let xds_metrics = Metrics::new(&mut registered);
         metrics::register(&mut registered, Arc::clone(&engine));
+        let mut site = surroundings.map(|around| Site::new(around, lowering, &mut registered));
 
+        let access = match &site {
+            Some(site) => {
+                Access::identified(settings.debug.clone(), site.namespace(), site.identify())
+            }
+            None => Access::local(settings.debug.clone()),
+        };
+        let mut probes = vec![Probe::new("discovery", engine.synced())];
+        probes.extend(site.iter().flat_map(Site::probes));
         let shown = Shown {
             engine: Arc::clone(&engine),
             streams: Arc::clone(&streams),
             metrics: Arc::new(registered),
-            access: Access::local(self.settings.debug.clone()),
+            access,
+            probes: probes.into(),
         };
         let ended = CancellationToken::new();
-        for listener in [self.listeners.http, self.listeners.monitoring]
-            .into_iter()
-            .flatten()
-        {
+        for listener in [listeners.http, listeners.monitoring].into_iter().flatten() {
             let (shown, ended) = (shown.clone(), ended.clone());
             tasks.spawn(async move { http::serve(listener, shown, ended).await });
         }
-        let (writer, quiet) = (Arc::clone(&engine), self.settings.quiet);
-        tasks.spawn(async move { write::write(&writer, batches, quiet, self.mesh_findings).await });
+        let (writer, quiet) = (Arc::clone(&engine), settings.quiet);
+        tasks.spawn(async move { write::write(&writer, batches, quiet, mesh_findings).await });
+
+        let mut gate = None;
+        if let Some(site) = &mut site {
+            tokio::select! {
+                joined = site.join() => joined?,
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = tasks.join_next() => return ended.context("a task panicked").and_then(|r| r),
+            }
+            gate = site.gate();
+        }
 
         let drain = CancellationToken::new();
         let limits = Limits {
-            max_connection_age: self.settings.max_connection_age,
-            max_new_streams: self.settings.max_new_streams,
+            max_connection_age: settings.max_connection_age,
+            max_new_streams: settings.max_new_streams,
             ..Limits::default()
         };
         let ads = Ads::new(
-            Arc::new(Served::new(engine)),
+            Arc::new(Served::new(engine, gate, settings.check_identity)),
             streams,
             xds_metrics,
             limits.clone(),
             drain.clone(),
             SystemTime::now,
         );
-        if let Some(listener) = self.listeners.grpc {
+        if let Some(listener) = listeners.grpc {
             let server = transport(&limits)
                 .add_service(ads.clone().into_service())
                 .serve_with_incoming_shutdown(
@@ -201,6 +266,25 @@ impl Bound {
                 );
             tasks.spawn(async move { server.await.context("serving ADS") });
         }
+        if let Some(site) = &site {
+            if let Some(listener) = listeners.secure_grpc {
+                let server = transport(&limits)
+                    .add_service(ads.clone().into_service())
+                    .add_optional_service(site.certificates())
+                    .serve_with_incoming_shutdown(
+                        site.agents(listener)?,
+                        drain.clone().cancelled_owned(),
+                    );
+                tasks.spawn(async move { server.await.context("serving ADS and the CA over TLS") });
+            }
+            if let Some(listener) = listeners.https {
+                let address = listener.local_addr()?;
+                let incoming = site.webhooks(listener)?;
+                let pages = site.pages().merge(http::readiness(shown.clone()));
+                tasks.spawn(webhooks::serve(incoming, address, pages, ended.clone()));
+            }
+            tasks.spawn(site.watch());
+        }
 
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -208,11 +292,14 @@ impl Bound {
         };
         info!("draining");
         drain.cancel();
-        if tokio::time::timeout(self.settings.drain, ads.drained())
+        if tokio::time::timeout(settings.drain, ads.drained())
             .await
             .is_err()
         {
             warn!("some streams did not end in time");
+        }
+        if let Some(site) = site {
+            site.leave().await;
         }
         ended.cancel();
         tasks.abort_all();

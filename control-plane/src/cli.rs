@@ -10,6 +10,7 @@ mod common;
 mod compile;
 mod demo;
 mod discovery;
+mod features;
 mod log;
 pub mod ps;
 mod refusing_client;

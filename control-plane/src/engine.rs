@@ -178,6 +178,11 @@ impl Engine {
         self.synced.send_replace(true);
     }
 
+    /// Whether every source has, now and when it changes.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
     /// Whether every source has.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()

@@ -14,6 +14,7 @@ use meltemi_xds::registry::Registry;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -38,6 +39,22 @@ pub struct Shown {
     pub metrics: Arc<prometheus_client::registry::Registry>,
     /// Who may read the debug pages.
     pub access: Access,
+    /// What must be so before the control plane is ready.
+    pub probes: Arc<[Probe]>,
+}
+
+/// Something that must be so before the control plane is ready.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    name: &'static str,
+    is_so: watch::Receiver<bool>,
+}
+
+impl Probe {
+    /// Named as istiod names it.
+    pub fn new(name: &'static str, is_so: watch::Receiver<bool>) -> Self {
+        Self { name, is_so }
+    }
 }
 
 /// Serves until `ended` is cancelled.
@@ -70,6 +87,11 @@ fn router(shown: Shown) -> Router {
         .with_state(shown)
 }
 
+/// `/ready` alone, for the port of the webhooks.
+pub(crate) fn readiness(shown: Shown) -> Router {
+    Router::new().route("/ready", get(ready)).with_state(shown)
+}
+
 /// Paths are cleaned as Go's mux cleans them: istioctl asks for `//version` and follows.
 async fn elsewhere(uri: Uri) -> Response {
     let path = uri.path();
@@ -89,15 +111,17 @@ async fn elsewhere(uri: Uri) -> Response {
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
-    if shown.engine.is_synced() {
-        StatusCode::OK.into_response()
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "objects are still being read\n",
-        )
-            .into_response()
+    let waiting: Vec<&str> = shown
+        .probes
+        .iter()
+        .filter(|probe| !*probe.is_so.borrow())
+        .map(|probe| probe.name)
+        .collect();
+    if waiting.is_empty() {
+        return StatusCode::OK.into_response();
     }
+    let text = format!("not ready: {}\n", waiting.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {

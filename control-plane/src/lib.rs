@@ -6,6 +6,7 @@
 pub mod app;
 pub mod bootstrap;
 pub mod cli;
+mod cluster;
 pub mod engine;
 pub mod http;
 pub mod metrics;

@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meltemi_sources::lower::Features;
+
 mod address;
 mod variables;
 
@@ -24,6 +26,8 @@ pub struct Settings {
     pub domain: String,
     /// The cluster's name.
     pub cluster_id: String,
+    /// istiod's feature flags.
+    pub features: Features,
     /// How long changes are gathered after the first one of a burst was sent.
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.
@@ -32,6 +36,8 @@ pub struct Settings {
     pub max_connection_age: Option<Duration>,
     /// New streams per second; `None`: as many as come.
     pub max_new_streams: Option<NonZeroU32>,
+    /// Whether a proxy must be of the namespace and account of its identity (PILOT_ENABLE_XDS_IDENTITY_CHECK).
+    pub check_identity: bool,
     /// Who may read the debug pages from another machine.
     pub debug: DebugAccess,
 }
@@ -71,8 +77,34 @@ pub struct Cluster {
     pub pod: String,
     /// The revision (REVISION).
     pub revision: String,
+    /// Our own ports' certificate from files, instead of one that the CA issues.
+    pub serving: Option<ServingFlags>,
     /// The environment, for the parts that name their own variables.
     pub variables: Variables,
+}
+
+/// A serving certificate in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServingFlags {
+    /// The certificate and its intermediates (`--tlsCertFile`).
+    pub certificate: PathBuf,
+    /// Its key (`--tlsKeyFile`).
+    pub key: PathBuf,
+    /// The roots of clients' certificates (`--caCertFile`); `None`: those of the mesh.
+    pub roots: Option<PathBuf>,
+}
+
+impl ServingFlags {
+    /// Where Istio's charts mount the Secret `istiod-tls`.
+    pub fn mounted() -> Self {
+        let folder = PathBuf::from("./var/run/secrets/istiod");
+        let roots = [folder.join("ca/root-cert.pem"), folder.join("tls/ca.crt")];
+        Self {
+            certificate: folder.join("tls/tls.crt"),
+            key: folder.join("tls/tls.key"),
+            roots: roots.into_iter().find(|file| file.is_file()),
+        }
+    }
 }
 
 /// Who may read the debug pages from another machine. Istio 1.31: ENABLE_DEBUG_ENDPOINT_AUTH and

@@ -15,7 +15,7 @@ use crate::dns::Resolver;
 
 /// One request: where to connect and what to ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Call {
+pub struct Call {
     /// GET, POST, …
     pub method: String,
     /// `host:port` to connect to; a name goes through the resolver. Also the `Host` header, when `headers` has none.
@@ -33,7 +33,7 @@ pub(crate) struct Call {
 impl Call {
     /// A GET with no headers and a limit of 5 s.
     #[must_use]
-    pub(crate) fn get(address: &str, path: &str) -> Self {
+    pub fn get(address: &str, path: &str) -> Self {
         Self {
             method: "GET".to_owned(),
             address: address.to_owned(),
@@ -46,7 +46,7 @@ impl Call {
 
     /// The same call with one more header.
     #[must_use]
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -54,7 +54,7 @@ impl Call {
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The status code.
     pub status: u16,
     /// Header names in lower case, in order.
@@ -66,7 +66,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The first value of a header, by its lower-case name.
     #[must_use]
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(key, _)| key == name)
@@ -140,8 +140,8 @@ impl Connection {
     }
 }
 
-/// Opens a connection, makes the call, closes.
-pub(crate) async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
+/// Opens a connection, makes the call, closes. The error says what was not reached, or what did not come in time.
+pub async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
     let limit = Duration::from_millis(call.timeout_ms);
     let exchange = async {
         let mut connection = Connection::start(connect(resolver, &call.address).await?).await?;

@@ -1,1 +1,3 @@
 //! Sidecar injection.
+
+pub mod template;

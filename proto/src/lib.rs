@@ -3,6 +3,7 @@
 //!
 //! - [`envoy`], [`google`]: Envoy's messages; [`pb`] is the root that holds both.
 //! - [`ads`]: the aggregated discovery service, server and client, with payloads of shared [`bytes::Bytes`].
+//! - [`ca`]: the service that signs workload certificates, server and client.
 //! - [`istio`], [`udpa`]: filter configurations of Istio's proxies, and `TypedStruct`.
 //! - [`mod@canonical`]: equal messages become equal bytes. [`any`]: packing. [`pool`]: descriptors and JSON.
 //!
@@ -12,6 +13,7 @@
 
 pub mod ads;
 pub mod any;
+pub mod ca;
 pub mod canonical;
 pub mod istio;
 pub mod pool;

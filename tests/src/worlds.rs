@@ -47,6 +47,7 @@ pub fn object() -> impl Strategy<Value = Value> {
         5 => istio::destination_rule(),
         4 => istio::gateway(),
         4 => istio::sidecar(),
+        4 => istio::peer_authentication(),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Repository chores: `cargo xtask test`, `bench`, `corpus`.
+//! Repository chores: `cargo xtask test`, `bench`, `corpus`, `image`, `lab`.
 //!
 //! It must never know how Meltemi works: it starts programs and counts what they report. Read first: `test.rs` (the
 //! parts of a full run), `setup.rs` (what they need), `tally.rs` (how results are counted).
@@ -6,6 +6,8 @@
 
 mod bench;
 mod corpus;
+mod image;
+mod lab;
 mod run;
 mod settings;
 mod setup;
@@ -20,6 +22,8 @@ const HELP: &str = "\
 cargo xtask test [--only PART]…   install what the tests need and run all of them
 cargo xtask bench [ARGUMENTS]     benches: a table of times, bytes, allocations and misses
 cargo xtask corpus [ARGUMENTS]    compare with what istiod 1.31 served (--help says more)
+cargo xtask image [ARGUMENTS]     an OCI image, without a container engine (--help says more)
+cargo xtask lab [NAME]…           labs in a real Kubernetes on this machine (--keep leaves it running)
 ";
 
 fn main() -> ExitCode {
@@ -40,6 +44,8 @@ fn dispatch() -> Result<ExitCode> {
         "test" => test::test(rest),
         "bench" => bench::bench(rest),
         "corpus" => corpus::corpus(rest),
+        "image" => image::image(rest),
+        "lab" => lab::lab(rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

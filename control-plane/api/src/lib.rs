@@ -12,6 +12,7 @@ mod duration;
 mod proto_json;
 
 pub mod authorization_policy;
+pub mod crd;
 pub mod destination_rule;
 pub mod envoy_filter;
 pub mod gateway;
@@ -23,6 +24,7 @@ pub mod proxy_config;
 pub mod request_authentication;
 pub mod selector;
 pub mod service_entry;
+pub mod shape;
 pub mod shared;
 pub mod sidecar;
 pub mod telemetry;

@@ -23,7 +23,9 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use macros::{enums, is_default, messages, one_of, unknown_name, unknown_number};
+pub(crate) use macros::{
+    enums, is_default, json_name, messages, one_of, unknown_name, unknown_number,
+};
 
 /// A value that was read, and the fields that were not understood.
 #[derive(Debug, Clone, PartialEq)]

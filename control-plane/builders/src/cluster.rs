@@ -84,6 +84,8 @@ pub struct OutboundCluster {
     pub endpoints: Option<Shared<EndpointSet>>,
     /// For services without load balancing: whether every endpoint accepts mutual TLS.
     pub all_mtls: bool,
+    /// PeerAuthentications of the service's namespace or the mesh say DISABLE.
+    pub mtls_disabled: bool,
     /// Named by SNI, for AUTO_PASSTHROUGH gateways: no TLS of its own.
     pub sni_dnat: bool,
     /// The mesh configuration.

@@ -132,7 +132,7 @@ impl Choice {
     fn mtls(&self, endpoint: &Endpoint) -> bool {
         match self.tls {
             Some(mode) => mode == TlsMode::IstioMutual && endpoint.mtls,
-            None => endpoint.mtls,
+            None => endpoint.takes_mtls(),
         }
     }
 }

@@ -118,6 +118,7 @@ pub(crate) fn seen(services: Vec<Service>, virtual_services: Vec<VirtualService>
         mesh: Shared::new(Mesh::default()),
         namespace: "default".into(),
         sidecar: None,
+        peer_authentications: Default::default(),
         outbound_policy: OutboundPolicy::AllowAny,
         by_host: services
             .iter()

@@ -62,6 +62,9 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         .map(|r| Diagnostic::warning(&r.gateway, format!("spec.servers[{}]", r.index), r.reason))
         .collect();
     diagnostics.extend(left_out(class));
+    if class.kind == ProxyKind::Sidecar {
+        diagnostics.extend(listeners::unmet_strictness(scope, class));
+    }
     diagnostics.extend(clusters.diagnostics);
     Planned {
         clusters: clusters.clusters,

@@ -35,11 +35,13 @@ pub enum Kind {
     Gateway,
     /// networking.istio.io Sidecar.
     Sidecar,
+    /// security.istio.io PeerAuthentication.
+    PeerAuthentication,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -53,6 +55,7 @@ impl Kind {
         Kind::DestinationRule,
         Kind::Gateway,
         Kind::Sidecar,
+        Kind::PeerAuthentication,
     ];
 
     /// The name that users write in `kind:`.
@@ -71,6 +74,7 @@ impl Kind {
             Kind::DestinationRule => "DestinationRule",
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
+            Kind::PeerAuthentication => "PeerAuthentication",
         }
     }
 }

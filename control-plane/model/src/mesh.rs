@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::routing::Retries;
+use crate::security::TlsLimits;
 use crate::service::ExportTo;
 use crate::sidecar::OutboundPolicy;
 use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
@@ -15,6 +16,14 @@ pub struct Mesh {
     pub trust_domain: Str,
     /// `trustDomainAliases`.
     pub trust_domain_aliases: Vec<Str>,
+    /// `caCertificates[].trustDomains`: further trust domains whose workloads may connect.
+    pub foreign_trust_domains: Vec<Str>,
+    /// Clients of any trust domain may connect (PILOT_SKIP_VALIDATE_TRUST_DOMAIN).
+    pub any_trust_domain: bool,
+    /// `meshMTLS`.
+    pub mesh_mtls: TlsLimits,
+    /// `tlsDefaults`, for TLS outside the mesh.
+    pub tls_defaults: TlsLimits,
     /// `rootNamespace`.
     pub root_namespace: Str,
     /// The DNS suffix of the cluster (`--domain`).
@@ -144,6 +153,10 @@ impl Default for Mesh {
         Self {
             trust_domain: "cluster.local".into(),
             trust_domain_aliases: Vec::new(),
+            foreign_trust_domains: Vec::new(),
+            any_trust_domain: false,
+            mesh_mtls: TlsLimits::default(),
+            tls_defaults: TlsLimits::default(),
             root_namespace: "istio-system".into(),
             domain: "cluster.local".into(),
             cluster_id: "Kubernetes".into(),

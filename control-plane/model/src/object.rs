@@ -3,6 +3,7 @@
 use crate::gateway::Gateway;
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
+use crate::security::PeerAuthentication;
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
@@ -59,6 +60,8 @@ pub enum Object {
     Gateway(Shared<Gateway>),
     /// A Sidecar.
     Sidecar(Shared<Sidecar>),
+    /// A PeerAuthentication.
+    PeerAuthentication(Shared<PeerAuthentication>),
 }
 
 impl Object {
@@ -78,6 +81,7 @@ impl Object {
             Object::DestinationRule(o) => &o.meta.key,
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
+            Object::PeerAuthentication(o) => &o.meta.key,
         }
     }
 }

@@ -73,6 +73,17 @@ impl Protocol {
         matches!(self, Self::Grpc | Self::GrpcWeb)
     }
 
+    /// What is left once TLS is taken off. Istio 1.31: `Instance.AfterTLSTermination`.
+    pub fn after_tls_termination(self) -> Self {
+        if self == Self::Https {
+            Self::Http
+        } else if self == Self::Tls {
+            Self::Tcp
+        } else {
+            self
+        }
+    }
+
     /// Whether the bytes are TLS.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Https | Self::Tls)

@@ -1,5 +1,6 @@
 //! Sidecars, lowered.
 
+use crate::gateway::ServerTls;
 use crate::object::Meta;
 use crate::port::Protocol;
 use crate::routing::Destination;
@@ -63,6 +64,8 @@ pub struct IngressListener {
     pub capture_mode: CaptureMode,
     /// `127.0.0.1:8080`, `0.0.0.0:8080`, `unix://…`, or empty.
     pub default_endpoint: Str,
+    /// TLS that it terminates where the port takes no mutual TLS.
+    pub tls: Option<ServerTls>,
     /// `connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
 }

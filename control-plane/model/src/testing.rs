@@ -11,6 +11,7 @@ use crate::port::Protocol;
 use crate::routing::{
     Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, VirtualService,
 };
+use crate::security::{MtlsMode, PeerAuthentication};
 use crate::service::{
     ExportTo, KubeService, KubeServicePort, Resolution, Service, ServiceEntry, ServiceEntryPort,
     ServiceKey, ServicePort, TargetPort, TrafficDistribution,
@@ -45,6 +46,7 @@ objects! {
     DestinationRule => DestinationRule,
     Gateway => Gateway,
     Sidecar => Sidecar,
+    PeerAuthentication => PeerAuthentication,
 }
 
 impl From<Mesh> for Object {
@@ -279,6 +281,7 @@ pub fn endpoint(address: &str, port: u16) -> Endpoint {
         locality: Locality::default(),
         weight: 1,
         mtls: false,
+        mtls_disabled: false,
         workload: "w".into(),
         namespace: "default".into(),
         health: Health::Healthy,
@@ -393,6 +396,21 @@ pub fn server_tls(mode: ServerTlsMode) -> ServerTls {
         min_version: 0,
         max_version: 0,
         cipher_suites: Vec::new(),
+    }
+}
+
+/// For the workloads that `selector` (`app=a,version=v1`) selects, without modes of ports.
+pub fn peer_authentication(
+    namespace: &str,
+    name: &str,
+    selector: &str,
+    mode: Option<MtlsMode>,
+) -> PeerAuthentication {
+    PeerAuthentication {
+        meta: meta(Kind::PeerAuthentication, namespace, name),
+        selector: labels(selector),
+        mode,
+        ports: std::collections::BTreeMap::new(),
     }
 }
 

@@ -171,6 +171,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// Whether it accepts Istio's mutual TLS (label `security.istio.io/tlsMode: istio`).
     pub mtls: bool,
+    /// A PeerAuthentication of its workload says DISABLE for its port.
+    pub mtls_disabled: bool,
     /// The workload's name and namespace, for telemetry.
     pub workload: Str,
     /// The workload's namespace.
@@ -181,6 +183,13 @@ pub struct Endpoint {
     pub hostname: Str,
     /// The pod's node.
     pub node: Str,
+}
+
+impl Endpoint {
+    /// Whether clients use mutual TLS of themselves, where no DestinationRule decides.
+    pub fn takes_mtls(&self) -> bool {
+        self.mtls && !self.mtls_disabled
+    }
 }
 
 /// The endpoints of one service, by port name, in a stable order.

@@ -14,6 +14,7 @@ mod meta;
 mod names;
 mod namespace;
 mod node;
+mod peer_authentication;
 mod pod;
 mod proxy_config;
 mod service;
@@ -52,6 +53,17 @@ pub struct LowerSettings {
     pub default_namespace: Str,
     /// The trust domain of identities that annotations name by service account only.
     pub trust_domain: Str,
+    /// istiod's feature flags.
+    pub features: Features,
+}
+
+/// istiod's feature flags that shape what is served; all are off by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// PILOT_SKIP_VALIDATE_TRUST_DOMAIN: workloads of any trust domain may connect.
+    pub skip_validate_trust_domain: bool,
+    /// ENABLE_TLS_ON_SIDECAR_INGRESS: `tls` of a Sidecar's ingress listeners takes effect.
+    pub tls_on_sidecar_ingress: bool,
 }
 
 impl Default for LowerSettings {
@@ -63,6 +75,7 @@ impl Default for LowerSettings {
             revision: "default".into(),
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
+            features: Features::default(),
         }
     }
 }
@@ -149,6 +162,7 @@ fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
+        Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
     };
     Lowered {
         object: object.filter(|_| findings.is_usable()),
@@ -211,6 +225,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "DestinationRule" => Known::Lowered(Kind::DestinationRule),
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
+        "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         _ => Known::NotYet,
     }
 }

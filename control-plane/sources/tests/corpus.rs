@@ -102,6 +102,10 @@ fn labs_lower_without_an_error() {
             "101 is not a percentage",
         ),
         (
+            "L10-istioctl/negative/mtls-mode.yaml",
+            "\"STRICTT\" is not a known value",
+        ),
+        (
             "L10-istioctl/negative/tls-under-port.yaml",
             "needs tls settings",
         ),

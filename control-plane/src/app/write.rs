@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meltemi_model::{Diagnostics, Object, Severity};
-use meltemi_sources::files::Batch;
+use meltemi_sources::batch::Batch;
 use meltemi_world::Change;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};

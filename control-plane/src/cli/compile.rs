@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use meltemi_model::Severity;
 use meltemi_sources::lower::LowerSettings;
 
-use super::common;
+use super::{common, features};
 use crate::{offline, render};
 
 /// Arguments.
@@ -31,6 +31,8 @@ pub(super) struct Args {
     /// The DNS suffix of the cluster.
     #[arg(long, default_value = "cluster.local")]
     domain: String,
+    #[command(flatten)]
+    features: features::FeatureArgs,
     /// The form of the output.
     #[arg(short, long, default_value = "json")]
     output: Output,
@@ -50,6 +52,7 @@ enum Output {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = LowerSettings {
         domain: args.domain.as_str().into(),
+        features: args.features.lowered(),
         ..LowerSettings::default()
     };
     let node = offline::Node {

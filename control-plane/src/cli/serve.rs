@@ -10,11 +10,11 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::log;
+use super::{features, log};
 use crate::app;
 use crate::settings::{
-    Cluster, DebugAccess, Listen, Objects, Settings, Variables, environment, parse_address,
-    parse_duration,
+    Cluster, DebugAccess, Listen, Objects, ServingFlags, Settings, Variables, environment,
+    parse_address, parse_duration,
 };
 
 /// Arguments. istiod's own spellings are accepted too.
@@ -47,6 +47,30 @@ pub(super) struct Args {
     /// Where /metrics and /debug are served [default: port 15014].
     #[arg(long, alias = "monitoringAddr", value_name = "ADDRESS")]
     monitoring_addr: Option<String>,
+    /// The certificate of ports 15012 and 15017, instead of one that the CA issues.
+    #[arg(
+        long,
+        alias = "tlsCertFile",
+        value_name = "FILE",
+        requires = "tls_key_file"
+    )]
+    tls_cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(
+        long,
+        alias = "tlsKeyFile",
+        value_name = "FILE",
+        requires = "tls_cert_file"
+    )]
+    tls_key_file: Option<PathBuf>,
+    /// The roots of clients' certificates, with --tls-cert-file.
+    #[arg(
+        long,
+        alias = "caCertFile",
+        value_name = "FILE",
+        requires = "tls_cert_file"
+    )]
+    ca_cert_file: Option<PathBuf>,
     /// The DNS suffix of the cluster.
     #[arg(long, default_value = "cluster.local")]
     domain: String,
@@ -62,6 +86,8 @@ pub(super) struct Args {
     /// How long a client stays connected before it has to connect again; each a little shorter.
     #[arg(long, alias = "keepaliveMaxServerConnectionAge", value_name = "DURATION", value_parser = duration)]
     max_connection_age: Option<Duration>,
+    #[command(flatten)]
+    features: features::FeatureArgs,
     #[command(flatten)]
     log: log::LogArgs,
 }
@@ -121,6 +147,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         open: !variables.switch("ENABLE_DEBUG_ENDPOINT_AUTH", true)?,
         namespaces: variables.list("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
     };
+    let check_identity = variables.switch("PILOT_ENABLE_XDS_IDENTITY_CHECK", true)?;
     let objects = match args.config_dir {
         Some(directory) => Objects::Directory(directory),
         None => Objects::Cluster(Box::new(Cluster {
@@ -130,6 +157,14 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
                 .unwrap_or_else(|| variables.text_or("POD_NAMESPACE", "istio-system")),
             pod: variables.text_or("POD_NAME", "meltemi"),
             revision: variables.text_or("REVISION", "default"),
+            serving: args
+                .tls_cert_file
+                .zip(args.tls_key_file)
+                .map(|(certificate, key)| ServingFlags {
+                    certificate,
+                    key,
+                    roots: args.ca_cert_file,
+                }),
             variables,
         })),
     };
@@ -139,10 +174,12 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         listen,
         domain: args.domain,
         cluster_id,
+        features: args.features.lowered(),
         quiet: Duration::from_millis(args.debounce_ms),
         drain: args.drain,
         max_connection_age: args.max_connection_age,
         max_new_streams,
+        check_identity,
         debug,
     })
 }

@@ -12,8 +12,8 @@ use axum::routing::post;
 use meltemi_model::{Diagnostic, Severity};
 use meltemi_sources::lower::{LowerSettings, lower};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
@@ -32,12 +32,13 @@ pub struct Validation {
     pub metrics: ValidationMetrics,
 }
 
-/// Counters of istiod's names.
+/// Counters of istiod's names. The client library ends the names of counters in `_total`, which these have not; so they
+/// are gauges.
 #[derive(Debug, Clone, Default)]
 pub struct ValidationMetrics {
-    passed: Family<ResourceLabel, Counter>,
-    failed: Family<FailureLabel, Counter>,
-    http_errors: Family<StatusLabel, Counter>,
+    passed: Family<ResourceLabel, Gauge>,
+    failed: Family<FailureLabel, Gauge>,
+    http_errors: Family<StatusLabel, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

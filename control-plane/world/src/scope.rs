@@ -2,6 +2,7 @@
 //! routes for each. Istio 1.31: `SidecarScope`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
@@ -10,6 +11,8 @@ use meltemi_model::sidecar::{EgressListener, OutboundPolicy, Sidecar};
 use meltemi_model::traffic::MergedRule;
 use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Hostname, Labels, Shared, Str};
+
+use crate::stages::peer_authentications::PeerAuthentications;
 
 mod select;
 
@@ -63,6 +66,8 @@ pub struct Scope {
     pub namespace: Str,
     /// The Sidecar that applies.
     pub sidecar: Option<Shared<Sidecar>>,
+    /// Which connections workloads take, the class's own and those that it calls.
+    pub peer_authentications: Arc<PeerAuthentications>,
     /// What happens to unknown destinations.
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.

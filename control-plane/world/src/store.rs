@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
+use meltemi_model::security::PeerAuthentication;
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
@@ -121,6 +122,8 @@ pub struct Store {
     pub gateways: Table<Gateway>,
     /// Sidecars.
     pub sidecars: Table<Sidecar>,
+    /// PeerAuthentications.
+    pub peer_authentications: Table<PeerAuthentication>,
 }
 
 impl Store {
@@ -151,6 +154,7 @@ impl Store {
             Object::DestinationRule(o) => self.destination_rules.set(key, o),
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
+            Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
         }
     }
 
@@ -169,6 +173,7 @@ impl Store {
             Kind::DestinationRule => self.destination_rules.remove(key),
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
+            Kind::PeerAuthentication => self.peer_authentications.remove(key),
         }
     }
 }

@@ -10,6 +10,7 @@ use meltemi_model::{Labels, Shared};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
 use crate::stages::virtual_services::{VirtualServices, virtual_services};
 use crate::stages::workloads::{Workloads, workloads};
@@ -30,6 +31,8 @@ pub struct World {
     pub services: Arc<Services>,
     /// Pods by address, nodes.
     pub workloads: Arc<Workloads>,
+    /// Which connections workloads take.
+    pub peer_authentications: Arc<PeerAuthentications>,
     /// Endpoints of every service.
     pub endpoints: Arc<Endpoints>,
     /// VirtualServices by gateway.
@@ -52,6 +55,7 @@ impl World {
             mesh,
             services: Arc::default(),
             workloads: Arc::default(),
+            peer_authentications: Arc::default(),
             endpoints: Arc::default(),
             virtual_services: Arc::default(),
             destination_rules: Arc::default(),
@@ -100,8 +104,14 @@ impl World {
             workloads(&store.pods, &store.nodes)
         });
 
+        let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);
+        let peer_authentications = reuse(same && !first, &self.peer_authentications, || {
+            peer_authentications(&store.peer_authentications, &mesh)
+        });
+
         let same_endpoints = same_services
             && same_workloads
+            && peer_authentications.disable_as(&self.peer_authentications)
             && store.endpoint_slices.same(&old.endpoint_slices)
             && store.workload_entries.same(&old.workload_entries);
         let endpoints = reuse(same_endpoints, &self.endpoints, || {
@@ -113,6 +123,7 @@ impl World {
                 pods: &store.pods,
                 workload_entries: &store.workload_entries,
                 workloads: &workloads,
+                peers: &peer_authentications,
                 mesh: &mesh,
             };
             endpoints(tables, &self.endpoints)
@@ -141,6 +152,7 @@ impl World {
             mesh,
             services,
             workloads,
+            peer_authentications,
             endpoints,
             virtual_services,
             destination_rules,

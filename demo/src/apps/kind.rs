@@ -32,29 +32,39 @@ pub enum AppKind {
 /// The stand-in for a container: chosen by its image, with the version from the image or from the pod's `version` label.
 #[must_use]
 pub(crate) fn app_kind(container: &Container, version_label: Option<&str>) -> AppKind {
-    let image = container
-        .image
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .split(['@', ':'])
-        .next()
-        .unwrap_or_default();
-    let version = image_version(image)
-        .or_else(|| image_version(version_label?))
-        .unwrap_or(1);
+    let kind = AppKind::of_image(&container.image, version_label);
     let sleeps = container.command.iter().any(|word| word.ends_with("sleep"));
-    match image {
-        _ if image.contains("productpage") => AppKind::Productpage,
-        _ if image.contains("details") => AppKind::Details,
-        _ if image.contains("ratings") => AppKind::Ratings,
-        _ if image.contains("reviews") => AppKind::Reviews(version),
-        _ if image.contains("httpbin") => AppKind::Httpbin,
-        _ if image.contains("helloworld") => AppKind::Helloworld(version),
-        _ if image.contains("tcp-echo") => AppKind::TcpEcho,
-        "curl" | "sleep" | "pause" | "busybox" => AppKind::Idle,
-        _ if sleeps => AppKind::Idle,
-        _ => AppKind::Plain,
+    match kind {
+        AppKind::Plain if sleeps => AppKind::Idle,
+        kind => kind,
+    }
+}
+
+impl AppKind {
+    /// The stand-in for an image, by the last part of its name; `version` counts where the name has none.
+    #[must_use]
+    pub fn of_image(image: &str, version: Option<&str>) -> Self {
+        let image = image
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .split(['@', ':'])
+            .next()
+            .unwrap_or_default();
+        let version = image_version(image)
+            .or_else(|| image_version(version?))
+            .unwrap_or(1);
+        match image {
+            _ if image.contains("productpage") => Self::Productpage,
+            _ if image.contains("details") => Self::Details,
+            _ if image.contains("ratings") => Self::Ratings,
+            _ if image.contains("reviews") => Self::Reviews(version),
+            _ if image.contains("httpbin") => Self::Httpbin,
+            _ if image.contains("helloworld") => Self::Helloworld(version),
+            _ if image.contains("tcp-echo") => Self::TcpEcho,
+            "curl" | "sleep" | "pause" | "busybox" => Self::Idle,
+            _ => Self::Plain,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::fault::{Fault, On, Rule, Verb};
+use crate::in_process::InProcess;
 use crate::server;
 use crate::state::{Cut, Key, Shared, State};
 use crate::status::Refusal;
@@ -79,6 +80,12 @@ impl FakeApi {
     /// Where it is: `http://127.0.0.1:port`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same server without a network, for tests with a paused clock: give it to `kube::Client::new`. (A clock that
+    /// is paused runs ahead while everybody waits for a socket.)
+    pub fn in_process(&self) -> InProcess {
+        InProcess::new(self.shared.clone())
     }
 
     /// A kubeconfig for it.

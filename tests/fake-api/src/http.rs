@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::{self, Method, Response, header};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::api::Request;
@@ -35,10 +35,14 @@ impl std::error::Error for CutOff {}
 /// The most that a body may have.
 const MAX_BODY: usize = 16 << 20;
 
-pub(crate) async fn answer(
-    request: http::Request<Incoming>,
+pub(crate) async fn answer<B>(
+    request: http::Request<B>,
     shared: Arc<Shared>,
-) -> Result<Response<Body>, CutOff> {
+) -> Result<Response<Body>, CutOff>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let (head, body) = request.into_parts();
     let Some(asked) = Asked::parse(head.uri.path()) else {
         return Ok(other_path(head.uri.path()));

@@ -23,6 +23,7 @@
 mod api;
 mod fault;
 mod http;
+mod in_process;
 mod patch;
 mod path;
 mod read;
@@ -36,5 +37,6 @@ mod write;
 
 pub use api::{FakeApi, Request};
 pub use fault::{Fault, On, Verb};
+pub use in_process::InProcess;
 pub use status::Refusal;
 pub use types::Type;

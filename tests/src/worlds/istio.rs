@@ -7,6 +7,7 @@ use super::kubernetes::pod_address;
 use super::{ROOT, created, maybe, metadata, namespace, one_of, set};
 
 const GROUP: &str = "networking.istio.io";
+const SECURITY: &str = "security.istio.io";
 
 fn object(kind: &str, version: &str, metadata: Value, spec: Value) -> Value {
     let mut object = json!({"apiVersion": format!("{GROUP}/{version}"), "kind": kind});
@@ -335,6 +336,40 @@ pub(super) fn sidecar() -> impl Strategy<Value = Value> {
                 spec["workloadSelector"] = json!({"labels": {"app": "x"}});
             }
             object("Sidecar", "v1", metadata(namespace, name, created), spec)
+        },
+    )
+}
+
+pub(super) fn peer_authentication() -> impl Strategy<Value = Value> {
+    let names = (
+        one_of(["a", "b", ROOT]),
+        one_of(["default", "p1", "p2"]),
+        created(),
+    );
+    let selector = maybe([
+        json!({"matchLabels": {"app": "x"}}),
+        json!({"matchLabels": {"app": "y", "version": "v1"}}),
+    ]);
+    let mode = || one_of(["STRICT", "STRICT", "PERMISSIVE", "DISABLE", "UNSET"]);
+    // Without a selector the modes of ports are refused.
+    let ports = proptest::collection::btree_map(one_of(["8080", "9000", "9999"]), mode(), 0..3);
+    (names, selector, mode(), ports).prop_map(
+        |((namespace, name, created), selector, mode, ports)| {
+            let mut spec = json!({"mtls": {"mode": mode}});
+            if selector.is_some() || name == "p2" {
+                for (port, mode) in ports {
+                    spec["portLevelMtls"][port] = json!({"mode": mode});
+                }
+            }
+            set(&mut spec, "selector", selector);
+            let mut object = object(
+                "PeerAuthentication",
+                "v1",
+                metadata(namespace, name, created),
+                spec,
+            );
+            object["apiVersion"] = json!(format!("{SECURITY}/v1"));
+            object
         },
     )
 }

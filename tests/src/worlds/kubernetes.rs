@@ -195,6 +195,8 @@ pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
         "accessLogFile: /dev/stdout",
         "enableAutoMtls: false",
         "trustDomain: other.test",
+        "trustDomainAliases: [old.test]",
+        "meshMTLS: {minProtocolVersion: TLSV1_3}",
         "rootNamespace: a",
         "protocolDetectionTimeout: 100ms",
         "connectTimeout: 3s",

@@ -25,7 +25,7 @@ fn random_worlds_have_good_objects_of_every_kind() {
         *good += usize::from(lowered.object.is_some());
         problems.extend(lowered.diagnostics.iter().map(ToString::to_string));
     }
-    assert_eq!(used.len(), 13, "{used:?}");
+    assert_eq!(used.len(), 14, "{used:?}");
     for (kind, (all, good)) in used {
         assert!(
             good * 10 >= all * 7,
@@ -38,7 +38,7 @@ fn random_worlds_have_good_objects_of_every_kind() {
 fn random_worlds_make_resources_of_every_type() {
     let mut runner = TestRunner::deterministic();
     let mut made: BTreeMap<ResourceType, usize> = BTreeMap::new();
-    for _ in 0..20 {
+    for _ in 0..25 {
         let objects = world(20..40).new_tree(&mut runner).unwrap().current();
         for snapshot in snapshots(&engine(good(&objects))) {
             for ty in ResourceType::ALL {

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("meltemi-demo", &[]),
     ("meltemi-fake-api", &[]),
     ("meltemi-injector", &["meltemi-model", "meltemi-proto"]),
-    ("meltemi-lab", &[]),
+    ("meltemi-lab", &["meltemi-demo"]),
     ("meltemi-model", &[]),
     ("meltemi-proto", &[]),
     (
@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
 
 /// The binary may use all of these.
 const BINARY: &str = "meltemi";
-const NOT_FOR_THE_BINARY: [&str; 2] = ["meltemi-tests", "xtask"];
+const NOT_FOR_THE_BINARY: [&str; 3] = ["meltemi-lab", "meltemi-tests", "xtask"];
 
 /// Foreign crates that bring IO, a clock or randomness; the pure crates do without.
 const IMPURE: [&str; 17] = [

@@ -66,6 +66,7 @@ fn settings(directory: PathBuf) -> Settings {
         ..Listen::default()
     };
     Settings {
+        features: Default::default(),
         objects: Objects::Directory(directory),
         mesh_config: None,
         listen,
@@ -75,6 +76,7 @@ fn settings(directory: PathBuf) -> Settings {
         drain: Duration::from_secs(10),
         max_connection_age: None,
         max_new_streams: None,
+        check_identity: true,
         debug: DebugAccess::default(),
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn camel_case(name: &str) -> String {
     out
 }
 
+/// The JSON name of a Rust field: `r#match` is `match`.
+pub(crate) fn json_name(field: &str) -> String {
+    camel_case(field.strip_prefix("r#").unwrap_or(field))
+}
+
 /// Reports a oneof of which more than one member is set.
 pub(crate) fn one_of<E: serde::de::Error>(members: &[(&str, bool)]) -> Result<(), E> {
     let set: Vec<String> = members
@@ -78,6 +83,19 @@ macro_rules! messages {
                 pub $field: $type,
             )*
         }
+
+        impl $crate::shape::Shaped for $name {
+            fn shape() -> $crate::shape::Shape {
+                $crate::shape::Shape::Message(|| $crate::shape::Message {
+                    name: stringify!($name),
+                    fields: vec![$((
+                        $crate::proto_json::json_name(stringify!($field)),
+                        <$type as $crate::shape::Shaped>::shape(),
+                    ),)*],
+                    oneofs: Vec::new(),
+                })
+            }
+        }
     };
     (@one [$(#[$meta:meta])*] $name:ident [$([$($member:ident),+])+] {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
@@ -106,6 +124,19 @@ macro_rules! messages {
                     &[$((stringify!($member), fields.$member.is_some())),+],
                 )?;)+
                 Ok(Self { $($field: fields.$field,)* })
+            }
+        }
+
+        impl $crate::shape::Shaped for $name {
+            fn shape() -> $crate::shape::Shape {
+                $crate::shape::Shape::Message(|| $crate::shape::Message {
+                    name: stringify!($name),
+                    fields: vec![$((
+                        $crate::proto_json::json_name(stringify!($field)),
+                        <$type as $crate::shape::Shaped>::shape(),
+                    ),)*],
+                    oneofs: vec![$(vec![$($crate::proto_json::json_name(stringify!($member))),+]),+],
+                })
             }
         }
     };
@@ -141,6 +172,12 @@ macro_rules! enums {
         impl Default for $name {
             fn default() -> Self {
                 Self::ALL[0]
+            }
+        }
+
+        impl $crate::shape::Shaped for $name {
+            fn shape() -> $crate::shape::Shape {
+                $crate::shape::Shape::Enum(Self::NAMES)
             }
         }
 

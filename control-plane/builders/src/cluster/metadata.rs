@@ -74,7 +74,8 @@ fn config_path(object: &ObjectKey) -> String {
         | Kind::Service
         | Kind::EndpointSlice
         | Kind::ServiceAccount
-        | Kind::MeshConfig => "",
+        | Kind::MeshConfig
+        | Kind::PeerAuthentication => "",
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

@@ -42,6 +42,7 @@ fn outbound(protocol: Protocol, policy: Option<TrafficPolicy>) -> OutboundCluste
         identities: Shared::default(),
         endpoints: None,
         all_mtls: false,
+        mtls_disabled: false,
         sni_dnat: false,
         mesh: Shared::default(),
         facet: facet(),

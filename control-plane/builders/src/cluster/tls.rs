@@ -66,7 +66,8 @@ pub(super) fn settings(
 }
 
 /// Without load balancing, by the service or by a rule, no endpoint can be told from another: all of them must take
-/// mutual TLS. Istio 1.31: `BestEffortInferServiceMTLSMode`.
+/// mutual TLS. Of PeerAuthentications only those for the mesh or a namespace count here: which workloads are behind
+/// the service is the endpoints' affair. Istio 1.31: `BestEffortInferServiceMTLSMode`.
 fn automatic(input: &OutboundCluster, policy: &PortPolicy) -> bool {
     let algorithm = policy
         .load_balancer
@@ -77,6 +78,7 @@ fn automatic(input: &OutboundCluster, policy: &PortPolicy) -> bool {
     !input.service.mesh_external
         && input.mesh.auto_mtls
         && input.facet.identity
+        && !input.mtls_disabled
         && (!unbalanced || input.all_mtls)
 }
 
@@ -234,6 +236,11 @@ fn user(
                 Some(combined(exact_names(&names), sds::credential(&root)));
         }
     }
+    let defaults = &input.mesh.tls_defaults;
+    if let Some(params) = &mut common.tls_params {
+        params.cipher_suites = strings(&defaults.cipher_suites);
+        params.ecdh_curves = strings(&defaults.ecdh_curves);
+    }
     if options
         .as_mut()
         .and_then(protocol::explicit_http2)
@@ -246,6 +253,10 @@ fn user(
         sni: settings.sni.clone(),
         ..Default::default()
     })
+}
+
+fn strings(list: &[Str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }
 
 /// Takes SNI and the name to verify from the request, where the user gave none.

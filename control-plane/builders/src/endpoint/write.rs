@@ -25,10 +25,12 @@ pub(super) fn assignment(cluster: &str, groups: &[Group<'_>], choice: &Choice) -
         bytes(&mut body, 1, &scratch);
         for endpoint in &group.endpoints {
             // A rule may overrule the endpoint's own word on TLS; only then is it written anew.
-            if choice.mtls(endpoint) == endpoint.mtls {
-                bytes(&mut body, 2, endpoint.encoded(|e| lb_endpoint(e, e.mtls)));
+            let mtls = choice.mtls(endpoint);
+            if mtls == endpoint.takes_mtls() {
+                let own = endpoint.encoded(|e| lb_endpoint(e, e.takes_mtls()));
+                bytes(&mut body, 2, own);
             } else {
-                bytes(&mut body, 2, &lb_endpoint(endpoint, !endpoint.mtls));
+                bytes(&mut body, 2, &lb_endpoint(endpoint, mtls));
             }
         }
         wrapped(&mut body, 3, group.weight);

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use meltemi_model::mesh::PathNormalization;
+use meltemi_model::security::TlsLimits;
 use meltemi_model::{Kind, ObjectKey, Shared, Str};
 use serde_json::{Value, json};
 
@@ -254,6 +255,48 @@ fn tcp_settings_of_rules_and_the_object_behind_a_chain() {
 }
 
 #[test]
+fn mutual_tls_of_the_mesh_within_its_limits() {
+    let context = |trust_domains: &[&str], limits| {
+        let secured = Chain {
+            tls: Some(DownstreamTls::Mesh {
+                peer_exchange: false,
+                trust_domains: trust_domains.iter().map(|td| (*td).into()).collect(),
+                limits,
+            }),
+            ..chain(None, tcp("c"))
+        };
+        let kind = ListenerKind::VirtualInbound;
+        let listener = json_of(&input(kind, "0.0.0.0", 15006, vec![secured]));
+        listener["filter_chains"][0]["transport_socket"]["typed_config"].clone()
+    };
+    let usual = context(&["td", "old.td"], TlsLimits::default());
+    let common = &usual["common_tls_context"];
+    let params = &common["tls_params"];
+    assert_eq!(usual["require_client_certificate"], true);
+    assert_eq!(params["tls_minimum_protocol_version"], "TLSv1_2");
+    assert_eq!(params["tls_maximum_protocol_version"], "TLSv1_3");
+    assert_eq!(params["cipher_suites"].as_array().map(Vec::len), Some(6));
+    let names = json!([{"prefix": "spiffe://td/"}, {"prefix": "spiffe://old.td/"}]);
+    let validation =
+        "/combined_validation_context/default_validation_context/match_subject_alt_names";
+    assert_eq!(common.pointer(validation), Some(&names));
+    let narrow = TlsLimits {
+        min_version: 13,
+        cipher_suites: vec!["ECDHE-RSA-AES256-GCM-SHA384".into()],
+        ecdh_curves: vec!["P-256".into()],
+    };
+    let narrow = context(&[], narrow);
+    let common = &narrow["common_tls_context"];
+    let want = json!({
+        "tls_minimum_protocol_version": "TLSv1_3",
+        "tls_maximum_protocol_version": "TLSv1_3",
+        "cipher_suites": ["ECDHE-RSA-AES256-GCM-SHA384"],
+    });
+    assert_eq!(common["tls_params"], want);
+    assert_eq!(common.pointer(validation), None, "any trust domain");
+}
+
+#[test]
 fn certificate_files_come_from_the_agent_or_are_read_by_envoy() {
     let tls = |agent, validate_client| {
         DownstreamTls::Server(ServerTls {
@@ -272,6 +315,7 @@ fn certificate_files_come_from_the_agent_or_are_read_by_envoy() {
             min_version: 12,
             max_version: 0,
             cipher_suites: Vec::new(),
+            ecdh_curves: Vec::new(),
         })
     };
     let context = |tls| {

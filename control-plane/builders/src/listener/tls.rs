@@ -1,6 +1,7 @@
 //! TLS that a chain terminates.
 
 use meltemi_model::Str;
+use meltemi_model::security::TlsLimits;
 
 use super::pb;
 use crate::sds;
@@ -28,8 +29,10 @@ pub enum DownstreamTls {
     Mesh {
         /// Offer `istio-peer-exchange`: the chain has the metadata exchange filter and is for TCP.
         peer_exchange: bool,
-        /// Clients must come from one of these trust domains.
+        /// Clients must come from one of these trust domains; empty: from any.
         trust_domains: Vec<Str>,
+        /// `meshMTLS`; its curves are not used, as in Istio.
+        limits: TlsLimits,
     },
     /// The TLS of a gateway's server.
     Server(ServerTls),
@@ -54,6 +57,8 @@ pub struct ServerTls {
     pub max_version: u8,
     /// Ciphers; empty: not said.
     pub cipher_suites: Vec<Str>,
+    /// Curves of the key exchange; empty: not said.
+    pub ecdh_curves: Vec<Str>,
 }
 
 /// Where the certificates of a server come from.
@@ -87,7 +92,8 @@ pub(super) fn socket(settings: &DownstreamTls) -> pb::core::TransportSocket {
         DownstreamTls::Mesh {
             peer_exchange,
             trust_domains,
-        } => mesh(*peer_exchange, trust_domains),
+            limits,
+        } => mesh(*peer_exchange, trust_domains, limits),
         DownstreamTls::Server(server) => self::server(server),
     };
     pb::core::TransportSocket {
@@ -99,7 +105,11 @@ pub(super) fn socket(settings: &DownstreamTls) -> pb::core::TransportSocket {
 }
 
 /// Istio 1.31: `authn/utils.BuildInboundTLS`.
-fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
+fn mesh(peer_exchange: bool, trust_domains: &[Str], limits: &TlsLimits) -> DownstreamTlsContext {
+    let ciphers = match limits.cipher_suites.as_slice() {
+        [] => MESH_CIPHERS.map(str::to_owned).to_vec(),
+        own => strings(own),
+    };
     let sans = trust_domains
         .iter()
         .map(|td| pb::string_prefix(format!("spiffe://{td}/")));
@@ -107,9 +117,9 @@ fn mesh(peer_exchange: bool, trust_domains: &[Str]) -> DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: alpn(peer_exchange),
             tls_params: Some(TlsParameters {
-                tls_minimum_protocol_version: version(12),
+                tls_minimum_protocol_version: version(limits.min_version.max(12)),
                 tls_maximum_protocol_version: version(13),
-                cipher_suites: MESH_CIPHERS.map(str::to_owned).to_vec(),
+                cipher_suites: ciphers,
                 ..Default::default()
             }),
             tls_certificate_sds_secret_configs: vec![sds::workload("default")],
@@ -188,18 +198,21 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
 
 /// What the server says of versions and ciphers; the rest is Envoy's.
 fn server_params(server: &ServerTls) -> Option<TlsParameters> {
-    let said =
-        server.min_version != 0 || server.max_version != 0 || !server.cipher_suites.is_empty();
+    let said = server.min_version != 0
+        || server.max_version != 0
+        || !server.cipher_suites.is_empty()
+        || !server.ecdh_curves.is_empty();
     said.then(|| TlsParameters {
         tls_minimum_protocol_version: version(server.min_version),
         tls_maximum_protocol_version: version(server.max_version),
-        cipher_suites: server
-            .cipher_suites
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        cipher_suites: strings(&server.cipher_suites),
+        ecdh_curves: strings(&server.ecdh_curves),
         ..Default::default()
     })
+}
+
+fn strings(list: &[Str]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }
 
 fn version(number: u8) -> i32 {

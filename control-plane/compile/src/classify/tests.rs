@@ -140,6 +140,7 @@ fn addresses_are_of_the_class_only_where_a_resource_depends_on_them() {
             bind: "".into(),
             capture_mode: CaptureMode::Default,
             default_endpoint: "".into(),
+            tls: None,
             connection_pool: None,
         }],
         ..testing::sidecar("default", "s", &["*/*"])

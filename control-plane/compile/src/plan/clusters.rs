@@ -8,6 +8,7 @@ use meltemi_builders::cluster::{
 };
 use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
 use meltemi_model::proxy::{Capability, InterceptionMode, IpMode, ProxyClass, ProxyKind};
+use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
 use meltemi_model::sidecar::IngressListener;
 use meltemi_model::traffic::{Algorithm, TlsMode};
@@ -144,6 +145,10 @@ fn add_outbound(
             identities: row.identities.clone(),
             endpoints: dns.then(|| row.endpoints.clone()),
             all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
+            mtls_disabled: scope
+                .peer_authentications
+                .namespace(&row.service.key.namespace)
+                == MtlsMode::Disable,
             sni_dnat,
             mesh: mesh.clone(),
             facet: ClusterFacet {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use meltemi_builders::listener::ListenerInput;
 use meltemi_model::proxy::{InterceptionMode, ProxyClass};
 use meltemi_model::routing::VirtualService;
-use meltemi_model::{Shared, Str};
+use meltemi_model::{Diagnostic, Shared, Str};
 use meltemi_world::Scope;
 
 use super::gateway::{MergedGateways, Refused};
@@ -21,6 +21,7 @@ mod gateway;
 mod inbound;
 mod l4;
 mod outbound;
+mod server_tls;
 mod virtual_outbound;
 
 #[cfg(test)]
@@ -55,6 +56,11 @@ pub fn gateway_listeners(
     virtual_services: &[Shared<VirtualService>],
 ) -> Vec<ListenerInput> {
     gateway::listeners(scope, class, gateways, virtual_services)
+}
+
+/// A policy that a sidecar cannot follow, so that it refuses connections.
+pub fn unmet_strictness(scope: &Scope, class: &ProxyClass) -> Option<Diagnostic> {
+    inbound::unmet_strictness(scope, class)
 }
 
 /// The accepted servers of a gateway that this class is not sent a filter chain for, with the reason.

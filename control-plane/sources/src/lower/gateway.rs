@@ -177,7 +177,11 @@ fn check_protocol(
     }
 }
 
-fn lower_tls(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) -> ServerTls {
+pub(super) fn lower_tls(
+    tls: &api::ServerTlsSettings,
+    path: &str,
+    findings: &mut Findings,
+) -> ServerTls {
     check_certificates(tls, path, findings);
     report_unsupported(tls, path, findings);
     let files: Vec<(Str, Str)> = match tls.tls_certificates.as_slice() {

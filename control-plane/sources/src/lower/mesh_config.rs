@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use meltemi_api::mesh_config as api;
 use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::security::TlsLimits;
 use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{Kind, LabelRequirement, LabelSelector, Object, ObjectKey, Shared, Str};
 
@@ -133,6 +134,7 @@ const LOWERED: &[&str] = &[
     "inboundClusterStatName",
     "inboundTrafficPolicy",
     "localityLbSetting",
+    "meshMTLS",
     "outboundClusterStatName",
     "outboundTrafficPolicy",
     "pathNormalization",
@@ -142,6 +144,7 @@ const LOWERED: &[&str] = &[
     "proxyListenPort",
     "rootNamespace",
     "tcpKeepalive",
+    "tlsDefaults",
     "trustDomain",
     "trustDomainAliases",
 ];
@@ -254,6 +257,15 @@ fn lower_config(
             .iter()
             .map(|d| d.as_str().into())
             .collect(),
+        foreign_trust_domains: config
+            .ca_certificates
+            .iter()
+            .flat_map(|ca| &ca.trust_domains)
+            .map(|d| d.as_str().into())
+            .collect(),
+        any_trust_domain: settings.features.skip_validate_trust_domain,
+        mesh_mtls: tls_limits(config.mesh_mtls.as_ref()),
+        tls_defaults: tls_limits(config.tls_defaults.as_ref()),
         root_namespace: config.root_namespace.as_str().into(),
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
@@ -407,6 +419,19 @@ fn default_export_to(list: &[String]) -> meltemi_model::service::ExportTo {
         meltemi_model::service::ExportTo::Default => meltemi_model::service::ExportTo::Everybody,
         other => other,
     }
+}
+
+fn tls_limits(config: Option<&api::MeshTlsConfig>) -> TlsLimits {
+    let strings = |list: &[String]| list.iter().map(|text| text.as_str().into()).collect();
+    config.map_or_else(TlsLimits::default, |config| TlsLimits {
+        min_version: match config.min_protocol_version {
+            api::MeshTlsProtocol::TlsAuto => 0,
+            api::MeshTlsProtocol::V1_2 => 12,
+            api::MeshTlsProtocol::V1_3 => 13,
+        },
+        cipher_suites: strings(&config.cipher_suites),
+        ecdh_curves: strings(&config.ecdh_curves),
+    })
 }
 
 fn outbound_policy(config: &api::MeshConfig) -> OutboundPolicy {

@@ -1,6 +1,8 @@
 //! networking.istio.io Sidecar.
 
+use meltemi_api::gateway::{ServerTlsMode, ServerTlsSettings};
 use meltemi_api::sidecar as api;
+use meltemi_model::gateway::ServerTls;
 use meltemi_model::sidecar::{
     CaptureMode, EgressHost, EgressListener, EgressPort, IngressListener, OutboundPolicy, Sidecar,
 };
@@ -9,7 +11,7 @@ use meltemi_model::{Object, Shared};
 use super::destination_rule::connection_pool;
 use super::findings::Findings;
 use super::meta::{Raw, labels};
-use super::{LowerSettings, checks, names};
+use super::{LowerSettings, checks, gateway, names};
 
 const UNIX: &str = "unix://";
 
@@ -36,7 +38,7 @@ pub(super) fn lower(
     let policy = spec.outbound_traffic_policy.as_ref();
     Some(Object::Sidecar(Shared::new(Sidecar {
         workload_selector: selector.filter(|labels| !labels.is_empty()),
-        ingress: ingress(&spec, findings),
+        ingress: ingress(&spec, findings, settings),
         egress: egress(&spec, findings),
         outbound_policy: policy.map(|p| match p.mode {
             api::OutboundMode::RegistryOnly => OutboundPolicy::RegistryOnly,
@@ -77,7 +79,11 @@ fn capture_mode(mode: api::CaptureMode) -> CaptureMode {
     }
 }
 
-fn ingress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<IngressListener> {
+fn ingress(
+    spec: &api::Sidecar,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Vec<IngressListener> {
     let mut out: Vec<IngressListener> = Vec::with_capacity(spec.ingress.len());
     for (i, listener) in spec.ingress.iter().enumerate() {
         let path = format!("spec.ingress[{i}]");
@@ -98,8 +104,15 @@ fn ingress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<IngressListener>
         }
         let endpoint = format!("{path}.defaultEndpoint");
         findings.check(&endpoint, default_endpoint(&listener.default_endpoint));
-        if listener.tls.is_some() {
-            findings.not_supported_yet(format!("{path}.tls"));
+        let tls = listener
+            .tls
+            .as_ref()
+            .map(|tls| ingress_tls(tls, &port.protocol, &format!("{path}.tls"), findings));
+        if tls.is_some() && !settings.features.tls_on_sidecar_ingress {
+            findings.warning(
+                format!("{path}.tls"),
+                "tls takes effect only with ENABLE_TLS_ON_SIDECAR_INGRESS=true; without it the field is ignored",
+            );
         }
         out.push(IngressListener {
             port: number,
@@ -108,12 +121,50 @@ fn ingress(spec: &api::Sidecar, findings: &mut Findings) -> Vec<IngressListener>
             bind: listener.bind.as_str().into(),
             capture_mode: capture_mode(listener.capture_mode),
             default_endpoint: listener.default_endpoint.as_str().into(),
+            tls: tls.filter(|_| settings.features.tls_on_sidecar_ingress),
             connection_pool: listener.connection_pool.as_ref().map(|pool| {
                 connection_pool::lower(pool, &format!("{path}.connectionPool"), findings)
             }),
         });
     }
     out
+}
+
+/// Istio 1.31: `ValidateSidecar`.
+fn ingress_tls(
+    tls: &ServerTlsSettings,
+    protocol: &str,
+    path: &str,
+    findings: &mut Findings,
+) -> ServerTls {
+    for (field, is_set) in [
+        ("subjectAltNames", !tls.subject_alt_names.is_empty()),
+        ("httpsRedirect", tls.https_redirect),
+        ("credentialName", !tls.credential_name.is_empty()),
+        ("credentialNames", !tls.credential_names.is_empty()),
+        ("tlsCertificates", !tls.tls_certificates.is_empty()),
+    ] {
+        if is_set {
+            let message = format!("{field} is not supported in ingress tls");
+            findings.error(format!("{path}.{field}"), message);
+        }
+    }
+    if matches!(
+        tls.mode,
+        ServerTlsMode::IstioMutual | ServerTlsMode::AutoPassthrough
+    ) {
+        findings.error(
+            format!("{path}.mode"),
+            "ISTIO_MUTUAL and AUTO_PASSTHROUGH are not supported in ingress tls; mutual TLS of the mesh is a matter of PeerAuthentications",
+        );
+    }
+    if !names::protocol(protocol).is_tls() {
+        findings.error(
+            path,
+            "server cannot have TLS settings for non HTTPS/TLS ports",
+        );
+    }
+    gateway::lower_tls(tls, path, findings)
 }
 
 fn check_port(port: &api::SidecarPort, path: &str, findings: &mut Findings) {

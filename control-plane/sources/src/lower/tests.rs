@@ -3,6 +3,7 @@
 mod istio;
 mod kubernetes;
 mod mesh;
+mod peer_authentication;
 mod virtual_service;
 
 use meltemi_model::{Diagnostic, Object, Severity};
@@ -74,7 +75,7 @@ fn kinds_are_told_apart() {
         ),
         (
             "security.istio.io/v1",
-            "PeerAuthentication",
+            "RequestAuthentication",
             "not supported yet",
         ),
         (

@@ -1,6 +1,7 @@
 //! How a scope is chosen. Istio 1.31: `convertToSidecarScope` and `DefaultSidecarScopeForGateway`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meltemi_model::port::Protocol;
 use meltemi_model::routing::{Destination, HttpAction, MESH_GATEWAY, VirtualService};
@@ -90,6 +91,7 @@ fn assemble(world: &World, key: &ScopeKey, picked: &Picked, egress: Vec<Egress>)
         mesh: world.mesh.clone(),
         namespace: key.namespace.clone(),
         sidecar: key.sidecar.clone(),
+        peer_authentications: Arc::clone(&world.peer_authentications),
         outbound_policy: sidecar_policy.unwrap_or(world.mesh.outbound_policy),
         services,
         by_host,

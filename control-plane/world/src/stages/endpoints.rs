@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use meltemi_model::mesh::Mesh;
+use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{KubeService, Resolution, Service, ServiceEntry, ServiceKey};
 use meltemi_model::shared::{Fingerprint, fingerprint};
 use meltemi_model::workload::{
@@ -12,6 +13,7 @@ use meltemi_model::workload::{
 };
 use meltemi_model::{Kind, Labels, Locality, ObjectKey, Shared, Str};
 
+use crate::stages::peer_authentications::PeerAuthentications;
 use crate::stages::services::Services;
 use crate::stages::workloads::{Workloads, augment, pod_key};
 use crate::store::Table;
@@ -46,6 +48,8 @@ pub struct Tables<'a> {
     pub workload_entries: &'a Table<WorkloadEntry>,
     /// Pods by address, nodes.
     pub workloads: &'a Workloads,
+    /// Which of them take no mutual TLS.
+    pub peers: &'a PeerAuthentications,
     /// The mesh configuration.
     pub mesh: &'a Shared<Mesh>,
 }
@@ -60,10 +64,16 @@ pub fn endpoints(tables: Tables<'_>, previous: &Endpoints) -> Endpoints {
             continue;
         }
         let sources = sources_of(&service.key, &tables, &slices);
-        let inputs = fingerprint(&(service.fingerprint(), tables.mesh.fingerprint(), &sources));
+        let plain = tables.peers.disabling(&service.key.namespace);
+        let inputs = fingerprint(&(
+            service.fingerprint(),
+            tables.mesh.fingerprint(),
+            &sources,
+            plain,
+        ));
         let row = match previous.get(&service.key) {
             Some(old) if old.inputs == inputs => old.clone(),
-            _ => build(service, &sources, inputs, tables.mesh),
+            _ => build(service, &sources, inputs, &tables),
         };
         rows.insert(service.key.clone(), row);
     }
@@ -219,14 +229,18 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
     .collect()
 }
 
-fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh) -> Row {
+fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Tables<'_>) -> Row {
+    let mesh = tables.mesh;
     let mut found: BTreeMap<Str, Vec<Endpoint>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    let mut add = |port: &Str, endpoint: Endpoint| {
+    let disabling = tables.peers.disabling(&service.key.namespace).is_some();
+    let mut add = |port: &Str, mut endpoint: Endpoint| {
         // The same address may stand in two slices while it moves from one to the other.
         if !service.kubernetes
             || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port))
         {
+            endpoint.mtls_disabled =
+                disabling && endpoint.mtls && mtls_disabled(tables.peers, &endpoint);
             found.entry(port.clone()).or_default().push(endpoint);
         }
     };
@@ -288,6 +302,12 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, mesh: &Mesh
         set: Shared::new(EndpointSet { ports }),
         identities: Shared::new(identities),
     }
+}
+
+/// Istio 1.31: `checkMtlsEnabled`.
+fn mtls_disabled(peers: &PeerAuthentications, endpoint: &Endpoint) -> bool {
+    let mode = peers.port(&endpoint.namespace, &endpoint.labels, endpoint.port);
+    mode == MtlsMode::Disable
 }
 
 fn identities(service: &Service, found: &BTreeMap<Str, Vec<Endpoint>>) -> Vec<(Str, Vec<Str>)> {
@@ -419,6 +439,7 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
         mtls: labels
             .get("security.istio.io/tlsMode")
             .is_some_and(|m| &**m == "istio"),
+        mtls_disabled: false,
         workload: pod.workload.clone(),
         namespace,
         health: Health::Healthy,
@@ -445,6 +466,7 @@ fn unknown(mesh: &Mesh) -> Endpoint {
         locality: Locality::default(),
         weight: 1,
         mtls: false,
+        mtls_disabled: false,
         workload: "".into(),
         namespace: "".into(),
         health: Health::Unknown,

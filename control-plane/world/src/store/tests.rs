@@ -1,7 +1,7 @@
 use meltemi_model::object::Object;
 use meltemi_model::testing::{
-    destination_rule, kube_service, meta, node, pod, service_entry, sidecar, slice,
-    virtual_service, workload_entry,
+    destination_rule, kube_service, meta, node, peer_authentication, pod, service_entry, sidecar,
+    slice, virtual_service, workload_entry,
 };
 
 use super::*;
@@ -33,6 +33,7 @@ fn every_kind() -> Vec<Object> {
         destination_rule("ns", "a", "a.com").into(),
         gateway.into(),
         sidecar("ns", "a", &[]).into(),
+        peer_authentication("ns", "a", "", None).into(),
     ]
 }
 

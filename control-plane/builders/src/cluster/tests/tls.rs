@@ -97,6 +97,22 @@ fn whether_there_is_tls() {
             },
             &none,
         ),
+        (
+            "automatic, disabled by policy",
+            OutboundCluster {
+                mtls_disabled: true,
+                ..plain()
+            },
+            &none,
+        ),
+        (
+            "Istio's, disabled by policy",
+            OutboundCluster {
+                mtls_disabled: true,
+                ..with_tls(mode(TlsMode::IstioMutual))
+            },
+            &fixed,
+        ),
         ("external", external(), &none),
         ("headless, not all endpoints", headless(), &none),
         ("headless, all endpoints", all_mtls(headless()), &fixed),

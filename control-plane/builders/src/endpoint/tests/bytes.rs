@@ -62,7 +62,11 @@ fn lb_endpoint(endpoint: &Endpoint, rule: Option<TlsMode>) -> pb::LbEndpoint {
         Health::Draining | Health::Terminating => unreachable!("never taken"),
     };
     let mut filter_metadata = vec![("istio", "workload", workload(endpoint))];
-    if endpoint.mtls && rule.is_none_or(|mode| mode == TlsMode::IstioMutual) {
+    let told = match rule {
+        Some(mode) => mode == TlsMode::IstioMutual,
+        None => !endpoint.mtls_disabled,
+    };
+    if endpoint.mtls && told {
         let key = "envoy.transport_socket_match";
         filter_metadata.push((key, "tlsMode", "istio".to_owned()));
     }
@@ -150,12 +154,13 @@ prop_compose! {
             Health::Unknown, Health::Healthy, Health::Unhealthy, Health::Draining, Health::Terminating,
         ]),
         mtls in any::<bool>(),
+        mtls_disabled in any::<bool>(),
         // Longer than 127 bytes, so that lengths take two bytes on the wire.
         workload in prop_oneof![Just(String::new()), Just("w".to_owned()), Just("long".repeat(40))],
         namespace in select(vec!["", "default"]),
     ) -> Endpoint {
         Endpoint {
-            labels, locality, weight, health, mtls,
+            labels, locality, weight, health, mtls, mtls_disabled,
             workload: workload.into(),
             namespace: namespace.into(),
             ..endpoint(address, port)

@@ -18,7 +18,12 @@ fn everything() -> EndpointSet {
             node: "n2".into(),
             ..base("10.0.0.2")
         },
-        health("10.0.0.3", Health::Unknown),
+        Endpoint {
+            mtls: true,
+            mtls_disabled: true,
+            health: Health::Unknown,
+            ..base("10.0.0.3")
+        },
         health("10.0.0.4", Health::Unhealthy),
         health("10.0.0.5", Health::Draining),
         health("10.0.0.6", Health::Terminating),
@@ -80,6 +85,15 @@ fn a_cluster_has_the_endpoints_that_its_choice_takes() {
                 ..choice()
             },
             vec!["10.0.0.1"],
+        ),
+        (
+            "mutual TLS only, where a rule asks for it",
+            Choice {
+                only_mtls: true,
+                tls: Some(TlsMode::IstioMutual),
+                ..choice()
+            },
+            vec!["10.0.0.1", "10.0.0.3"],
         ),
         (
             "mutual TLS only, where a rule turns it off",

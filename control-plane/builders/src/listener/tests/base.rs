@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use meltemi_model::Shared;
+use meltemi_model::security::TlsLimits;
 use meltemi_proto::pool::{json_to_message, message_to_json};
 use serde_json::{Value, json};
 
@@ -162,6 +163,7 @@ fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
             tls: secure.then(|| DownstreamTls::Mesh {
                 peer_exchange: istio && matches!(to, To::Tcp),
                 trust_domains: vec!["cluster.local".into()],
+                limits: TlsLimits::default(),
             }),
             ..chain(
                 Some(ChainMatch {

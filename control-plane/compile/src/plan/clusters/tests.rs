@@ -5,7 +5,8 @@ use meltemi_model::proxy::Capabilities;
 use meltemi_model::service::{KubeService, ServiceEntry, TargetPort};
 use meltemi_model::sidecar::{CaptureMode, Sidecar};
 use meltemi_model::testing::{
-    destination_rule, kube_service, labels, pod, service_entry, sidecar, subset, workload,
+    destination_rule, kube_service, labels, peer_authentication, pod, service_entry, sidecar,
+    subset, workload,
 };
 use meltemi_model::traffic::{
     ClientTls, ConnectionPool, DestinationRule, LoadBalancer, LocalityLb, OutlierDetection,

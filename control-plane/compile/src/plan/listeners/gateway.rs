@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use meltemi_builders::listener::{
-    Alpn, Certificate, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind,
-    RouteSource, ServerCertificates, ServerTls, TcpChain, Terminal,
+    Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind, RouteSource,
+    TcpChain, Terminal,
 };
 use meltemi_model::gateway::{Server, ServerHost, ServerTlsMode};
 use meltemi_model::port::Protocol;
@@ -20,6 +20,7 @@ use super::super::gateway::{
 use super::addresses::wildcards;
 use super::facets::{Facets, Side};
 use super::l4::{self, ListenPort, StatNames};
+use super::server_tls::server_tls;
 
 /// What the chains of all servers depend on.
 struct Context<'a> {
@@ -348,39 +349,10 @@ impl Context<'_> {
                 .has(Capability::TcpMetadataExchangeListener)
     }
 
-    /// The TLS that a server terminates. Istio 1.31: `BuildListenerTLSContext`.
     fn tls(&self, server: &Server) -> Option<DownstreamTls> {
+        let exchange = !is_http_server(server) && self.exchanges(server);
         let tls = server.tls.as_ref()?;
-        let istio = tls.mode == ServerTlsMode::IstioMutual;
-        let require = matches!(tls.mode, ServerTlsMode::Mutual | ServerTlsMode::IstioMutual);
-        let certificate = |(chain, key): &(Str, Str)| Certificate {
-            chain: chain.clone(),
-            key: key.clone(),
-        };
-        let certificates = if istio {
-            ServerCertificates::Mesh
-        } else {
-            ServerCertificates::Files {
-                certificates: tls.certificates.iter().map(certificate).collect(),
-                ca: tls.ca_certificates.clone(),
-                agent: self.class.has_identity,
-            }
-        };
-        Some(DownstreamTls::Server(ServerTls {
-            certificates,
-            require_client_certificate: require,
-            validate_client: require || tls.mode == ServerTlsMode::OptionalMutual,
-            subject_alt_names: tls.subject_alt_names.clone(),
-            peer_exchange: !is_http_server(server) && self.exchanges(server),
-            // The mesh's own certificates are used with Envoy's defaults.
-            min_version: if istio { 0 } else { tls.min_version },
-            max_version: if istio { 0 } else { tls.max_version },
-            cipher_suites: if istio {
-                Vec::new()
-            } else {
-                tls.cipher_suites.clone()
-            },
-        }))
+        Some(server_tls(tls, self.scope, self.class, exchange))
     }
 }
 

@@ -7,34 +7,31 @@ use meltemi_builders::listener::{
     Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, InboundRoute, ListenerInput, ListenerKind,
     RouteSource, TcpChain, Terminal, Transport,
 };
+use meltemi_model::gateway::{ServerTls, ServerTlsMode};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{Capability, InterceptionMode, ProxyClass};
+use meltemi_model::security::MtlsMode;
 use meltemi_model::service::inbound_name;
 use meltemi_model::sidecar::CaptureMode;
-use meltemi_model::{Hostname, ObjectKey, Str};
+use meltemi_model::{Diagnostic, Hostname, ObjectKey, Str};
 use meltemi_world::Scope;
+use meltemi_world::stages::peer_authentications::Modes;
 
 use super::addresses::{can_bind, inbound_binds, wildcards};
 use super::facets::{Facets, Side};
 use super::l4::{StatNames, stat_prefix};
+use super::server_tls::server_tls;
 
 /// The cluster of inbound connections to ports that no service names.
 const PASSTHROUGH: &str = "InboundPassthroughCluster";
 
-/// Whether connections must, may or do not use the mesh's mutual TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mtls {
-    /// Both are taken. What Istio does without a PeerAuthentication.
-    Permissive,
-    /// Plain text only.
-    Disabled,
-}
-
 /// The chains of one port.
 #[derive(Debug, Clone)]
 struct Inbound {
-    /// The port at the workload; 0: all others.
+    /// The port at the workload; 0: all that have no chains of their own.
     target: u16,
+    /// No service and no Sidecar names the port.
+    passthrough: bool,
     /// The service port.
     port: u16,
     protocol: Protocol,
@@ -48,25 +45,33 @@ struct Inbound {
     tcp_stat_prefix: Str,
     /// The Sidecar that configured it.
     config: Option<ObjectKey>,
+    /// TLS that the Sidecar has it terminate.
+    tls: Option<ServerTls>,
     from: Vec<ObjectKey>,
 }
 
 /// All inbound listeners.
 pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput> {
     let facets = Facets::of(scope, class, Side::Inbound);
+    let peers = Peers::of(scope, class);
     let (bound, redirected): (Vec<_>, Vec<_>) = inbounds(scope, class)
         .into_iter()
         .partition(|inbound| inbound.to_port);
     let mut out = Vec::new();
     if class.interception != InterceptionMode::None {
-        out.push(virtual_inbound(scope, class, &facets, &redirected));
+        out.push(virtual_inbound(scope, class, &facets, &peers, &redirected));
     }
     for inbound in bound {
-        let chains = chains(scope, class, &inbound);
+        let chains = chains(scope, class, &peers, &inbound);
+        if chains.is_empty() {
+            continue; // Envoy takes no listener without chains, and nobody may connect.
+        }
         let name = inbound.name();
+        let mut from = inbound.from;
+        from.extend(peers.modes.from.iter().cloned());
         out.push(ListenerInput {
             transparent: false,
-            from: inbound.from,
+            from,
             ..listener(
                 scope,
                 class,
@@ -88,6 +93,7 @@ fn virtual_inbound(
     scope: &Scope,
     class: &ProxyClass,
     facets: &Facets,
+    peers: &Peers,
     ports: &[Inbound],
 ) -> ListenerInput {
     let port = scope.mesh.inbound_port;
@@ -103,10 +109,13 @@ fn virtual_inbound(
             .has(Capability::TcpMetadataExchangeListener),
         ..Chain::to(Terminal::tcp(TcpChain::blackhole()))
     }];
-    all.extend(chains(scope, class, &everything_else(scope)));
-    let mut from = Vec::new();
+    all.extend(chains(scope, class, peers, &passthrough(scope, 0)));
+    for port in undeclared_ports(scope, class, &peers.modes) {
+        all.extend(chains(scope, class, peers, &passthrough(scope, port)));
+    }
+    let mut from = peers.modes.from.clone();
     for inbound in ports {
-        all.extend(chains(scope, class, inbound));
+        all.extend(chains(scope, class, peers, inbound));
         for key in &inbound.from {
             if !from.contains(key) {
                 from.push(key.clone());
@@ -158,7 +167,19 @@ fn listener(
     }
 }
 
-fn everything_else(scope: &Scope) -> Inbound {
+/// Ports that only a PeerAuthentication names. Istio 1.31: `needPerPortPassthroughFilterChain`.
+fn undeclared_ports(scope: &Scope, class: &ProxyClass, modes: &Modes) -> Vec<u16> {
+    let ingress = scope.sidecar.as_ref().map(|s| s.ingress.as_slice());
+    let declared = |port: u16| match ingress {
+        Some(listeners) if !listeners.is_empty() => listeners.iter().any(|l| l.port == port),
+        _ => class.instances.iter().any(|i| i.target == port),
+    };
+    let named = modes.ports.keys().copied();
+    named.filter(|port| !declared(*port)).collect()
+}
+
+/// What goes to this port, which nobody names, or to all such ports (0).
+fn passthrough(scope: &Scope, target: u16) -> Inbound {
     let host = Hostname::new("");
     let names = StatNames {
         host: &host,
@@ -168,7 +189,8 @@ fn everything_else(scope: &Scope) -> Inbound {
     };
     let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, None);
     Inbound {
-        target: 0,
+        target,
+        passthrough: true,
         port: 0,
         protocol: Protocol::Unsupported,
         cluster: PASSTHROUGH.into(),
@@ -176,16 +198,13 @@ fn everything_else(scope: &Scope) -> Inbound {
         to_port: false,
         tcp_stat_prefix: prefix.unwrap_or_else(|| PASSTHROUGH.into()),
         config: None,
+        tls: None,
         from: Vec::new(),
         host,
     }
 }
 
 impl Inbound {
-    fn is_passthrough(&self) -> bool {
-        self.target == 0
-    }
-
     /// The name of its chains, or of its listener where it has its own.
     fn name(&self) -> Str {
         format!(
@@ -247,6 +266,7 @@ fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
         let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, Some(service));
         out.push(Inbound {
             target,
+            passthrough: false,
             port: port.number,
             protocol: port.protocol,
             host: host.clone(),
@@ -255,6 +275,7 @@ fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
             binds: binds.clone(),
             to_port: false,
             config: None,
+            tls: None,
             from: vec![service.object.clone()],
         });
     }
@@ -296,8 +317,12 @@ fn sidecar_inbounds(
         let prefix = stat_prefix(&scope.mesh.inbound_stat_name, &names, None);
         out.push(Inbound {
             target: listener.port,
+            passthrough: false,
             port: listener.port,
-            protocol: listener.protocol,
+            protocol: match &listener.tls {
+                Some(_) => listener.protocol.after_tls_termination(),
+                None => listener.protocol,
+            },
             host: host.clone(),
             tcp_stat_prefix: prefix.unwrap_or_else(|| cluster.clone()),
             cluster,
@@ -308,10 +333,55 @@ fn sidecar_inbounds(
             },
             to_port,
             config: Some(key.clone()),
+            tls: listener.tls.clone(),
             from: vec![key.clone()],
         });
     }
     out
+}
+
+/// Which connections the workload takes, and the mutual TLS that it terminates.
+struct Peers {
+    modes: Modes,
+    has_identity: bool,
+    trust_domains: Vec<Str>,
+}
+
+impl Peers {
+    fn of(scope: &Scope, class: &ProxyClass) -> Self {
+        Self {
+            modes: scope
+                .peer_authentications
+                .workload(&class.namespace, &class.labels),
+            has_identity: class.has_identity,
+            trust_domains: trust_domains(scope),
+        }
+    }
+
+    /// What a port accepts. A proxy without the mesh's certificates cannot answer mutual TLS; a chain that asks for them
+    /// would keep the listener from ever starting. Where mutual TLS is optional it takes plain text alone, and where it
+    /// is demanded nothing: a policy that cannot be followed must not be broken.
+    fn accepts(&self, protocol: Protocol, port: u16) -> Vec<Accept> {
+        match self.modes.at(port) {
+            MtlsMode::Permissive if self.has_identity => permissive(protocol),
+            MtlsMode::Strict if self.has_identity => strict(protocol),
+            MtlsMode::Strict => Vec::new(),
+            MtlsMode::Permissive | MtlsMode::Disable => plain_text(protocol),
+        }
+    }
+}
+
+/// STRICT cannot be followed by a proxy that has no certificate of the mesh.
+pub(super) fn unmet_strictness(scope: &Scope, class: &ProxyClass) -> Option<Diagnostic> {
+    let modes = Peers::of(scope, class).modes;
+    let strict =
+        modes.mode == MtlsMode::Strict || modes.ports.values().any(|m| *m == MtlsMode::Strict);
+    let policy = modes.from.last()?;
+    (strict && !class.has_identity).then(|| {
+        let message = "STRICT cannot be followed by a proxy without a certificate of the mesh (one that was started \
+                       from `meltemi bootstrap`): it refuses all connections to the ports that are STRICT";
+        Diagnostic::warning(policy, "spec.mtls.mode", message)
+    })
 }
 
 /// A combination of transport and application protocol that gets a chain of its own.
@@ -320,74 +390,150 @@ struct Accept {
     alpn: Alpn,
     transport: Transport,
     http: bool,
-    mtls: bool,
+    tls: Terminates,
 }
 
-/// Which combinations a port accepts. Without a declared protocol, bytes decide: a sidecar says by ALPN what it found,
-/// others are looked at. Istio 1.31: `getFilterChainMatchOptions`.
-fn accepts(protocol: Protocol, mtls: Mtls) -> Vec<Accept> {
-    let tls = |alpn, http| Accept {
-        alpn,
-        transport: Transport::Tls,
-        http,
-        mtls: true,
-    };
-    let raw = |alpn, http| Accept {
-        alpn,
-        transport: Transport::Raw,
-        http,
-        mtls: false,
-    };
-    let own_tls = Accept {
-        alpn: Alpn::Any,
-        transport: Transport::Tls,
-        http: false,
-        mtls: false,
-    };
-    let sniff = !protocol.is_http() && !protocol.is_tcp();
-    match (mtls, protocol.is_http()) {
-        (Mtls::Permissive, true) => vec![tls(Alpn::Mesh, true), raw(Alpn::Any, true)],
-        (Mtls::Permissive, false) if sniff => vec![
-            tls(Alpn::MeshHttp, true),
-            raw(Alpn::PlainHttp, true),
-            tls(Alpn::MeshTcp, false),
-            raw(Alpn::Any, false),
-            own_tls,
-        ],
-        (Mtls::Permissive, false) => vec![tls(Alpn::Mesh, false), own_tls, raw(Alpn::Any, false)],
-        (Mtls::Disabled, true) => vec![raw(Alpn::Any, true)],
-        (Mtls::Disabled, false) if sniff => vec![raw(Alpn::PlainHttp, true), raw(Alpn::Any, false)],
-        (Mtls::Disabled, false) => vec![raw(Alpn::Any, false)],
+/// The TLS that a chain terminates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Terminates {
+    Nothing,
+    Mtls,
+    /// What a Sidecar sets up.
+    Own,
+}
+
+impl Accept {
+    fn raw(alpn: Alpn, http: bool) -> Self {
+        Self {
+            alpn,
+            transport: Transport::Raw,
+            http,
+            tls: Terminates::Nothing,
+        }
+    }
+
+    fn tls(alpn: Alpn, http: bool, tls: Terminates) -> Self {
+        Self {
+            alpn,
+            transport: Transport::Tls,
+            http,
+            tls,
+        }
+    }
+
+    fn mtls(alpn: Alpn, http: bool) -> Self {
+        Self::tls(alpn, http, Terminates::Mtls)
     }
 }
 
-/// The chains of one port.
-fn chains(scope: &Scope, class: &ProxyClass, inbound: &Inbound) -> Vec<Chain> {
-    // A proxy without the mesh's certificates cannot answer mutual TLS; a chain that asks for them would keep the
-    // listener from ever starting.
-    let mtls = if class.has_identity {
-        Mtls::Permissive
+/// Without a declared protocol, bytes decide: a sidecar says by ALPN what it found, others are looked at.
+fn sniffs(protocol: Protocol) -> bool {
+    !protocol.is_http() && !protocol.is_tcp()
+}
+
+// Istio 1.31: `getFilterChainMatchOptions`, one function for each mode.
+
+/// The application's own TLS passes through where the port is not declared to be HTTP.
+fn permissive(protocol: Protocol) -> Vec<Accept> {
+    let own = Accept::tls(Alpn::Any, false, Terminates::Nothing);
+    if protocol.is_http() {
+        vec![Accept::mtls(Alpn::Mesh, true), Accept::raw(Alpn::Any, true)]
+    } else if sniffs(protocol) {
+        vec![
+            Accept::mtls(Alpn::MeshHttp, true),
+            Accept::raw(Alpn::PlainHttp, true),
+            Accept::mtls(Alpn::MeshTcp, false),
+            Accept::raw(Alpn::Any, false),
+            own,
+        ]
     } else {
-        Mtls::Disabled
+        vec![
+            Accept::mtls(Alpn::Mesh, false),
+            own,
+            Accept::raw(Alpn::Any, false),
+        ]
+    }
+}
+
+/// Whatever is TLS is the mesh's; nothing else is taken.
+fn strict(protocol: Protocol) -> Vec<Accept> {
+    if sniffs(protocol) {
+        vec![
+            Accept::mtls(Alpn::MeshHttp, true),
+            Accept::mtls(Alpn::Any, false),
+        ]
+    } else {
+        vec![Accept::mtls(Alpn::Any, protocol.is_http())]
+    }
+}
+
+fn plain_text(protocol: Protocol) -> Vec<Accept> {
+    if sniffs(protocol) {
+        vec![
+            Accept::raw(Alpn::PlainHttp, true),
+            Accept::raw(Alpn::Any, false),
+        ]
+    } else {
+        vec![Accept::raw(Alpn::Any, protocol.is_http())]
+    }
+}
+
+/// The chains of one port. TLS of a Sidecar counts only where mutual TLS is disabled; both would claim the same
+/// connections.
+fn chains(scope: &Scope, class: &ProxyClass, peers: &Peers, inbound: &Inbound) -> Vec<Chain> {
+    let own = inbound
+        .tls
+        .as_ref()
+        .filter(|_| peers.modes.at(inbound.target) == MtlsMode::Disable);
+    let accepts = match own {
+        Some(tls) if !has_certificate(tls, class) => Vec::new(), // Plain text is not what was asked for.
+        Some(_) => vec![Accept::tls(
+            Alpn::Any,
+            inbound.protocol.is_http(),
+            Terminates::Own,
+        )],
+        None => peers.accepts(inbound.protocol, inbound.target),
     };
-    accepts(inbound.protocol, mtls)
+    accepts
         .into_iter()
-        .map(|accept| chain(scope, class, inbound, accept))
+        .map(|accept| chain(scope, class, peers, inbound, accept))
         .collect()
 }
 
-fn chain(scope: &Scope, class: &ProxyClass, inbound: &Inbound, accept: Accept) -> Chain {
+fn has_certificate(tls: &ServerTls, class: &ProxyClass) -> bool {
+    if tls.mode == ServerTlsMode::IstioMutual {
+        class.has_identity
+    } else {
+        !tls.certificates.is_empty()
+    }
+}
+
+fn chain(
+    scope: &Scope,
+    class: &ProxyClass,
+    peers: &Peers,
+    inbound: &Inbound,
+    accept: Accept,
+) -> Chain {
     let exchange = class
         .capabilities
         .has(Capability::TcpMetadataExchangeListener);
-    let name: Str = match (inbound.is_passthrough(), accept.http) {
+    let name: Str = match (inbound.passthrough, accept.http) {
         (true, true) => "virtualInbound-catchall-http".into(),
         (true, false) => "virtualInbound".into(),
         (false, _) => inbound.name(),
     };
-    let tls = || DownstreamTls::Mesh {
-        peer_exchange: exchange && !accept.http,
-        trust_domains: trust_domains(scope),
+    let tls = match accept.tls {
+        Terminates::Nothing => None,
+        Terminates::Mtls => Some(DownstreamTls::Mesh {
+            peer_exchange: exchange && !accept.http,
+            trust_domains: peers.trust_domains.clone(),
+            limits: scope.mesh.mesh_mtls.clone(),
+        }),
+        Terminates::Own => inbound
+            .tls
+            .as_ref()
+            .map(|tls| server_tls(tls, scope, class, false)),
     };
     let terminal = if accept.http {
         Terminal::http(http(class, inbound))
@@ -401,12 +547,12 @@ fn chain(scope: &Scope, class: &ProxyClass, inbound: &Inbound, accept: Accept) -
     Chain {
         name,
         matching: Some(ChainMatch {
-            port: (!inbound.is_passthrough()).then_some(inbound.target),
+            port: (inbound.target != 0).then_some(inbound.target),
             transport: accept.transport,
             alpn: accept.alpn,
             ..Default::default()
         }),
-        tls: accept.mtls.then(tls),
+        tls,
         metadata_exchange: exchange,
         config: inbound.config.clone(),
         ..Chain::to(terminal)
@@ -415,7 +561,7 @@ fn chain(scope: &Scope, class: &ProxyClass, inbound: &Inbound, accept: Accept) -
 
 /// Istio 1.31: `buildSidecarInboundHTTPOpts`.
 fn http(class: &ProxyClass, inbound: &Inbound) -> HttpChain {
-    let stat_prefix = if inbound.is_passthrough() {
+    let stat_prefix = if inbound.passthrough {
         format!("{PASSTHROUGH};")
     } else {
         format!("inbound_{};", inbound.name())
@@ -434,11 +580,17 @@ fn http(class: &ProxyClass, inbound: &Inbound) -> HttpChain {
     }
 }
 
-/// The trust domains whose workloads may connect. Istio 1.31: `TrustDomainsForValidation`.
+/// The trust domains whose workloads may connect; none: all of them. Istio 1.31: `TrustDomainsForValidation`.
 fn trust_domains(scope: &Scope) -> Vec<Str> {
     let mesh = &scope.mesh;
     let mut out: Vec<Str> = Vec::new();
-    for domain in std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases) {
+    if mesh.any_trust_domain {
+        return out;
+    }
+    let all = std::iter::once(&mesh.trust_domain)
+        .chain(&mesh.trust_domain_aliases)
+        .chain(&mesh.foreign_trust_domains);
+    for domain in all {
         if !domain.is_empty() && !out.contains(domain) {
             out.push(domain.clone());
         }

@@ -12,6 +12,7 @@ mod fixtures;
 mod gateways;
 mod inbound;
 mod outbound;
+mod peers;
 
 use fixtures::{class, egress, scope, service, summary};
 

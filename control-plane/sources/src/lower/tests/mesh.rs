@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::security::TlsLimits;
 use meltemi_model::service::ExportTo;
 use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{Object, Shared};
@@ -124,15 +125,31 @@ fn a_provider_of_the_users_may_be_prometheus() {
 }
 
 #[test]
+fn limits_of_tls_and_trust() {
+    let (mesh, says) = mesh(
+        "meshMTLS: {minProtocolVersion: TLSV1_3, cipherSuites: [A]}\ntlsDefaults: {ecdhCurves: [P-256]}\n\
+         caCertificates: [{pem: x, trustDomains: [other.td]}]",
+    );
+    assert_eq!(says, "");
+    assert_eq!(
+        mesh.mesh_mtls,
+        TlsLimits {
+            min_version: 13,
+            cipher_suites: vec!["A".into()],
+            ecdh_curves: Vec::new(),
+        }
+    );
+    assert_eq!(mesh.tls_defaults.ecdh_curves, ["P-256".into()]);
+    assert_eq!(mesh.foreign_trust_domains, ["other.td".into()]);
+    assert!(!mesh.any_trust_domain);
+}
+
+#[test]
 fn what_is_not_acted_on_is_said() {
     for (text, path) in [
         (
             "discoverySelectors: [{matchLabels: {a: b}}]",
             "data.mesh.discoverySelectors",
-        ),
-        (
-            "meshMTLS: {minProtocolVersion: TLSV1_3}",
-            "data.mesh.meshMTLS",
         ),
         (
             "defaultProviders: {tracing: [zipkin]}",

@@ -43,6 +43,7 @@ fn listening(port: u16, default_endpoint: &str) -> IngressListener {
         bind: "".into(),
         capture_mode: CaptureMode::Default,
         default_endpoint: default_endpoint.into(),
+        tls: None,
         connection_pool: None,
     }
 }

@@ -375,6 +375,49 @@ fn whether_every_endpoint_takes_mutual_tls() {
 }
 
 #[test]
+fn which_clusters_know_that_mutual_tls_is_disabled() {
+    let policy = |namespace, selector, mode| {
+        Object::from(peer_authentication(namespace, "p", selector, Some(mode)))
+    };
+    for (name, policies, want) in [
+        ("no policy", vec![], false),
+        (
+            "strict",
+            vec![policy("default", "", MtlsMode::Strict)],
+            false,
+        ),
+        (
+            "the namespace",
+            vec![policy("default", "", MtlsMode::Disable)],
+            true,
+        ),
+        (
+            "another namespace",
+            vec![policy("other", "", MtlsMode::Disable)],
+            false,
+        ),
+        (
+            "the mesh",
+            vec![policy("istio-system", "", MtlsMode::Disable)],
+            true,
+        ),
+        // A service has no labels of its own; its endpoints say which of them take none.
+        (
+            "a workload",
+            vec![policy("default", "app=a", MtlsMode::Disable)],
+            false,
+        ),
+    ] {
+        let service = Object::from(kube_service("default", "a", HTTP));
+        let world = world(policies.into_iter().chain([service]));
+        let ClusterInput::Outbound(cluster) = &in_sidecar(&world).clusters[0] else {
+            panic!("{name}");
+        };
+        assert_eq!(cluster.mtls_disabled, want, "{name}");
+    }
+}
+
+#[test]
 fn what_a_class_adds_to_clusters() {
     let world = world([kube_service("default", "a", HTTP).into()]);
     let base = class_of_a(&world);

@@ -9,7 +9,7 @@ use meltemi_world::Scope;
 use super::fixtures::{class, line, meta, scope, service, summary};
 use crate::plan::listeners::sidecar_listeners;
 
-fn serving(ports: &[(u16, Protocol)]) -> ProxyClass {
+pub(super) fn serving(ports: &[(u16, Protocol)]) -> ProxyClass {
     let service = Shared::new(service("app", ports));
     let instance = |(port, _): &(u16, Protocol)| ServiceInstance {
         service: service.clone(),
@@ -23,7 +23,7 @@ fn serving(ports: &[(u16, Protocol)]) -> ProxyClass {
 }
 
 /// The lines of the chains of one port.
-fn chains_of(scope: &Scope, class: &ProxyClass, prefix: &str) -> Vec<String> {
+pub(super) fn chains_of(scope: &Scope, class: &ProxyClass, prefix: &str) -> Vec<String> {
     let all = summary(&sidecar_listeners(scope, class));
     all["virtualInbound"]
         .iter()
@@ -158,7 +158,7 @@ fn the_oldest_service_has_the_port_and_reserved_ones_stay_free() {
     assert_eq!(chains_of(&scope, &class, "15021"), Vec::<String>::new());
 }
 
-fn with_ingress(ingress: Vec<IngressListener>) -> Scope {
+pub(super) fn with_ingress(ingress: Vec<IngressListener>) -> Scope {
     let sidecar = Sidecar {
         meta: meta(Kind::Sidecar, "pp"),
         workload_selector: None,
@@ -174,7 +174,7 @@ fn with_ingress(ingress: Vec<IngressListener>) -> Scope {
     }
 }
 
-fn ingress(port: u16, bind: &str, capture_mode: CaptureMode) -> IngressListener {
+pub(super) fn ingress(port: u16, bind: &str, capture_mode: CaptureMode) -> IngressListener {
     IngressListener {
         port,
         protocol: Protocol::Http,
@@ -182,6 +182,7 @@ fn ingress(port: u16, bind: &str, capture_mode: CaptureMode) -> IngressListener 
         bind: bind.into(),
         capture_mode,
         default_endpoint: "127.0.0.1:8080".into(),
+        tls: None,
         connection_pool: None,
     }
 }

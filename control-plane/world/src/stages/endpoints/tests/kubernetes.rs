@@ -196,6 +196,7 @@ fn what_a_pod_tells_of_an_endpoint() {
             locality: Locality::parse("r1/z1"),
             weight: 1,
             mtls: true,
+            mtls_disabled: false,
             workload: "deploy".into(),
             namespace: "ns".into(),
             health: Health::Healthy,

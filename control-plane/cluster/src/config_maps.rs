@@ -1,0 +1,52 @@
+//! One ConfigMap, followed: the injector's configuration, the mesh configuration and others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::follow::one;
+
+/// What is known of a ConfigMap.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum State {
+    /// It was not read yet.
+    #[default]
+    Unknown,
+    /// There is none.
+    Absent,
+    /// Its texts by their keys.
+    Present(Arc<BTreeMap<String, String>>),
+}
+
+/// Follows a ConfigMap until `stop`. The value changes only if the data does; while the API server is away the last
+/// one stays.
+pub async fn follow(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    out: watch::Sender<State>,
+    stop: CancellationToken,
+) {
+    let api: Api<ConfigMap> = Api::namespaced(client, namespace);
+    one(api, name, "ConfigMap", stop, |object| {
+        let state = match object {
+            Some(object) => State::Present(Arc::new(object.data.unwrap_or_default())),
+            None => State::Absent,
+        };
+        out.send_if_modified(|now| {
+            let changed = *now != state;
+            if changed {
+                *now = state;
+            }
+            changed
+        });
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests;

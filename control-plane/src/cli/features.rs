@@ -1,0 +1,25 @@
+//! istiod's feature flags that Meltemi knows: they change what is served, so every verb that compiles takes them.
+
+use clap::builder::FalseyValueParser;
+use meltemi_sources::lower::Features;
+
+/// Feature flags, also from the environment by istiod's names.
+#[derive(Debug, clap::Args)]
+pub(super) struct FeatureArgs {
+    /// Workloads of any trust domain may connect, if their certificate is signed by a root of the mesh.
+    #[arg(long, env = "PILOT_SKIP_VALIDATE_TRUST_DOMAIN", value_parser = FalseyValueParser::new())]
+    skip_validate_trust_domain: bool,
+    /// The field tls of a Sidecar's ingress listeners takes effect.
+    #[arg(long, env = "ENABLE_TLS_ON_SIDECAR_INGRESS", value_parser = FalseyValueParser::new())]
+    tls_on_sidecar_ingress: bool,
+}
+
+impl FeatureArgs {
+    /// What lowering is told.
+    pub(super) fn lowered(&self) -> Features {
+        Features {
+            skip_validate_trust_domain: self.skip_validate_trust_domain,
+            tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
+        }
+    }
+}

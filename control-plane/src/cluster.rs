@@ -1,0 +1,282 @@
+//! What only a cluster has: identities, certificates, TLS ports, webhooks, and what is written into the cluster.
+//!
+//! Everything here is glue: `ca` and `injector` know no Kubernetes, `meltemi-cluster` knows no certificates.
+
+mod authority;
+mod kubernetes;
+mod mesh;
+mod metrics;
+mod writers;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use meltemi_ca::authenticate::{Authenticators, Clusters, Credentials};
+use meltemi_ca::gate::Gate;
+use meltemi_ca::roots::{self, Live};
+use meltemi_ca::service::CertificateService;
+use meltemi_ca::settings::{Handshakes, Signing};
+use meltemi_ca::signing::Pool;
+use meltemi_ca::system_clock;
+use meltemi_ca::tls::{self, Incoming, Tls};
+use meltemi_cluster::Client;
+use meltemi_cluster::config_maps::State;
+use meltemi_cluster::selector::Selector;
+use meltemi_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use meltemi_sources::kube::Counts;
+use meltemi_sources::lower::LowerSettings;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
+use tracing::{info, warn};
+
+use crate::http::{Identify, Probe};
+use crate::settings::Cluster;
+use crate::webhooks::validate::{self, Validation, ValidationMetrics};
+
+/// How long writers may take to give their locks back.
+const FAREWELL: Duration = Duration::from_secs(6);
+
+/// Where we are.
+pub(crate) struct Surroundings {
+    /// The API server.
+    pub(crate) client: Client,
+    /// What we were told about it.
+    pub(crate) cluster: Box<Cluster>,
+    /// What the source counts.
+    pub(crate) counts: Arc<Counts>,
+}
+
+/// Our place in the cluster.
+pub(crate) struct Site {
+    client: Client,
+    cluster: Box<Cluster>,
+    lowering: LowerSettings,
+    metrics: Metrics,
+    tasks: TaskTracker,
+    leaving: CancellationToken,
+    /// The authority, once there is one.
+    live: Arc<OnceLock<Arc<Live>>>,
+    gate: Arc<OnceLock<Gate>>,
+    member: Option<Member>,
+}
+
+struct Metrics {
+    ca: meltemi_ca::metrics::Metrics,
+    cluster: meltemi_cluster::Metrics,
+    validation: ValidationMetrics,
+}
+
+/// What joining gave us.
+struct Member {
+    certificates: Option<CertificateService>,
+    tls: Arc<Tls>,
+    trust_domain: String,
+    meshes: watch::Receiver<State>,
+}
+
+impl Site {
+    /// A place that was not taken yet.
+    pub(crate) fn new(
+        around: Surroundings,
+        lowering: LowerSettings,
+        registry: &mut Registry,
+    ) -> Self {
+        metrics::register(registry, around.counts);
+        let live = Arc::<OnceLock<Arc<Live>>>::default();
+        Self {
+            client: around.client,
+            cluster: around.cluster,
+            lowering,
+            metrics: Metrics {
+                ca: meltemi_ca::metrics::Metrics::new(registry, Arc::clone(&live), system_clock()),
+                cluster: meltemi_cluster::Metrics::new(registry),
+                validation: ValidationMetrics::new(registry),
+            },
+            tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
+            live,
+            gate: Arc::default(),
+            member: None,
+        }
+    }
+
+    /// The control plane's namespace.
+    pub(crate) fn namespace(&self) -> String {
+        self.cluster.namespace.clone()
+    }
+
+    /// What must be so before we are ready.
+    pub(crate) fn probes(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+
+    /// Reads the mesh configuration, finds the signing key or makes one, and starts what keeps them and writes.
+    pub(crate) async fn join(&mut self) -> anyhow::Result<()> {
+        let variables = &self.cluster.variables;
+        let clock = system_clock();
+        let mut meshes = mesh::follow(&self.client, &self.cluster, &self.tasks, &self.leaving);
+        let (mesh, discovery_address) = mesh::first(&mut meshes, &self.lowering).await?;
+        info!(
+            trust_domain = &*mesh.trust_domain,
+            "read the mesh configuration"
+        );
+
+        let store = Arc::new(kubernetes::Secrets {
+            client: self.client.clone(),
+            namespace: self.cluster.namespace.clone(),
+        });
+        let (settings, lifetimes) = authority::roots(variables, &mesh)?;
+        let (live, upkeep) = roots::open(settings, lifetimes, Some(store), clock.clone())
+            .await
+            .context("the certificate authority has no signing key")?;
+        let live = Arc::clone(self.live.get_or_init(|| live));
+        self.tasks.spawn(upkeep.run(self.leaving.clone()));
+
+        let callers = authority::callers(variables, &mesh)?;
+        let trust_domain = callers.trust_domain.clone();
+        let reviewer = Arc::new(kubernetes::Tokens {
+            client: self.client.clone(),
+        });
+        let clusters = Clusters::new(reviewer, vec![self.lowering.cluster_id.to_string()]);
+        let authenticators = Authenticators::new(callers, Some(clusters), clock.clone());
+        let gate = Gate::new(Arc::new(authenticators), self.metrics.ca.clone());
+        let gate = self.gate.get_or_init(|| gate);
+
+        let serving = authority::serving(&self.cluster, &discovery_address)?;
+        let tls = Tls::new(&live.authority(), &trust_domain, serving, &clock)
+            .context("the certificate of ports 15012 and 15017")?;
+        let tls = Arc::new(tls);
+        let (own, signer) = (Arc::clone(&tls), live.clone());
+        let (until, ticking) = (self.leaving.clone(), clock.clone());
+        self.tasks
+            .spawn(async move { own.follow(signer, ticking, until).await });
+
+        let certificates = variables.switch("ENABLE_CA_SERVER", true)?.then(|| {
+            let pool = Pool::new(Signing::default(), self.metrics.ca.clone());
+            CertificateService::new(
+                live.clone(),
+                gate.clone(),
+                None,
+                pool,
+                self.metrics.ca.clone(),
+                clock.clone(),
+            )
+        });
+        self.write(&live)?;
+        self.member = Some(Member {
+            certificates,
+            tls,
+            trust_domain,
+            meshes,
+        });
+        Ok(())
+    }
+
+    fn write(&self, live: &Live) -> anyhow::Result<()> {
+        let (_, selectors) = watch::channel(Vec::<Selector>::new());
+        let writings = writers::Writings {
+            client: self.client.clone(),
+            bundle: live.root_bundle(),
+            selectors,
+            metrics: self.metrics.cluster.clone(),
+        };
+        writers::start(&self.cluster, writings, &self.tasks, &self.leaving)
+    }
+
+    /// Who calls; known after joining.
+    pub(crate) fn gate(&self) -> Option<Gate> {
+        self.gate.get().cloned()
+    }
+
+    /// The CA's service, unless it is switched off.
+    pub(crate) fn certificates(&self) -> Option<IstioCertificateServiceServer<CertificateService>> {
+        let service = self.member.as_ref()?.certificates.clone()?;
+        Some(service.into_service())
+    }
+
+    /// Connections of agents: a client certificate is optional, and verified when given.
+    pub(crate) fn agents(&self, listener: TcpListener) -> anyhow::Result<Incoming> {
+        let config = self.tls()?.for_agents()?;
+        Ok(tls::listen(listener, config, Handshakes::default()))
+    }
+
+    /// Connections of the API server.
+    pub(crate) fn webhooks(&self, listener: TcpListener) -> anyhow::Result<Incoming> {
+        let config = self.tls()?.for_webhooks()?;
+        Ok(tls::listen(listener, config, Handshakes::default()))
+    }
+
+    fn tls(&self) -> anyhow::Result<&Tls> {
+        let member = self.member.as_ref();
+        Ok(&member.context("not a member of the cluster yet")?.tls)
+    }
+
+    /// The pages of the webhooks.
+    pub(crate) fn pages(&self) -> Router {
+        validate::router(Validation {
+            lowering: Arc::new(self.lowering.clone()),
+            metrics: self.metrics.validation.clone(),
+        })
+    }
+
+    /// Waits for what only a new start can follow.
+    pub(crate) fn watch(&self) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
+        let watched = self
+            .member
+            .as_ref()
+            .map(|member| (member.meshes.clone(), member.trust_domain.clone()));
+        let lowering = self.lowering.clone();
+        async move {
+            if let Some((meshes, trust_domain)) = watched {
+                mesh::other_trust_domain(meshes, &lowering, &trust_domain).await?;
+            }
+            std::future::pending().await
+        }
+    }
+
+    /// Ends what was started; who leads gives its locks back.
+    pub(crate) async fn leave(self) {
+        self.leaving.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(FAREWELL, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!("some writers did not end in time");
+        }
+    }
+
+    /// Who sends a request to the debug pages, by the rules of the gate; nobody before we have joined.
+    pub(crate) fn identify(&self) -> Identify {
+        let gate = Arc::clone(&self.gate);
+        Arc::new(move |headers, remote| {
+            let gate = gate.get().cloned();
+            Box::pin(async move {
+                let Some(gate) = gate else {
+                    return Vec::new();
+                };
+                let metadata = MetadataMap::from_headers(headers);
+                let credentials = Credentials {
+                    peer: None,
+                    remote: Some(remote),
+                    metadata: &metadata,
+                };
+                match gate.authenticators().caller(credentials).await {
+                    Ok(caller) => caller.identities,
+                    Err(failures) => {
+                        let reasons: Vec<String> =
+                            failures.iter().map(ToString::to_string).collect();
+                        warn!(%remote, reasons = reasons.join("; "), "a debug page was refused");
+                        Vec::new()
+                    }
+                }
+            })
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! The mesh configuration as the cluster's own parts need it: the trust domain, and where agents look for us.
+
+use anyhow::Context as _;
+use meltemi_ca::identity::trust_domain;
+use meltemi_cluster::Client;
+use meltemi_cluster::config_maps::{self, State};
+use meltemi_model::Object;
+use meltemi_model::mesh::Mesh;
+use meltemi_sources::lower::{LowerSettings, lower_mesh};
+use meltemi_sources::yaml;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::Cluster;
+
+/// The ConfigMap of the mesh configuration: `istio`, or `istio-<revision>`.
+fn mesh_config_map(cluster: &Cluster) -> String {
+    match cluster.revision.as_str() {
+        "" | "default" => "istio".to_owned(),
+        revision => format!("istio-{revision}"),
+    }
+}
+
+/// Follows it.
+pub(super) fn follow(
+    client: &Client,
+    cluster: &Cluster,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> watch::Receiver<State> {
+    let (sender, receiver) = watch::channel(State::Unknown);
+    let (client, namespace) = (client.clone(), cluster.namespace.clone());
+    let (name, stop) = (mesh_config_map(cluster), stop.clone());
+    tasks.spawn(async move {
+        config_maps::follow(client, &namespace, &name, sender, stop).await;
+    });
+    receiver
+}
+
+/// Identities need the trust domain, so the first one is waited for, however long the API server is away.
+pub(super) async fn first(
+    states: &mut watch::Receiver<State>,
+    lowering: &LowerSettings,
+) -> anyhow::Result<(Mesh, String)> {
+    let state = states
+        .wait_for(|state| *state != State::Unknown)
+        .await
+        .context("stopped before the mesh configuration was read")?
+        .clone();
+    Ok(mesh_of(&state, lowering).unwrap_or_default())
+}
+
+/// The mesh configuration in a ConfigMap, with the address at which agents look for us; `None` when there is none or it
+/// cannot be read (which the source reports).
+fn mesh_of(state: &State, lowering: &LowerSettings) -> Option<(Mesh, String)> {
+    let State::Present(data) = state else {
+        return None;
+    };
+    let value = yaml::read_one(data.get("mesh")?).ok()?;
+    let discovery = value.pointer("/defaultConfig/discoveryAddress");
+    let discovery = discovery.and_then(Value::as_str).unwrap_or_default();
+    match lower_mesh(&value, lowering).object? {
+        Object::Mesh(_, mesh) => Some(((*mesh).clone(), discovery.to_owned())),
+        _ => None,
+    }
+}
+
+/// Ends when the trust domain is another one than at the start: identities, certificates and configuration carry it, so
+/// the process begins anew rather than serve two.
+pub(super) async fn other_trust_domain(
+    mut states: watch::Receiver<State>,
+    lowering: &LowerSettings,
+    served: &str,
+) -> anyhow::Result<()> {
+    while states.changed().await.is_ok() {
+        let state = states.borrow_and_update().clone();
+        if let Some((mesh, _)) = mesh_of(&state, lowering) {
+            let now = trust_domain(&mesh.trust_domain);
+            anyhow::ensure!(
+                now == served,
+                "the trust domain changed from {served} to {now}: starting again"
+            );
+        }
+    }
+    Ok(())
+}

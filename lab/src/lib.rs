@@ -1,1 +1,0 @@
-//! Labs in a real cluster.

@@ -1,0 +1,54 @@
+//! The API server goes away.
+
+use meltemi_fake_api::Verb;
+use serde_json::json;
+
+use crate::agent::{Agent, csr};
+use crate::site::{Site, api};
+
+#[tokio::test]
+async fn nothing_is_served_before_the_first_lists_and_everything_after() {
+    let api = api().await;
+    api.go_down();
+    let site = Site::start(&api, "istiod-1").await;
+    site.becomes(503).await;
+    api.come_back();
+    site.becomes(200).await;
+    assert!(api.count(Verb::List, "services") >= 1 || api.count(Verb::Watch, "services") >= 1);
+    site.stop().await;
+}
+
+/// I10: a source that goes away keeps the last good state; what changed meanwhile is there when it returns.
+#[tokio::test]
+async fn the_last_good_state_is_served_while_the_api_server_is_away() {
+    let api = api().await;
+    let site = Site::ready(&api).await;
+    let agent = Agent::new(
+        site.addresses.secure_grpc.unwrap(),
+        &api,
+        Some("default/sleep"),
+    );
+    agent.clusters("default", "sleep").await.unwrap();
+    api.go_down();
+    // The token's review is remembered for some seconds.
+    let answer = agent.clusters("default", "sleep").await.unwrap();
+    let echo = "outbound|80||echo.default.svc.cluster.local";
+    assert!(answer.resources.iter().any(|r| r.name == echo));
+    api.apply(json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "late", "namespace": "default"},
+        "spec": {"clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"], "ports": [{"name": "http", "port": 80}]},
+    }));
+    api.come_back();
+    let late = "outbound|80||late.default.svc.cluster.local";
+    loop {
+        // Bounded by the patience of the test's runner: each round asks the control plane anew.
+        let answer = agent.clusters("default", "sleep").await.unwrap();
+        if answer.resources.iter().any(|r| r.name == late) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    site.stop().await;
+}
