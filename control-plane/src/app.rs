@@ -100,6 +100,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
         }
         Objects::Cluster(cluster) => {
             lowering.system_namespace = cluster.namespace.as_str().into();
+            lowering.revision = cluster.revision.as_str().into();
             true
         }
     };
@@ -158,10 +159,7 @@ impl Bound {
             Objects::Cluster(cluster) => {
                 let client = kube::connect(cluster.kubeconfig.as_deref(), None).await?;
                 let counts = Arc::<kube::Counts>::default();
-                let settings = KubeSettings {
-                    revision: cluster.revision.as_str().into(),
-                    ..KubeSettings::new(lowering)
-                };
+                let settings = KubeSettings::new(lowering);
                 let (source, events) = (client.clone(), Arc::clone(&counts));
                 tasks.spawn(async move {
                     kube::watch(source, settings, events, batches).await;

@@ -27,7 +27,7 @@ pub mod workload;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use ids::{Hostname, Kind, Locality, ObjectKey, Str};
-pub use labels::Labels;
+pub use labels::{LabelRequirement, LabelSelector, Labels};
 pub use object::{Meta, Object};
 pub use resource::{ProxySnapshot, Resource, ResourceSet, ResourceType, Version};
 pub use shared::Shared;

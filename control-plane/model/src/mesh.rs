@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::Str;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
 use crate::sidecar::OutboundPolicy;
 use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
+use crate::{LabelSelector, Str};
 
 /// MeshConfig.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub struct Mesh {
     pub domain: Str,
     /// The cluster's name (CLUSTER_ID).
     pub cluster_id: Str,
+    /// `discoverySelectors`: only namespaces that one of them selects are looked at; without any, all are.
+    pub discovery_selectors: Vec<LabelSelector>,
     /// `proxyListenPort`.
     pub outbound_port: u16,
     /// `proxyInboundListenPort`.
@@ -158,6 +160,7 @@ impl Default for Mesh {
             root_namespace: "istio-system".into(),
             domain: "cluster.local".into(),
             cluster_id: "Kubernetes".into(),
+            discovery_selectors: Vec::new(),
             outbound_port: 15001,
             inbound_port: 15006,
             http_proxy_port: 0,

@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use meltemi_model::Str;
 use tokio::sync::{mpsc, watch as newest};
 use tokio::task::JoinSet;
 
@@ -38,7 +37,7 @@ use crate::batch::Batch;
 use crate::lower::LowerSettings;
 
 pub use client::{ConnectError, connect};
-pub use counts::{Counts, Event};
+pub use counts::{Count, Counts, Event};
 pub use kinds::{VERBS, Watched, watched};
 
 /// What the source must know.
@@ -46,18 +45,15 @@ pub use kinds::{VERBS, Watched, watched};
 pub struct KubeSettings {
     /// For lowering.
     pub lower: LowerSettings,
-    /// Our revision (REVISION). Istio objects with another one in their label `istio.io/rev` are not ours.
-    pub revision: Str,
     /// How errors are met.
     pub patience: Patience,
 }
 
 impl KubeSettings {
-    /// For the revision `default`.
+    /// With the usual patience.
     pub fn new(lower: LowerSettings) -> Self {
         Self {
             lower,
-            revision: "default".into(),
             patience: Patience::default(),
         }
     }

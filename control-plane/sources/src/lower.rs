@@ -46,6 +46,9 @@ pub struct LowerSettings {
     pub cluster_id: Str,
     /// The namespace of the control plane, where the ConfigMap `istio` is.
     pub system_namespace: Str,
+    /// Our revision (REVISION): the mesh configuration is in the ConfigMap `istio`, or `istio-REVISION` unless it is
+    /// `default`.
+    pub revision: Str,
     /// The namespace of objects that name none.
     pub default_namespace: Str,
     /// The trust domain of identities that annotations name by service account only.
@@ -69,9 +72,20 @@ impl Default for LowerSettings {
             domain: "cluster.local".into(),
             cluster_id: "Kubernetes".into(),
             system_namespace: "istio-system".into(),
+            revision: "default".into(),
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
             features: Features::default(),
+        }
+    }
+}
+
+impl LowerSettings {
+    /// The name of the ConfigMap with the mesh configuration. Istio 1.31: `getMeshConfigMapName`.
+    pub fn mesh_config_map(&self) -> String {
+        match &*self.revision {
+            "" | "default" => "istio".to_owned(),
+            revision => format!("istio-{revision}"),
         }
     }
 }

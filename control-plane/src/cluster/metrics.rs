@@ -20,18 +20,15 @@ struct Counted(Arc<Counts>);
 impl Collector for Counted {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let all = self.0.all();
-        for (name, help, of_istio) in [
-            ("pilot_k8s_cfg_events", "Events from k8s config", true),
-            ("pilot_k8s_reg_events", "Events from k8s registry", false),
+        for (name, help) in [
+            ("pilot_k8s_cfg_events", "Events from k8s config"),
+            ("pilot_k8s_reg_events", "Events from k8s registry"),
         ] {
             let kind = ConstGauge::new(0_i64).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-            let rows = all
-                .iter()
-                .filter(|(group, ..)| group.ends_with("istio.io") == of_istio);
-            for (_, kind, event, count) in rows {
-                let labels = [("type", *kind), ("event", event.as_str())];
-                ConstGauge::new(i64::try_from(*count).unwrap_or(i64::MAX))
+            for count in all.iter().filter(|count| count.metric == name) {
+                let labels = [("type", count.kind), ("event", count.event.as_str())];
+                ConstGauge::new(i64::try_from(count.number).unwrap_or(i64::MAX))
                     .encode(family.encode_family(&labels)?)?;
             }
         }

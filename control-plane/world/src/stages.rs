@@ -1,6 +1,7 @@
 //! Stages: free functions from tables to joined rows. Each reruns only when one of its arguments changed.
 
 pub mod destination_rules;
+pub mod discovery;
 pub mod endpoints;
 pub mod peer_authentications;
 pub mod services;

@@ -1,6 +1,6 @@
 //! The only way in: tables of lowered objects, one per kind, changed by batches of `Change`s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meltemi_model::gateway::Gateway;
@@ -11,7 +11,7 @@ use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
 use meltemi_model::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
-use meltemi_model::{Kind, Object, ObjectKey, Shared};
+use meltemi_model::{Kind, Object, ObjectKey, Shared, Str};
 
 /// One change of one object.
 #[derive(Debug, Clone)]
@@ -68,6 +68,15 @@ impl<T> Table<T> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The rows of some namespaces.
+    pub(crate) fn in_namespaces(&self, names: &BTreeSet<Str>) -> Self {
+        let rows = self.rows.iter();
+        let chosen = rows.filter(|(key, _)| names.contains(&key.namespace));
+        Self {
+            rows: Arc::new(chosen.map(|(k, row)| (k.clone(), row.clone())).collect()),
+        }
     }
 
     /// Sets a row; an equal row changes nothing, so that nothing downstream runs.

@@ -8,6 +8,7 @@ use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, Shared};
 
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
+use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
@@ -20,8 +21,10 @@ use crate::store::Store;
 pub struct World {
     /// Grows with every change that changed anything.
     pub revision: u64,
-    /// The tables that it was made from.
+    /// The tables that it was made from: the objects of the namespaces that are looked at.
     pub store: Store,
+    /// Everything that was read, and which namespaces are looked at.
+    pub discovery: Discovery,
     /// The mesh configuration.
     pub mesh: Shared<Mesh>,
     /// Services of both registries.
@@ -48,6 +51,7 @@ impl World {
         Self {
             revision: 0,
             store: Store::default(),
+            discovery: Discovery::default(),
             mesh,
             services: Arc::default(),
             workloads: Arc::default(),
@@ -63,10 +67,23 @@ impl World {
     /// The next world. A stage runs only when one of the tables that it reads is another one than before.
     /// `mesh` is used while no mesh configuration was read.
     pub fn next(&self, store: &Store, mesh: &Shared<Mesh>) -> Self {
-        let old = &self.store;
         let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m).clone();
         let same_mesh = mesh == self.mesh;
         let first = self.revision == 0;
+
+        let known = same_mesh && store.namespaces.same(&self.discovery.all.namespaces);
+        let discovery = Discovery {
+            all: store.clone(),
+            chosen: if known && !first {
+                self.discovery.chosen.clone()
+            } else {
+                chosen(&store.namespaces, &mesh)
+            },
+        };
+        let (old, store) = (
+            &self.store,
+            &discovered(&discovery, &self.discovery, &self.store),
+        );
 
         let same = same_mesh
             && store.services.same(&old.services)
@@ -131,6 +148,7 @@ impl World {
         Self {
             revision: self.revision + 1,
             store: store.clone(),
+            discovery,
             mesh,
             services,
             workloads,

@@ -124,6 +124,12 @@ impl FakeApi {
         });
     }
 
+    /// Whether a type is served.
+    pub fn serves(&self, resource: &str) -> bool {
+        self.shared
+            .read(|state| state.type_named(resource).is_some())
+    }
+
     /// Answers what is posted to a type that keeps no objects (`tokenreviews.authentication.k8s.io`), or to a
     /// subresource (`serviceaccounts/token`).
     pub fn answer(
@@ -186,18 +192,6 @@ impl FakeApi {
                 .map(|(_, o)| o.clone())
                 .collect()
         })
-    }
-
-    /// All objects of a type that may not be served.
-    pub fn try_list(&self, resource: &str) -> Vec<Value> {
-        if self
-            .shared
-            .read(|state| state.type_named(resource).is_some())
-        {
-            self.list(resource)
-        } else {
-            Vec::new()
-        }
     }
 
     /// The newest resourceVersion.
@@ -301,7 +295,7 @@ impl FakeApi {
 
     /// Sends a line to the open watches of a type: `type` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR. Nothing is
     /// stored.
-    pub fn send(&self, resource: &str, event: &str, object: Value) {
+    pub fn send(&self, resource: &str, event: &str, object: &Value) {
         self.shared.edit(|state| {
             let resource = type_of(state, resource).resource();
             let line = json!({"type": event, "object": object});
@@ -320,7 +314,7 @@ impl FakeApi {
             "kind": "Bookmark",
             "metadata": {"resourceVersion": version.to_string(), "creationTimestamp": null},
         });
-        self.send(resource, "BOOKMARK", object);
+        self.send(resource, "BOOKMARK", &object);
     }
 
     /// Sends the newest so many events of a type again to its open watches, as they were.

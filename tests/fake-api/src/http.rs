@@ -73,10 +73,10 @@ where
         user_agent: header(header::USER_AGENT),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
-    if verb == Verb::Create || verb == Verb::Update || verb == Verb::Patch {
-        if let Err(error) = serde_json::from_slice::<Value>(&body) {
-            return Ok(Refusal::new(400, format!("the body is no JSON: {error}")).response());
-        }
+    if matches!(verb, Verb::Create | Verb::Update | Verb::Patch)
+        && let Err(error) = serde_json::from_slice::<Value>(&body)
+    {
+        return Ok(Refusal::new(400, format!("the body is no JSON: {error}")).response());
     }
     let (fault, released) = shared.edit(|state| {
         state.requests.push(request.clone());

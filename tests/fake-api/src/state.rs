@@ -168,7 +168,7 @@ impl State {
     }
 
     /// Stores an object under the next version.
-    pub(crate) fn put(&mut self, key: Key, mut object: Value) -> Value {
+    pub(crate) fn put(&mut self, key: &Key, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         let before = self.objects.insert(key.clone(), object.clone());

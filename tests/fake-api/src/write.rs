@@ -143,7 +143,7 @@ pub(crate) fn delete(
         let mut after = before;
         if after["metadata"].get("deletionTimestamp").is_none() {
             after["metadata"]["deletionTimestamp"] = NOW.into();
-            after = state.put(target.key(), after);
+            after = state.put(&target.key(), after);
         }
         return Ok(after);
     }
@@ -254,7 +254,7 @@ fn stored(state: &mut State, target: &Target, object: Value) -> Value {
     if target.dry_run {
         return object;
     }
-    state.put(target.key(), object)
+    state.put(&target.key(), object)
 }
 
 fn has_finalizers(object: &Value) -> bool {

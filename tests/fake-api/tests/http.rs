@@ -1,5 +1,7 @@
 //! The fake API server over its wire, without kube: what it answers is what the real one would.
 
+#![allow(clippy::unwrap_used)]
+
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use futures::StreamExt;

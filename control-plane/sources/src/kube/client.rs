@@ -16,8 +16,13 @@ const SILENCE: Duration = Duration::from_secs(300);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Who starts Meltemi must name another file or context.
-    #[error("kubeconfig {0}: {1}")]
-    Kubeconfig(PathBuf, #[source] KubeconfigError),
+    #[error("kubeconfig {}: {source}", .path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KubeconfigError,
+    },
     /// Meltemi runs in no pod, or its service account is not mounted.
     #[error("not in a cluster ({0}); name a kubeconfig to reach one from outside")]
     InCluster(#[from] InClusterError),
@@ -37,7 +42,10 @@ pub async fn connect(
     let mut config = match kubeconfig {
         None => Config::incluster()?,
         Some(path) => {
-            let failed = |error| ConnectError::Kubeconfig(path.to_owned(), error);
+            let failed = |source| ConnectError::Kubeconfig {
+                path: path.to_owned(),
+                source,
+            };
             let options = KubeConfigOptions {
                 context: context.map(str::to_owned),
                 ..KubeConfigOptions::default()

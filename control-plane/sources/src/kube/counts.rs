@@ -1,7 +1,8 @@
 //! How many events came, for `pilot_k8s_cfg_events` and `pilot_k8s_reg_events`.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 use super::Watched;
 
@@ -33,23 +34,47 @@ pub struct Counts(Mutex<BTreeMap<(&'static str, &'static str, Event), u64>>);
 
 impl Counts {
     pub(super) fn add(&self, kind: &Watched, event: Event) {
-        // A panic elsewhere does not spoil numbers.
-        let mut counts = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut counts = self.0.lock();
         *counts.entry((kind.group, kind.kind, event)).or_default() += 1;
     }
 
-    /// API group, kind, event, number; sorted.
-    pub fn all(&self) -> Vec<(&'static str, &'static str, Event, u64)> {
-        let counts = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        counts
-            .iter()
-            .map(|((group, kind, event), n)| (*group, *kind, *event, *n))
-            .collect()
+    /// All of them, by kind and event.
+    pub fn all(&self) -> Vec<Count> {
+        let counts = self.0.lock();
+        let count = |(&(group, kind, event), &number): (&(_, _, _), &u64)| Count {
+            metric: if Watched::is_of_registry(group) {
+                "pilot_k8s_reg_events"
+            } else {
+                "pilot_k8s_cfg_events"
+            },
+            kind: istio_name(kind),
+            event,
+            number,
+        };
+        counts.iter().map(count).collect()
+    }
+}
+
+/// How often something happened to objects of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// Istio's metric for it.
+    pub metric: &'static str,
+    /// The value of its label `type`.
+    pub kind: &'static str,
+    /// Its label `event`.
+    pub event: Event,
+    /// How often.
+    pub number: u64,
+}
+
+/// What Istio 1.31 calls the kinds of its registry.
+fn istio_name(kind: &'static str) -> &'static str {
+    match kind {
+        "Service" => "Services",
+        "Pod" => "Pods",
+        "Node" => "Nodes",
+        "Namespace" => "Namespaces",
+        other => other,
     }
 }

@@ -40,14 +40,18 @@ pub fn watched(settings: &KubeSettings) -> Vec<Watched> {
         namespace: Some(settings.lower.system_namespace.clone()),
         fields: Some(format!(
             "metadata.name={}",
-            mesh_config_name(&settings.revision)
+            settings.lower.mesh_config_map()
         )),
         ..core("ConfigMap", "configmaps", true)
     };
     let mut kinds = vec![
         core("Namespace", "namespaces", false),
         core("Node", "nodes", false),
-        core("Pod", "pods", true),
+        Watched {
+            // Istio 1.31: what failed (evicted pods above all) stays in the API server for long and answers nobody.
+            fields: Some("status.phase!=Failed".to_owned()),
+            ..core("Pod", "pods", true)
+        },
         core("Service", "services", true),
         core("ServiceAccount", "serviceaccounts", true),
         mesh,
@@ -80,14 +84,6 @@ pub(super) fn definitions() -> Watched {
     }
 }
 
-/// The ConfigMap with the mesh configuration. Istio 1.31: `getMeshConfigMapName`.
-fn mesh_config_name(revision: &str) -> String {
-    match revision {
-        "" | "default" => "istio".to_owned(),
-        revision => format!("istio-{revision}"),
-    }
-}
-
 fn core(kind: &'static str, plural: &'static str, namespaced: bool) -> Watched {
     Watched {
         group: "",
@@ -110,6 +106,11 @@ impl Watched {
         } else {
             format!("{}.{}", self.plural, self.group)
         }
+    }
+
+    /// Whether a group is of Kubernetes' own objects, of which services and workloads are made, or of configuration.
+    pub(super) fn is_of_registry(group: &str) -> bool {
+        !group.ends_with(".istio.io")
     }
 
     /// Its `apiVersion` in one of its versions.

@@ -126,19 +126,20 @@ impl Table {
         version: Option<u64>,
         mut count: impl FnMut(Event),
     ) -> Option<Change> {
-        let old = self.known.get(name)?;
         // It was made again since.
-        if version.is_some() && version < old.version {
+        let newer = self.known.get(name).and_then(|old| old.version);
+        if version.is_some() && version < newer {
             return None;
+        }
+        // Also when it is not known: its making may come late.
+        if let Some(version) = version {
+            if self.buried.len() >= MOST_BURIED {
+                self.buried.clear();
+            }
+            self.buried.insert(name.clone(), version);
         }
         let old = self.known.remove(name)?;
         count(Event::Delete);
-        if self.buried.len() >= MOST_BURIED {
-            self.buried.clear();
-        }
-        if let Some(version) = version {
-            self.buried.insert(name.clone(), version);
-        }
         self.unread -= usize::from(old.unread);
         self.changed |= self.findings.remove(name).is_some() || old.unread;
         old.gone(name)

@@ -220,12 +220,12 @@ impl Task {
         }
     }
 
-    /// Whether an object is of our revision. Istio 1.31: `ObjectInRevision`: what names none is everybody's.
+    /// Whether an object is of our revision. Istio 1.31: `LabelsInRevision`: what names none is everybody's, and who has
+    /// none takes everything.
     fn is_ours(&self, raw: &Raw) -> bool {
-        !self.kind.custom
-            || raw
-                .label("istio.io/rev")
-                .is_none_or(|revision| *revision == *self.settings.revision)
+        let ours = &self.settings.lower.revision;
+        let theirs = raw.label("istio.io/rev").filter(|_| self.kind.custom);
+        ours.is_empty() || theirs.is_none_or(|theirs| *theirs == **ours)
     }
 }
 

@@ -3,3 +3,4 @@
 mod faults;
 mod first;
 mod fixtures;
+mod random;

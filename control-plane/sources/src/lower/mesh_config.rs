@@ -8,7 +8,7 @@ use meltemi_api::mesh_config as api;
 use meltemi_model::mesh::{Mesh, PathNormalization};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Kind, Object, ObjectKey, Shared};
+use meltemi_model::{Kind, LabelRequirement, LabelSelector, Object, ObjectKey, Shared, Str};
 
 use super::destination_rule::{connection_pool, load_balancer, outlier};
 use super::findings::Findings;
@@ -16,9 +16,6 @@ use super::meta::Raw;
 use super::virtual_service::retries;
 use super::{LowerSettings, Lowered, checks, names, proxy_config};
 use crate::yaml;
-
-/// The name of the ConfigMap.
-const NAME: &str = "istio";
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -29,7 +26,7 @@ struct Data {
 
 /// Whether a ConfigMap is the mesh's.
 pub(super) fn is_mesh_config(key: &ObjectKey, settings: &LowerSettings) -> bool {
-    *key.name == *NAME && key.namespace == settings.system_namespace
+    *key.name == *settings.mesh_config_map() && key.namespace == settings.system_namespace
 }
 
 pub(super) fn lower(
@@ -59,7 +56,11 @@ fn has_networks(value: &Value) -> bool {
 
 /// Lowers a mesh configuration that stands alone (`--mesh-config FILE`).
 pub fn lower_mesh(value: &Value, settings: &LowerSettings) -> Lowered {
-    let key = ObjectKey::new(Kind::MeshConfig, settings.system_namespace.clone(), NAME);
+    let key = ObjectKey::new(
+        Kind::MeshConfig,
+        settings.system_namespace.clone(),
+        settings.mesh_config_map(),
+    );
     let mut findings = Findings::new(&key);
     let object = lower_value("", value, &key, &mut findings, settings);
     Lowered {
@@ -125,6 +126,7 @@ const LOWERED: &[&str] = &[
     "defaultTrafficPolicy",
     "defaultVirtualServiceExportTo",
     "disableEnvoyListenerLog",
+    "discoverySelectors",
     "dnsRefreshRate",
     "enableAutoMtls",
     "enableTracing",
@@ -267,6 +269,7 @@ fn lower_config(
         root_namespace: config.root_namespace.as_str().into(),
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
+        discovery_selectors: discovery_selectors(root, config, findings),
         outbound_policy: outbound_policy(config),
         inbound_localhost: config
             .inbound_traffic_policy
@@ -292,6 +295,57 @@ fn lower_config(
     ports_and_times(root, config, &mut mesh, findings);
     traffic(root, config, &mut mesh, findings);
     mesh
+}
+
+/// Istio 1.31, `selectorsChanged`: with one that cannot be understood it is as if there were none.
+fn discovery_selectors(
+    root: &str,
+    config: &api::MeshConfig,
+    findings: &mut Findings,
+) -> Vec<LabelSelector> {
+    let mut usable = true;
+    let mut all = Vec::new();
+    for (i, selector) in config.discovery_selectors.iter().enumerate() {
+        let equal = selector.match_labels.iter().map(|(key, value)| {
+            LabelRequirement::In(key.as_str().into(), vec![value.as_str().into()])
+        });
+        let mut requirements: Vec<LabelRequirement> = equal.collect();
+        for (j, expression) in selector.match_expressions.iter().enumerate() {
+            match requirement(expression) {
+                Ok(requirement) => requirements.push(requirement),
+                Err(message) => {
+                    usable = false;
+                    let path = format!("discoverySelectors[{i}].matchExpressions[{j}]");
+                    let message = format!("{message}; until then every namespace is looked at");
+                    findings.warning(at(root, &path), message);
+                }
+            }
+        }
+        all.push(LabelSelector(requirements));
+    }
+    if usable { all } else { Vec::new() }
+}
+
+fn requirement(
+    expression: &meltemi_api::selector::LabelSelectorRequirement,
+) -> Result<LabelRequirement, String> {
+    let key = expression.key.as_str().into();
+    let values: Vec<Str> = expression
+        .values
+        .iter()
+        .map(|v| v.as_str().into())
+        .collect();
+    match (expression.operator.as_str(), values.is_empty()) {
+        ("In", false) => Ok(LabelRequirement::In(key, values)),
+        ("NotIn", false) => Ok(LabelRequirement::NotIn(key, values)),
+        ("In" | "NotIn", true) => Err("values are missing; list at least one".to_owned()),
+        ("Exists", true) => Ok(LabelRequirement::Exists(key)),
+        ("DoesNotExist", true) => Ok(LabelRequirement::DoesNotExist(key)),
+        ("Exists" | "DoesNotExist", false) => Err("this operator takes no values".to_owned()),
+        (other, _) => Err(format!(
+            "{other:?} is not an operator; write In, NotIn, Exists or DoesNotExist"
+        )),
+    }
 }
 
 fn ports_and_times(root: &str, config: &api::MeshConfig, mesh: &mut Mesh, findings: &mut Findings) {

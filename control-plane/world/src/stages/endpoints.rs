@@ -182,7 +182,8 @@ fn kubernetes_sources(
     sources
 }
 
-/// The pod of a slice's endpoint: by reference, else by address. Istio 1.31: `getPod`.
+/// The pod of a slice's endpoint: by reference, else by address. Without a reference somebody wrote the slice by hand;
+/// then a pod of the same namespace is the best guess, even one of the host network. Istio 1.31: `getPod`.
 fn pod_of<'a>(
     endpoint: &SliceEndpoint,
     namespace: &Str,
@@ -190,10 +191,10 @@ fn pod_of<'a>(
 ) -> Option<&'a Shared<Pod>> {
     match &endpoint.pod {
         Some(name) => tables.pods.get(&pod_key(namespace, name)),
-        None => tables
-            .workloads
-            .by_ip
-            .get(&endpoint.addresses.first()?.parse().ok()?),
+        None => {
+            let address = endpoint.addresses.first()?.parse().ok()?;
+            tables.workloads.guess(namespace, address)
+        }
     }
 }
 
@@ -235,10 +236,9 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
     let mut seen = BTreeSet::new();
     let disabling = tables.peers.disabling(&service.key.namespace).is_some();
     let mut add = |port: &Str, mut endpoint: Endpoint| {
-        // The same address may stand in two slices while it moves from one to the other.
-        if !service.kubernetes
-            || seen.insert((port.clone(), endpoint.address.clone(), endpoint.port))
-        {
+        // The same address may stand in two slices while it moves from one to the other. Istio 1.31: `endpointKey`: by
+        // address and port name, whatever the number.
+        if !service.kubernetes || seen.insert((port.clone(), endpoint.address.clone())) {
             endpoint.mtls_disabled =
                 disabling && endpoint.mtls && mtls_disabled(tables.peers, &endpoint);
             found.entry(port.clone()).or_default().push(endpoint);

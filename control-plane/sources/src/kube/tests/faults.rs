@@ -65,7 +65,7 @@ async fn faults_in_the_middle_lose_nothing() {
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": "too old", "reason": "Expired", "code": 410});
             for resource in ["services", "virtualservices"] {
-                api.send(resource, "ERROR", status.clone());
+                api.send(resource, "ERROR", &status);
             }
         }),
         ("duplicates", |api| {
@@ -142,6 +142,8 @@ async fn events_out_of_order_do_not_bring_old_states_back() {
     api.apply(service("again", 80));
     api.delete("services", "shop", "again");
     api.apply(service("again", 81));
+    api.apply(service("never", 80));
+    api.delete("services", "shop", "never");
     api.deliver_reversed("services");
     api.apply(service("mark", 80));
     source

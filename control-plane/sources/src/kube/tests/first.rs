@@ -84,8 +84,20 @@ async fn only_the_mesh_config_of_our_revision_is_read() {
         api.apply(json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"namespace": "istio-system", "name": name}, "data": {"mesh": "trustDomain: td"}}));
     }
-    let source = Source::synced(&api).await;
-    assert_eq!(source.names(), ["ConfigMap istio-system/istio"]);
+    for (revision, expected) in [
+        ("default", "istio"),
+        ("", "istio"),
+        ("canary", "istio-canary"),
+    ] {
+        let mut settings = settings();
+        settings.lower.revision = revision.into();
+        let mut source = Source::with(&api, settings);
+        source.until(|s| s.synced).await;
+        assert_eq!(
+            source.names(),
+            [format!("ConfigMap istio-system/{expected}")]
+        );
+    }
 }
 
 #[tokio::test]
@@ -191,19 +203,93 @@ async fn events_are_counted() {
     source.converges(&api).await;
     api.delete("services", "shop", "cart");
     source.converges(&api).await;
+    api.apply(virtual_service("cart", "cart"));
+    source.converges(&api).await;
     let all: Vec<String> = source
         .counts
         .all()
         .into_iter()
-        .map(|(group, kind, event, n)| format!("{group}/{kind} {} {n}", event.as_str()))
+        .map(|c| format!("{} {} {} {}", c.metric, c.kind, c.event.as_str(), c.number))
         .collect();
     assert_eq!(
         all,
         [
-            "/Namespace add 1",
-            "/Service add 1",
-            "/Service update 1",
-            "/Service delete 1"
+            "pilot_k8s_reg_events Namespaces add 1",
+            "pilot_k8s_reg_events Services add 1",
+            "pilot_k8s_reg_events Services update 1",
+            "pilot_k8s_reg_events Services delete 1",
+            "pilot_k8s_cfg_events VirtualService add 1",
         ]
     );
+}
+
+#[tokio::test]
+async fn failed_pods_are_gone() {
+    let api = api().await;
+    let pod = |phase: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "a"},
+            "spec": {"containers": []}, "status": {"phase": phase, "podIP": "10.1.0.1"}})
+    };
+    api.apply(pod("Running"));
+    let mut source = Source::synced(&api).await;
+    assert_eq!(source.names(), ["Pod shop/a"]);
+    api.apply(pod("Failed"));
+    source.until(|s| s.objects.is_empty()).await;
+}
+
+#[tokio::test]
+async fn the_table_tells_every_request() {
+    let api = api().await;
+    let _source = Source::synced(&api).await;
+    let kinds = crate::kube::watched(&settings());
+    for request in api.requests() {
+        let known = kinds.iter().any(|k| k.resource() == request.resource);
+        assert!(known, "{} is not in the table", request.resource);
+        assert!(
+            matches!(request.verb, Verb::List | Verb::Watch),
+            "{request:?}"
+        );
+    }
+    for kind in &kinds {
+        let watches = api.count(Verb::Watch, &kind.resource());
+        assert!(watches > 0, "{} is not watched", kind.resource());
+    }
+    assert!(kinds.is_sorted_by_key(|k| (k.group, k.plural)));
+}
+
+#[tokio::test]
+async fn requests_tell_who_asks() {
+    let api = api().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, api.kubeconfig().to_string()).unwrap();
+    let client = crate::kube::connect(Some(&path), Some("fake"))
+        .await
+        .unwrap();
+    client.apiserver_version().await.unwrap();
+    let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(client);
+    namespaces
+        .list(&kube::api::ListParams::default())
+        .await
+        .unwrap();
+    let agent = &api.requests()[0].user_agent;
+    assert_eq!(agent, concat!("meltemi/", env!("CARGO_PKG_VERSION")));
+
+    let problem = |error: crate::kube::ConnectError| error.to_string();
+    let missing = folder.path().join("none");
+    let error = crate::kube::connect(Some(&missing), None)
+        .await
+        .err()
+        .map(problem)
+        .unwrap();
+    assert!(
+        error.starts_with(&format!("kubeconfig {}: ", missing.display())),
+        "{error}"
+    );
+    let error = crate::kube::connect(Some(&path), Some("other"))
+        .await
+        .err()
+        .map(problem)
+        .unwrap();
+    assert!(error.contains("other"), "{error}");
 }

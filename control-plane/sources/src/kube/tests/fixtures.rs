@@ -80,7 +80,10 @@ impl Source {
 
     /// Takes the next batch.
     pub(super) async fn step(&mut self) -> Batch {
-        let batch = self.rx.recv().await.expect("the source ended");
+        // Far less than a quiet watch lasts: what only its end would mend is a mistake.
+        let batch = tokio::time::timeout(Duration::from_secs(120), self.rx.recv());
+        let batch = batch.await.expect("nothing comes any more");
+        let batch = batch.expect("the source ended");
         for (key, object) in &batch.changes {
             match object {
                 Some(object) => {
@@ -123,7 +126,7 @@ impl Source {
 /// What lowering makes of everything that an API server has.
 pub(super) fn expected(api: &FakeApi) -> BTreeMap<ObjectKey, Object> {
     let settings = LowerSettings::default();
-    [
+    let built_in = [
         "namespaces",
         "nodes",
         "pods",
@@ -131,17 +134,17 @@ pub(super) fn expected(api: &FakeApi) -> BTreeMap<ObjectKey, Object> {
         "serviceaccounts",
         "endpointslices",
         "configmaps",
-    ]
-    .iter()
-    .flat_map(|resource| api.list(resource))
-    .chain(
-        istio_types()
-            .iter()
-            .flat_map(|kind| api.try_list(&kind.resource())),
-    )
-    .filter_map(|object| lower(&object, &settings).object)
-    .map(|object| (object.key().clone(), object))
-    .collect()
+    ];
+    let istio = istio_types().into_iter().map(|kind| kind.resource());
+    built_in
+        .map(str::to_owned)
+        .into_iter()
+        .chain(istio)
+        .filter(|resource| api.serves(resource))
+        .flat_map(|resource| api.list(&resource))
+        .filter_map(|object| lower(&object, &settings).object)
+        .map(|object| (object.key().clone(), object))
+        .collect()
 }
 
 /// Istio's kinds as types of the fake API server.

@@ -6,7 +6,7 @@ use meltemi_model::mesh::{Mesh, PathNormalization};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::service::ExportTo;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Object, Shared};
+use meltemi_model::{LabelRequirement, LabelSelector, Object, Shared};
 
 use super::{lowered, words};
 use crate::lower::{LowerSettings, lower_mesh};
@@ -188,4 +188,40 @@ fn a_mesh_configuration_may_stand_alone() {
     let bad = lower_mesh(&json!({"trustDomain": 1}), &settings);
     assert!(bad.object.is_none());
     assert_eq!(bad.diagnostics[0].path, "trustDomain");
+}
+
+#[test]
+fn discovery_selectors_choose_namespaces() {
+    let (found, says) = mesh(
+        "discoverySelectors:\n- matchLabels: {mesh: 'yes'}\n  matchExpressions:\n  - {key: env, operator: NotIn, values: \
+         [test]}\n- matchExpressions:\n  - {key: a, operator: Exists}\n  - {key: b, operator: DoesNotExist}",
+    );
+    assert_eq!(says, "");
+    let expected = [
+        LabelSelector(vec![
+            LabelRequirement::In("mesh".into(), vec!["yes".into()]),
+            LabelRequirement::NotIn("env".into(), vec!["test".into()]),
+        ]),
+        LabelSelector(vec![
+            LabelRequirement::Exists("a".into()),
+            LabelRequirement::DoesNotExist("b".into()),
+        ]),
+    ];
+    assert_eq!(found.discovery_selectors, expected);
+
+    for (expression, wrong) in [
+        ("{key: a, operator: Is}", "\"Is\" is not an operator"),
+        ("{key: a, operator: In}", "values are missing"),
+        ("{key: a, operator: Exists, values: [x]}", "takes no values"),
+    ] {
+        let (found, says) = mesh(&format!(
+            "discoverySelectors:\n- matchLabels: {{mesh: 'yes'}}\n- matchExpressions:\n  - {expression}"
+        ));
+        assert_eq!(found.discovery_selectors, []);
+        assert!(says.contains(wrong), "{says}");
+        assert!(
+            says.contains("discoverySelectors[1].matchExpressions[0]"),
+            "{says}"
+        );
+    }
 }

@@ -51,6 +51,57 @@ fn pods_that_may_answer_are_found_by_address() {
 }
 
 #[test]
+fn an_address_is_its_newest_pods() {
+    let created = |name: &str, created| {
+        let pod = pod("ns", name, "10.0.0.1");
+        Pod {
+            meta: Meta {
+                created,
+                ..pod.meta.clone()
+            },
+            ..pod
+        }
+    };
+    let terminating = |pod: Pod| Pod {
+        terminating: true,
+        ..pod
+    };
+    let starting = |pod: Pod| Pod {
+        ready: false,
+        ..pod
+    };
+    for (name, pods, want) in [
+        ("the newer", [created("a", 1), created("b", 2)], "b"),
+        ("whatever its name", [created("a", 2), created("b", 1)], "a"),
+        (
+            "one that is going away has lost it",
+            [created("a", 1), terminating(created("b", 2))],
+            "a",
+        ),
+        (
+            "one that is ready has it",
+            [starting(created("a", 2)), created("b", 1)],
+            "b",
+        ),
+        (
+            "one that starts has it from one that goes",
+            [starting(created("a", 2)), terminating(created("b", 1))],
+            "a",
+        ),
+    ] {
+        let world = world(pods.map(Into::into));
+        let address = "10.0.0.1".parse().unwrap();
+        assert_eq!(
+            &*world.workloads.by_ip[&address].meta.key.name, want,
+            "{name}"
+        );
+        let guess = world.workloads.guess(&"ns".into(), address).unwrap();
+        assert_eq!(&*guess.meta.key.name, want, "{name}");
+        assert!(world.workloads.guess(&"other".into(), address).is_none());
+    }
+}
+
+#[test]
 fn where_a_pod_is() {
     let on_node = |text: &str| {
         with_labels(

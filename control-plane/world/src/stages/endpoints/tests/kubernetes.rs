@@ -219,6 +219,70 @@ fn an_endpoint_without_a_pod_is_an_address_and_no_more() {
 }
 
 #[test]
+fn a_slice_without_references_has_the_pods_of_its_namespace() {
+    let written = || a_slice(slice_endpoint("10.0.0.1", None));
+    let of_host = Pod {
+        host_network: true,
+        ..a_1()
+    };
+    for (name, pod, want) in [
+        ("a pod", a_1(), true),
+        ("one of the host network", of_host, true),
+        (
+            "another namespace's",
+            pod("other", "b-1", "10.0.0.1"),
+            false,
+        ),
+    ] {
+        let world = world([a(), pod.into(), written()]);
+        let identity = &*only(&world, "a.ns").identity;
+        assert_eq!(!identity.is_empty(), want, "{name} {identity}");
+    }
+}
+
+#[test]
+fn an_address_has_one_port_of_a_name() {
+    // The target port of a Service changed, and one slice is not written anew yet.
+    let mut newer = slice("ns", "a", "y", vec![of_a_1()]);
+    newer.ports[0].number = 9090;
+    let world = world([a(), a_1().into(), a_slice(of_a_1()), newer.into()]);
+    assert_eq!(shown(&world, "a.ns"), ["p80 10.0.0.1:8080 Healthy"]);
+}
+
+#[test]
+fn a_pod_that_comes_after_its_slice_completes_it() {
+    let before = world([a(), a_slice(of_a_1())]);
+    assert_eq!(shown(&before, "a.ns"), Vec::<String>::new());
+    let after = after(&before, [Change::Apply(a_1().into())]);
+    assert_eq!(shown(&after, "a.ns"), ["p80 10.0.0.1:8080 Healthy"]);
+}
+
+#[test]
+fn a_pod_may_serve_several_services_and_its_address_be_the_hosts() {
+    let of_host = Pod {
+        host_network: true,
+        ..a_1()
+    };
+    let second = slice("ns", "b", "z", vec![of_a_1()]);
+    let world = world([
+        a(),
+        kube_service("ns", "b", HTTP).into(),
+        of_host.into(),
+        a_slice(of_a_1()),
+        second.into(),
+    ]);
+    for service in ["a.ns", "b.ns"] {
+        let found = only(&world, service);
+        assert_eq!(
+            (&*found.address, found.port),
+            ("10.0.0.1", 8080),
+            "{service}"
+        );
+        assert!(!found.identity.is_empty(), "{service}");
+    }
+}
+
+#[test]
 fn workload_entries_join_the_pods_that_a_service_selects() {
     let with_port = |name: &str, address: &str, ports: &[(&str, u16)]| {
         let mut entry = workload_entry("ns", name, address);
