@@ -1,4 +1,4 @@
-//! Random histories with random faults: at last the World is made of what the API server has, and of nothing else.
+//! Random histories with random faults: at last what was handed on is what the API server has, and nothing else.
 
 use meltemi_fake_api::{FakeApi, Fault, On, Verb};
 use proptest::prelude::*;

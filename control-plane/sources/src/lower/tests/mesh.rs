@@ -148,10 +148,6 @@ fn limits_of_tls_and_trust() {
 fn what_is_not_acted_on_is_said() {
     for (text, path) in [
         (
-            "discoverySelectors: [{matchLabels: {a: b}}]",
-            "data.mesh.discoverySelectors",
-        ),
-        (
             "defaultProviders: {tracing: [zipkin]}",
             "data.mesh.defaultProviders.tracing",
         ),

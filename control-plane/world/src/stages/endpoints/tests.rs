@@ -8,8 +8,8 @@ use meltemi_model::testing::{
 use meltemi_model::workload::SlicePort;
 
 use super::*;
-use crate::{Change, World};
 use crate::fixtures::{after, endpoints, key, world};
+use crate::{Change, World};
 
 mod entries;
 mod kubernetes;
