@@ -226,7 +226,7 @@ async fn what_is_broken_refuses_the_pod_and_names_the_place() {
             "metadata: {}\nspec: {{ .Spec.NoSuchField }}",
             &["template: sidecar:2:", "failed to run injection template"][..],
         ),
-        ("spec: [", &["template \"sidecar\"", "line 1"]),
+        ("spec: [", &["template \"sidecar\"", "line 2"]),
         ("just text", &["template \"sidecar\"", "it is no map"]),
         (
             "spec: {containers: [{image: x}]}",
