@@ -28,7 +28,8 @@ fn read<T: for<'de> Deserialize<'de>>(name: &str) -> T {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/template")
         .join(name);
-    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    let text = std::fs::read_to_string(path).expect("the table is there");
+    serde_yaml::from_str(&text).expect("the table is YAML")
 }
 
 fn data() -> Value {

@@ -241,12 +241,14 @@ fn is_missing(value: &Value) -> bool {
 }
 
 fn equal_compound(left: &Value, right: &Value) -> Result<bool, String> {
-    let alike = match (left, right) {
-        (Value::Absent | Value::Nil, _) | (_, Value::Absent | Value::Nil) => true,
-        (Value::List(_), Value::List(_)) | (Value::Map(_), Value::Map(_)) => true,
-        (Value::Object(_), Value::Object(_)) => true,
-        _ => false,
-    };
+    let alike = matches!(
+        (left, right),
+        (Value::Absent | Value::Nil, _)
+            | (_, Value::Absent | Value::Nil)
+            | (Value::List(_), Value::List(_))
+            | (Value::Map(_), Value::Map(_))
+            | (Value::Object(_), Value::Object(_))
+    );
     if !alike {
         let (left_type, right_type) = (left.type_name(), right.type_name());
         let left = print::sprintf("%s", std::slice::from_ref(left))?;

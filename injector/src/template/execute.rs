@@ -252,7 +252,7 @@ impl<'t> Run<'t> {
                 for (i, item) in list.items().iter().enumerate() {
                     ran = true;
                     let index = Value::Int(i64::try_from(i).unwrap_or(i64::MAX));
-                    if !self.iterate(branch, index, Cell::of(item.clone(), list.elem()))? {
+                    if !self.iterate(branch, index, &Cell::of(item.clone(), list.elem()))? {
                         break;
                     }
                 }
@@ -261,7 +261,7 @@ impl<'t> Run<'t> {
                 for (key, item) in map.entries().iter() {
                     ran = true;
                     let index = Value::String(key.clone());
-                    if !self.iterate(branch, index, Cell::of(item.clone(), map.elem()))? {
+                    if !self.iterate(branch, index, &Cell::of(item.clone(), map.elem()))? {
                         break;
                     }
                 }
@@ -304,7 +304,7 @@ impl<'t> Run<'t> {
             ));
         }
         for i in 0..n {
-            if !self.iterate(branch, Value::Absent, Cell::plain(make(i)))? {
+            if !self.iterate(branch, Value::Absent, &Cell::plain(make(i)))? {
                 break;
             }
         }
@@ -312,7 +312,7 @@ impl<'t> Run<'t> {
     }
 
     /// Runs the body of a range once. Returns whether to go on.
-    fn iterate(&mut self, branch: &'t Branch, index: Value, item: Cell) -> Done<bool> {
+    fn iterate(&mut self, branch: &'t Branch, index: Value, item: &Cell) -> Done<bool> {
         self.step(0)?;
         let pipe = &branch.pipe;
         match (&pipe.declared[..], pipe.assigns) {
@@ -329,7 +329,7 @@ impl<'t> Run<'t> {
             }
         }
         let known = self.variables.len();
-        let flow = self.body(&item, &branch.then)?;
+        let flow = self.body(item, &branch.then)?;
         self.variables.truncate(known);
         Ok(flow != Flow::Break)
     }
@@ -526,15 +526,15 @@ impl<'t> Run<'t> {
                 if has_args {
                     return self.fail(format!("{name} is not a method but has arguments"));
                 }
-                let value = match map.get(name) {
-                    Some(value) => value,
-                    // A missing key has no value even in a map of strings: only `index` gives the zero value.
-                    None => return Ok(Cell::plain(Value::Absent)),
+                // A missing key has no value even in a map of strings: only `index` gives the zero value.
+                let Some(value) = map.get(name) else {
+                    return Ok(Cell::plain(Value::Absent));
                 };
                 return Ok(Cell::of(value, map.elem()));
             }
             Value::Object(object) => {
                 let given = self.arguments(dot, args, last)?;
+                self.at = Some(At::Operand(node));
                 match object.call(name, &given) {
                     Some(Ok(value)) => {
                         self.charge(&given, &value)?;
@@ -768,7 +768,7 @@ impl<'t> Run<'t> {
 fn size(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
-        Value::List(list) => list.items().len() * size_of::<Value>(),
+        Value::List(list) => size_of_val(list.items()),
         Value::Map(map) => map.entries().len() * 2 * size_of::<Value>(),
         _ => 0,
     }

@@ -140,6 +140,9 @@ fn logic(functions: &mut Functions) {
     );
 }
 
+/// A function from text to text.
+type Change = fn(&str) -> String;
+
 /// The text of an argument whose parameter is a string.
 fn text(args: &[Value], i: usize) -> &str {
     args.get(i).and_then(Value::as_str).unwrap_or_default()

@@ -296,10 +296,8 @@ fn reaches(value: &Value, map: &Map) -> bool {
                     open.extend(entries.values().filter(|v| v.is_container()).cloned());
                 }
             }
-            Value::List(list) => {
-                if seen.insert(list.address()) {
-                    open.extend(list.items().iter().filter(|v| v.is_container()).cloned());
-                }
+            Value::List(list) if seen.insert(list.address()) => {
+                open.extend(list.items().iter().filter(|v| v.is_container()).cloned());
             }
             _ => {}
         }

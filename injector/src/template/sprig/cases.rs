@@ -1,11 +1,11 @@
 //! Upper and lower case, and the ways to write compound words.
 
-use super::text;
+use super::{Change, text};
 use crate::template::functions::{Functions, Param, Signature};
 use crate::template::value::Value;
 
 pub(super) fn add(functions: &mut Functions) {
-    let table: &[(&str, fn(&str) -> String)] = &[
+    let table: &[(&str, Change)] = &[
         ("upper", str::to_uppercase),
         ("lower", str::to_lowercase),
         ("title", title),

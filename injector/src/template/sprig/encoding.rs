@@ -4,12 +4,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text;
+use super::{Change, text};
 use crate::template::functions::{Functions, Param, Signature};
 use crate::template::value::Value;
 
 pub(super) fn add(functions: &mut Functions) {
-    let table: &[(&str, fn(&str) -> String)] = &[
+    let table: &[(&str, Change)] = &[
         ("b64enc", |text| STANDARD.encode(text)),
         ("b64dec", from_base64),
         ("b32enc", |text| to_base32(text.as_bytes())),
@@ -81,7 +81,7 @@ fn from_base32(text: &str) -> Result<String, String> {
     let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let digits = text.trim_end_matches('=');
     let wrong = |at: usize| format!("illegal base32 data at input byte {at}");
-    if text.len() % 8 != 0 {
+    if !text.len().is_multiple_of(8) {
         return Err(wrong(text.len()));
     }
     let mut bytes = Vec::new();

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{kind, text};
+use super::{Change, kind, text};
 use crate::template::functions::{Functions, Param, Signature};
 use crate::template::value::{Map, Value};
 
 pub(super) fn add(functions: &mut Functions) {
     let one = Signature::of(&[Param::String]);
-    let table: &[(&str, &str, fn(&str) -> String)] = &[
+    let table: &[(&str, &str, Change)] = &[
         ("base", "osBase", base),
         ("dir", "osDir", dir),
         ("clean", "osClean", clean),
