@@ -39,7 +39,7 @@ pub enum ConfigError {
     #[error("failed to unmarshal injection template: {0}")]
     Form(String),
     /// A template cannot be parsed.
-    #[error("{0}")]
+    #[error(transparent)]
     Template(#[from] template::Error),
     /// The values are no map.
     #[error("could not parse configuration values: {0}")]
