@@ -12,14 +12,32 @@ type Check = fn(&str) -> Result<(), String>;
 const CHECKS: [(&str, Check); 19] = [
     ("sidecar.istio.io/interceptionMode", interception_mode),
     ("status.sidecar.istio.io/port", status_port),
-    ("readiness.status.sidecar.istio.io/initialDelaySeconds", uint32),
+    (
+        "readiness.status.sidecar.istio.io/initialDelaySeconds",
+        uint32,
+    ),
     ("readiness.status.sidecar.istio.io/periodSeconds", uint32),
     ("readiness.status.sidecar.istio.io/failureThreshold", uint32),
-    ("traffic.sidecar.istio.io/includeOutboundIPRanges", include_ip_ranges),
-    ("traffic.sidecar.istio.io/excludeOutboundIPRanges", exclude_ip_ranges),
-    ("traffic.sidecar.istio.io/includeInboundPorts", include_inbound_ports),
-    ("traffic.sidecar.istio.io/excludeInboundPorts", exclude_inbound_ports),
-    ("traffic.sidecar.istio.io/excludeOutboundPorts", exclude_outbound_ports),
+    (
+        "traffic.sidecar.istio.io/includeOutboundIPRanges",
+        include_ip_ranges,
+    ),
+    (
+        "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+        exclude_ip_ranges,
+    ),
+    (
+        "traffic.sidecar.istio.io/includeInboundPorts",
+        include_inbound_ports,
+    ),
+    (
+        "traffic.sidecar.istio.io/excludeInboundPorts",
+        exclude_inbound_ports,
+    ),
+    (
+        "traffic.sidecar.istio.io/excludeOutboundPorts",
+        exclude_outbound_ports,
+    ),
     ("traffic.sidecar.istio.io/excludeInterfaces", interfaces),
     ("traffic.sidecar.istio.io/kubevirtInterfaces", interfaces),
     ("istio.io/reroute-virtual-interfaces", interfaces),
@@ -42,7 +60,9 @@ pub(crate) fn validated(pod: &Value) -> Result<(), String> {
         if let Some((_, check)) = check
             && let Err(error) = check(value)
         {
-            mistakes.push(format!("invalid value '{value}' for annotation '{name}': {error}"));
+            mistakes.push(format!(
+                "invalid value '{value}' for annotation '{name}': {error}"
+            ));
         }
     }
     if mistakes.is_empty() {
@@ -54,7 +74,11 @@ pub(crate) fn validated(pod: &Value) -> Result<(), String> {
 
 /// Several errors in the form in which istiod prints them.
 fn listed(mistakes: &[String]) -> String {
-    let noun = if mistakes.len() == 1 { "error" } else { "errors" };
+    let noun = if mistakes.len() == 1 {
+        "error"
+    } else {
+        "errors"
+    };
     let mut text = format!("{} {noun} occurred:\n", mistakes.len());
     for mistake in mistakes {
         text.push_str(&format!("\t* {mistake}\n"));
@@ -65,7 +89,9 @@ fn listed(mistakes: &[String]) -> String {
 fn interception_mode(mode: &str) -> Result<(), String> {
     match mode {
         "REDIRECT" | "TPROXY" | "NONE" => Ok(()),
-        _ => Err(format!("interceptionMode invalid, use REDIRECT,TPROXY,NONE: {mode}")),
+        _ => Err(format!(
+            "interceptionMode invalid, use REDIRECT,TPROXY,NONE: {mode}"
+        )),
     }
 }
 
@@ -77,7 +103,9 @@ fn status_port(text: &str) -> Result<(), String> {
 fn unsigned(text: &str, limit: u64) -> Result<u64, String> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !digits {
-        return Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+        return Err(format!(
+            "strconv.ParseUint: parsing {text:?}: invalid syntax"
+        ));
     }
     text.parse()
         .ok()
@@ -171,9 +199,13 @@ fn interfaces(list: &str) -> Result<(), String> {
             return Err(format!("interface name {name:?} too long (max 15 chars)"));
         }
         let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         if !valid {
-            return Err(format!("interface name {name:?} contains invalid characters"));
+            return Err(format!(
+                "interface name {name:?} contains invalid characters"
+            ));
         }
     }
     Ok(())
@@ -189,14 +221,18 @@ fn resource(text: &str) -> Result<(), String> {
     if text.chars().any(char::is_control) {
         return Err("value contains control characters".to_owned());
     }
-    quantity::canonical(text).map(|_| ()).map_err(|error| error.to_string())
+    quantity::canonical(text)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 fn proxy_config(yaml: &str) -> Result<(), String> {
     let given = mesh::read_yaml(yaml)
         .and_then(|given| mesh::merged_proxy_config(&given, mesh::default_proxy_config()))
         .map_err(|error| {
-            let error = error.strip_prefix("could not parse proxy config: ").unwrap_or(&error);
+            let error = error
+                .strip_prefix("could not parse proxy config: ")
+                .unwrap_or(&error);
             format!("failed to convert to apply proxy config: {error}")
         })?;
     proxy_config_mistakes(&given)
@@ -213,7 +249,10 @@ fn proxy_config_mistakes(config: &ProxyConfig) -> Result<(), String> {
     if text("binaryPath").is_empty() {
         mistakes.push("binary path must be set".to_owned());
     }
-    match (config.get("serviceCluster"), config.get("tracingServiceName")) {
+    match (
+        config.get("serviceCluster"),
+        config.get("tracingServiceName"),
+    ) {
         (Some(Value::String(name)), _) if name.is_empty() => {
             mistakes.push("service cluster must be specified".to_owned());
         }
@@ -231,8 +270,9 @@ fn proxy_config_mistakes(config: &ProxyConfig) -> Result<(), String> {
         });
     }
     match text("discoveryAddress") {
-        "" => mistakes
-            .push("discovery address must be set to the proxy discovery service".to_owned()),
+        "" => {
+            mistakes.push("discovery address must be set to the proxy discovery service".to_owned())
+        }
         address => {
             if let Err(error) = proxy_address(address) {
                 mistakes.push(format!("invalid discovery address: {error}"));
@@ -244,7 +284,10 @@ fn proxy_config_mistakes(config: &ProxyConfig) -> Result<(), String> {
         ("statusPort", "invalid status port:"),
     ] {
         if !(1..=65535).contains(&number(key)) {
-            mistakes.push(format!("{what} port number {} must be in the range 1..65535", number(key)));
+            mistakes.push(format!(
+                "{what} port number {} must be in the range 1..65535",
+                number(key)
+            ));
         }
     }
     if mistakes.is_empty() {
@@ -255,12 +298,16 @@ fn proxy_config_mistakes(config: &ProxyConfig) -> Result<(), String> {
 }
 
 fn proxy_address(address: &str) -> Result<(), String> {
-    let (host, port) = address
-        .rsplit_once(':')
-        .ok_or_else(|| format!("unable to split {address:?}: address {address}: missing port in address"))?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(|| {
+        format!("unable to split {address:?}: address {address}: missing port in address")
+    })?;
     match port.parse::<u32>() {
         Ok(1..=65535) => {}
-        Ok(number) => return Err(format!("port number {number} must be in the range 1..65535")),
+        Ok(number) => {
+            return Err(format!(
+                "port number {number} must be in the range 1..65535"
+            ));
+        }
         Err(_) => return Err(format!("port ({port}) is not a number")),
     }
     if host.is_empty() {
@@ -287,27 +334,95 @@ mod tests {
     #[test]
     fn annotations_are_checked() {
         check("sidecar.istio.io/interceptionMode", "TPROXY", None);
-        check("sidecar.istio.io/interceptionMode", "x", Some("interceptionMode invalid, use REDIRECT,TPROXY,NONE: x"));
+        check(
+            "sidecar.istio.io/interceptionMode",
+            "x",
+            Some("interceptionMode invalid, use REDIRECT,TPROXY,NONE: x"),
+        );
         check("status.sidecar.istio.io/port", "0", None);
-        check("status.sidecar.istio.io/port", "65536", Some("excludeInboundPorts invalid: failed parsing port '65536'"));
-        check("readiness.status.sidecar.istio.io/periodSeconds", "-1", Some("invalid syntax"));
-        check("traffic.sidecar.istio.io/includeOutboundIPRanges", "*", None);
-        check("traffic.sidecar.istio.io/includeOutboundIPRanges", "10.0.0.0/8,::1/128", None);
-        check("traffic.sidecar.istio.io/includeOutboundIPRanges", "10.0.0.0/33", Some("includeIPRanges invalid: failed parsing cidr '10.0.0.0/33'"));
-        check("traffic.sidecar.istio.io/excludeOutboundIPRanges", "bad", Some("excludeIPRanges invalid"));
-        check("traffic.sidecar.istio.io/includeInboundPorts", "80, 81", None);
+        check(
+            "status.sidecar.istio.io/port",
+            "65536",
+            Some("excludeInboundPorts invalid: failed parsing port '65536'"),
+        );
+        check(
+            "readiness.status.sidecar.istio.io/periodSeconds",
+            "-1",
+            Some("invalid syntax"),
+        );
+        check(
+            "traffic.sidecar.istio.io/includeOutboundIPRanges",
+            "*",
+            None,
+        );
+        check(
+            "traffic.sidecar.istio.io/includeOutboundIPRanges",
+            "10.0.0.0/8,::1/128",
+            None,
+        );
+        check(
+            "traffic.sidecar.istio.io/includeOutboundIPRanges",
+            "10.0.0.0/33",
+            Some("includeIPRanges invalid: failed parsing cidr '10.0.0.0/33'"),
+        );
+        check(
+            "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+            "bad",
+            Some("excludeIPRanges invalid"),
+        );
+        check(
+            "traffic.sidecar.istio.io/includeInboundPorts",
+            "80, 81",
+            None,
+        );
         check("traffic.sidecar.istio.io/includeInboundPorts", "", None);
-        check("traffic.sidecar.istio.io/excludeInboundPorts", "x", Some("excludeInboundPorts invalid: failed parsing port 'x'"));
-        check("traffic.sidecar.istio.io/excludeOutboundPorts", "*", Some("excludeOutboundPorts invalid"));
-        check("traffic.sidecar.istio.io/excludeInterfaces", "eth0, net1", None);
-        check("traffic.sidecar.istio.io/excludeInterfaces", "eth0;rm", Some("contains invalid characters"));
-        check("prometheus.istio.io/merge-metrics", "yes", Some("strconv.ParseBool: parsing \"yes\": invalid syntax"));
-        check("proxy.istio.io/config", "statusPort: 99999", Some("invalid status port:"));
-        check("proxy.istio.io/config", "a: [", Some("failed to convert to apply proxy config"));
+        check(
+            "traffic.sidecar.istio.io/excludeInboundPorts",
+            "x",
+            Some("excludeInboundPorts invalid: failed parsing port 'x'"),
+        );
+        check(
+            "traffic.sidecar.istio.io/excludeOutboundPorts",
+            "*",
+            Some("excludeOutboundPorts invalid"),
+        );
+        check(
+            "traffic.sidecar.istio.io/excludeInterfaces",
+            "eth0, net1",
+            None,
+        );
+        check(
+            "traffic.sidecar.istio.io/excludeInterfaces",
+            "eth0;rm",
+            Some("contains invalid characters"),
+        );
+        check(
+            "prometheus.istio.io/merge-metrics",
+            "yes",
+            Some("strconv.ParseBool: parsing \"yes\": invalid syntax"),
+        );
+        check(
+            "proxy.istio.io/config",
+            "statusPort: 99999",
+            Some("invalid status port:"),
+        );
+        check(
+            "proxy.istio.io/config",
+            "a: [",
+            Some("failed to convert to apply proxy config"),
+        );
         check("proxy.istio.io/config", "concurrency: 2", None);
         check("sidecar.istio.io/proxyCPU", "100m", None);
-        check("sidecar.istio.io/proxyCPU", "100m\n", Some("value contains control characters"));
-        check("sidecar.istio.io/proxyMemory", "lots", Some("quantities must match"));
+        check(
+            "sidecar.istio.io/proxyCPU",
+            "100m\n",
+            Some("value contains control characters"),
+        );
+        check(
+            "sidecar.istio.io/proxyMemory",
+            "lots",
+            Some("quantities must match"),
+        );
         check("other", "anything", None);
     }
 

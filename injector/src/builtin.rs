@@ -10,10 +10,22 @@ use crate::template::Template;
 
 /// The templates that pods may name.
 pub const TEMPLATES: [(&str, &str); 4] = [
-    ("sidecar", include_str!("../../charts/meltemi/files/sidecar.yaml")),
-    ("gateway", include_str!("../../charts/meltemi/files/gateway.yaml")),
-    ("grpc-simple", include_str!("../../charts/meltemi/files/grpc-simple.yaml")),
-    ("grpc-agent", include_str!("../../charts/meltemi/files/grpc-agent.yaml")),
+    (
+        "sidecar",
+        include_str!("../../charts/meltemi/files/sidecar.yaml"),
+    ),
+    (
+        "gateway",
+        include_str!("../../charts/meltemi/files/gateway.yaml"),
+    ),
+    (
+        "grpc-simple",
+        include_str!("../../charts/meltemi/files/grpc-simple.yaml"),
+    ),
+    (
+        "grpc-agent",
+        include_str!("../../charts/meltemi/files/grpc-agent.yaml"),
+    ),
 ];
 
 /// The values that the templates need where nobody gives any: the chart's defaults.

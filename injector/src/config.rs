@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::decision::Policy;
 use crate::functions::{self, Environment};
 use crate::template::Template;
-use crate::{yaml, template};
+use crate::{template, yaml};
 
 /// The key `config`.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub enum ConfigError {
     #[error("failed to unmarshal injection template: {0}")]
     Form(String),
     /// A template cannot be parsed.
-    #[error("{0}")]
+    #[error(transparent)]
     Template(#[from] template::Error),
     /// The values are no map.
     #[error("could not parse configuration values: {0}")]
@@ -129,7 +129,9 @@ impl Config {
             config.raw_templates.insert(name, text);
         }
         if config.templates.is_empty() {
-            tracing::warn!("the injector's configuration has no templates; is it that of another version?");
+            tracing::warn!(
+                "the injector's configuration has no templates; is it that of another version?"
+            );
         }
         Ok(config)
     }
@@ -140,10 +142,17 @@ pub(crate) fn whole(value: &Value, key: &'static str) -> Result<(), ConfigError>
     let (Some(kind), Some(_)) = (value["kind"].as_str(), value["apiVersion"].as_str()) else {
         return Ok(());
     };
-    let usual = if key == "mesh" { "istio" } else { "istio-sidecar-injector" };
+    let usual = if key == "mesh" {
+        "istio"
+    } else {
+        "istio-sidecar-injector"
+    };
     Err(ConfigError::Whole {
         kind: kind.to_owned(),
-        name: value["metadata"]["name"].as_str().unwrap_or(usual).to_owned(),
+        name: value["metadata"]["name"]
+            .as_str()
+            .unwrap_or(usual)
+            .to_owned(),
         key,
     })
 }

@@ -20,7 +20,9 @@ pub(crate) fn all(environment: &Environment) -> Functions {
     let mut f = Functions::builtin().with_sprig();
     let environment = environment.clone();
     f.add_typed("env", Signature::of(&[Str, Str]), move |args| {
-        let found = environment.get(text(args, 0)).filter(|value| !value.is_empty());
+        let found = environment
+            .get(text(args, 0))
+            .filter(|value| !value.is_empty());
         Ok(found.map_or_else(|| args[1].clone(), |value| Value::from(value.as_str())))
     });
     f.add_typed("formatDuration", Signature::of(&[Any]), |args| {
@@ -41,8 +43,12 @@ pub(crate) fn all(environment: &Environment) -> Functions {
     f.add_typed("applicationPorts", Signature::of(&[Any]), |args| {
         Ok(ports(&args[0], |name| name != crate::pod::PROXY).into())
     });
-    f.add_typed("kubevirtInterfaces", Signature::of(&[Str]), |args| Ok(args[0].clone()));
-    f.add_typed("excludeInterfaces", Signature::of(&[Str]), |args| Ok(args[0].clone()));
+    f.add_typed("kubevirtInterfaces", Signature::of(&[Str]), |args| {
+        Ok(args[0].clone())
+    });
+    f.add_typed("excludeInterfaces", Signature::of(&[Str]), |args| {
+        Ok(args[0].clone())
+    });
     f.add_typed("annotation", Signature::of(&[Any, Str, Any]), |args| {
         let annotations = match &args[0] {
             Value::Object(meta) => meta.field("Annotations"),
@@ -79,7 +85,9 @@ pub(crate) fn all(environment: &Environment) -> Functions {
             value => json::text(&value.json()).into(),
         })
     });
-    f.add_typed("protoToJSON", Signature::of(&[Any]), |args| Ok(proto_to_json(&args[0]).into()));
+    f.add_typed("protoToJSON", Signature::of(&[Any]), |args| {
+        Ok(proto_to_json(&args[0]).into())
+    });
     f.add_typed("toYaml", Signature::of(&[Any]), |args| {
         yaml::write(&args[0].json()).map(Value::from)
     });
@@ -104,7 +112,9 @@ pub(crate) fn all(environment: &Environment) -> Functions {
     f.add_typed("omit", Signature::and_more(&[StringMap], Str), |args| {
         let entries = string_map(args, 0).map(Map::entries).unwrap_or_default();
         let kept = entries.iter().filter(|(key, _)| {
-            !args[1..].iter().any(|omitted| omitted.as_str() == Some(&***key))
+            !args[1..]
+                .iter()
+                .any(|omitted| omitted.as_str() == Some(&***key))
         });
         Ok(strings(kept.map(|(k, v)| (k.clone(), v.clone())).collect()))
     });
@@ -115,14 +125,18 @@ pub(crate) fn all(environment: &Environment) -> Functions {
         });
         Ok(strings(pairs.collect()))
     });
-    f.add_typed("mergeMaps", Signature::and_more(&[], StringMap), |args| Ok(merged(args)));
+    f.add_typed("mergeMaps", Signature::and_more(&[], StringMap), |args| {
+        Ok(merged(args))
+    });
     f.add_typed("toJsonMap", Signature::and_more(&[], StringMap), |args| {
         Ok(match args {
             [] => Value::from("null"),
             _ => json::text(&merged(args).json()).into(),
         })
     });
-    f.add_typed("omitNil", Signature::of(&[Any]), |args| Ok(without_nil(&args[0]).0));
+    f.add_typed("omitNil", Signature::of(&[Any]), |args| {
+        Ok(without_nil(&args[0]).0)
+    });
     f.add_typed(
         "otelResourceAttributes",
         Signature::of(&[Any, StringMap, StringMap, Str, Any]),
@@ -161,7 +175,10 @@ fn exclude_inbound_port(port: &str, excluded: &str) -> String {
     if port.is_empty() || port == "0" || excluded.split(',').any(|known| known == port) {
         return excluded.to_owned();
     }
-    let known = excluded.split(',').map(str::trim).filter(|known| !known.is_empty());
+    let known = excluded
+        .split(',')
+        .map(str::trim)
+        .filter(|known| !known.is_empty());
     known.chain([port]).collect::<Vec<_>>().join(",")
 }
 
@@ -169,7 +186,9 @@ fn exclude_inbound_port(port: &str, excluded: &str) -> String {
 fn ports(containers: &Value, wanted: impl Fn(&str) -> bool) -> String {
     let mut out = Vec::new();
     for container in items(containers) {
-        let Value::Object(container) = container else { continue };
+        let Value::Object(container) = container else {
+            continue;
+        };
         let name = container.field("Name");
         if !wanted(name.as_ref().and_then(Value::as_str).unwrap_or_default()) {
             continue;
@@ -177,7 +196,10 @@ fn ports(containers: &Value, wanted: impl Fn(&str) -> bool) -> String {
         for port in container.field("Ports").iter().flat_map(items) {
             let Value::Object(port) = port else { continue };
             let protocol = port.field("Protocol");
-            if matches!(protocol.as_ref().and_then(Value::as_str), Some("UDP" | "SCTP")) {
+            if matches!(
+                protocol.as_ref().and_then(Value::as_str),
+                Some("UDP" | "SCTP")
+            ) {
                 continue;
             }
             out.extend(port.field("ContainerPort").map(|port| port.to_string()));
@@ -232,7 +254,11 @@ fn without_nil(value: &Value) -> (Value, bool) {
             if !all.iter().any(|(_, changed)| *changed) {
                 return (value.clone(), false);
             }
-            let kept: Vec<Value> = all.into_iter().map(|(v, _)| v).filter(|v| !v.is_nil()).collect();
+            let kept: Vec<Value> = all
+                .into_iter()
+                .map(|(v, _)| v)
+                .filter(|v| !v.is_nil())
+                .collect();
             if kept.is_empty() {
                 (Value::Nil, true)
             } else {
@@ -265,12 +291,16 @@ fn otel_resource_attributes(args: &[Value]) -> String {
     let ns = text(args, 3);
     let containers = items(&args[4]);
     let field = |container: &Value, name: &str| match container {
-        Value::Object(container) => container.field(name).map(|v| v.to_string()).unwrap_or_default(),
+        Value::Object(container) => container
+            .field(name)
+            .map(|v| v.to_string())
+            .unwrap_or_default(),
         _ => String::new(),
     };
     let annotation = |key: &str| at(1, &format!("resource.opentelemetry.io/{key}"));
 
-    let namespace = annotation("service.namespace").or_else(|| (!ns.is_empty()).then(|| ns.to_owned()));
+    let namespace =
+        annotation("service.namespace").or_else(|| (!ns.is_empty()).then(|| ns.to_owned()));
     let version = annotation("service.version")
         .or_else(|| at(2, "app.kubernetes.io/version"))
         .or_else(|| match containers.as_slice() {
@@ -302,7 +332,10 @@ fn image_version(image: &str) -> Option<String> {
         None => (image, None),
     };
     let last = name.rsplit('/').next().unwrap_or_default();
-    let tag = last.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.is_empty());
+    let tag = last
+        .rsplit_once(':')
+        .map(|(_, tag)| tag)
+        .filter(|tag| !tag.is_empty());
     match (tag, digest.filter(|digest| !digest.is_empty())) {
         (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
         (tag, digest) => tag.or(digest).map(str::to_owned),

@@ -37,7 +37,11 @@ fn url(values: &Values, name: &str, image_type: &str, pod: &Value) -> String {
         image_type
     };
     let image_type = pod::annotation(pod, PROXY_IMAGE_TYPE).unwrap_or(image_type);
-    format!("{}/{name}:{}", values.text("/global/hub"), tagged(&tag, image_type))
+    format!(
+        "{}/{name}:{}",
+        values.text("/global/hub"),
+        tagged(&tag, image_type)
+    )
 }
 
 /// The tag with another image type.
@@ -72,11 +76,36 @@ mod tests {
     #[test]
     fn images_have_types() {
         let plain = json!({});
-        check(&json!({"hub": "h", "tag": "1.2"}), &plain, &plain, "h/proxyv2:1.2");
-        check(&json!({"hub": "h", "tag": 1.25}), &plain, &plain, "h/proxyv2:1.25");
-        check(&json!({"hub": "h", "tag": "1-debug", "variant": "distroless", "proxy": {"image": "p"}}), &plain, &plain, "h/p:1-distroless");
+        check(
+            &json!({"hub": "h", "tag": "1.2"}),
+            &plain,
+            &plain,
+            "h/proxyv2:1.2",
+        );
+        check(
+            &json!({"hub": "h", "tag": 1.25}),
+            &plain,
+            &plain,
+            "h/proxyv2:1.25",
+        );
+        check(
+            &json!({"hub": "h", "tag": "1-debug", "variant": "distroless", "proxy": {"image": "p"}}),
+            &plain,
+            &plain,
+            "h/p:1-distroless",
+        );
         let debug = json!({"image": {"imageType": "debug"}});
-        check(&json!({"hub": "h", "tag": "1", "variant": "distroless"}), &debug, &plain, "h/proxyv2:1-debug");
-        check(&json!({"hub": "h", "tag": "1-distroless"}), &debug, &json!({PROXY_IMAGE_TYPE: "default"}), "h/proxyv2:1");
+        check(
+            &json!({"hub": "h", "tag": "1", "variant": "distroless"}),
+            &debug,
+            &plain,
+            "h/proxyv2:1-debug",
+        );
+        check(
+            &json!({"hub": "h", "tag": "1-distroless"}),
+            &debug,
+            &json!({PROXY_IMAGE_TYPE: "default"}),
+            "h/proxyv2:1",
+        );
     }
 }

@@ -13,7 +13,9 @@ use crate::object::{Record, kubernetes, message};
 use crate::owner::Workload;
 use crate::template::{self, Value as Seen};
 use crate::types::KUBERNETES;
-use crate::{annotations, image, merge, openshift, order, overrides, pod, probes, prometheus, status, yaml};
+use crate::{
+    annotations, image, merge, openshift, order, overrides, pod, probes, prometheus, status, yaml,
+};
 
 /// Why a pod cannot be injected. It is refused then.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +24,9 @@ pub enum InjectError {
     #[error("failed to run injection template: {0}")]
     Annotations(String),
     /// A template that the pod or the configuration names does not exist.
-    #[error("failed to run injection template: requested template {name:?} not found; have {known}")]
+    #[error(
+        "failed to run injection template: requested template {name:?} not found; have {known}"
+    )]
     UnknownTemplate {
         /// The name.
         name: String,
@@ -90,7 +94,10 @@ impl Settings {
             values: Values::parse(values)?,
             mesh,
             revision: "default".to_owned(),
-            compliance_policy: environment.get("COMPLIANCE_POLICY").cloned().unwrap_or_default(),
+            compliance_policy: environment
+                .get("COMPLIANCE_POLICY")
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 }
@@ -128,7 +135,8 @@ const NETWORK: &str = "ISTIO_META_NETWORK";
 /// # Errors
 /// What does not fit a pod.
 pub(crate) fn typed(pod: &Value, scalars: Scalars) -> Result<Value, InjectError> {
-    let mut typed = normalized(&KUBERNETES, &KUBERNETES.named("Pod"), pod, scalars).map_err(InjectError::Pod)?;
+    let mut typed = normalized(&KUBERNETES, &KUBERNETES.named("Pod"), pod, scalars)
+        .map_err(InjectError::Pod)?;
     if let Some(metadata) = typed.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.shift_remove("managedFields");
     }
@@ -139,7 +147,10 @@ pub(crate) fn typed(pod: &Value, scalars: Scalars) -> Result<Value, InjectError>
 ///
 /// # Errors
 /// Why it is refused.
-pub(crate) fn injected(settings: &Settings, mut subject: Subject<'_>) -> Result<Value, InjectError> {
+pub(crate) fn injected(
+    settings: &Settings,
+    mut subject: Subject<'_>,
+) -> Result<Value, InjectError> {
     let original = subject.pod;
     let policy = original["spec"]["dnsPolicy"].as_str().unwrap_or_default();
     if !matches!(policy, "" | "ClusterFirst") {
@@ -161,7 +172,11 @@ pub(crate) fn injected(settings: &Settings, mut subject: Subject<'_>) -> Result<
     if let Some(network) = subject.environment.get(NETWORK) {
         pod::set_label(&mut pod, pod::NETWORK_LABEL, network);
     }
-    pod::annotate(&mut pod, pod::STATUS, &status::text(&template_pod, subject.revision));
+    pod::annotate(
+        &mut pod,
+        pod::STATUS,
+        &status::text(&template_pod, subject.revision),
+    );
     for (name, value) in subject.injected_annotations {
         pod::annotate(&mut pod, name, value);
     }
@@ -173,11 +188,21 @@ pub(crate) fn injected(settings: &Settings, mut subject: Subject<'_>) -> Result<
 fn cluster_and_network(settings: &Settings, subject: &mut Subject<'_>) {
     let label = pod::label(subject.pod, pod::NETWORK_LABEL);
     for (name, value, label) in [
-        (CLUSTER, settings.values.text("/global/multiCluster/clusterName"), None),
+        (
+            CLUSTER,
+            settings.values.text("/global/multiCluster/clusterName"),
+            None,
+        ),
         (NETWORK, settings.values.text("/global/network"), label),
     ] {
-        let given = subject.environment.get(name).filter(|given| !given.is_empty());
-        let found = label.map(str::to_owned).or_else(|| given.cloned()).unwrap_or_else(|| value.to_owned());
+        let given = subject
+            .environment
+            .get(name)
+            .filter(|given| !given.is_empty());
+        let found = label
+            .map(str::to_owned)
+            .or_else(|| given.cloned())
+            .unwrap_or_else(|| value.to_owned());
         if !found.is_empty() {
             subject.environment.insert(name.to_owned(), found);
         }
@@ -186,13 +211,19 @@ fn cluster_and_network(settings: &Settings, subject: &mut Subject<'_>) {
 
 /// The pod merged with all templates, and the templates alone.
 fn rendered(settings: &Settings, subject: &Subject<'_>) -> Result<(Value, Value), InjectError> {
-    let stripped = overrides::reinserted(status::stripped(subject.pod, settings.mesh.status_port()))?;
+    let stripped =
+        overrides::reinserted(status::stripped(subject.pod, settings.mesh.status_port()))?;
     let data = data(settings, subject, &stripped);
     let mut merged = subject.pod.clone();
     let mut template_pod = typed(&json!({}), Scalars::Json)?;
     for name in templates(subject) {
         let Some(template) = settings.config.templates.get(&name) else {
-            let known: Vec<&str> = settings.config.templates.keys().map(String::as_str).collect();
+            let known: Vec<&str> = settings
+                .config
+                .templates
+                .keys()
+                .map(String::as_str)
+                .collect();
             return Err(InjectError::UnknownTemplate {
                 name,
                 known: known.join(", "),
@@ -295,19 +326,40 @@ fn data(settings: &Settings, subject: &Subject<'_>, stripped: &Value) -> Seen {
     let fields = vec![
         ("TypeMeta", kubernetes("TypeMeta", Some(kind))),
         ("DeploymentMeta", Seen::object(names)),
-        ("ObjectMeta", kubernetes("ObjectMeta", Some(stripped["metadata"].clone()))),
-        ("Spec", kubernetes("PodSpec", Some(stripped["spec"].clone()))),
-        ("ProxyConfig", message("ProxyConfig", Some(Value::Object(config.clone())))),
-        ("MeshConfig", message("MeshConfig", Some(Value::Object(settings.mesh.0.clone())))),
+        (
+            "ObjectMeta",
+            kubernetes("ObjectMeta", Some(stripped["metadata"].clone())),
+        ),
+        (
+            "Spec",
+            kubernetes("PodSpec", Some(stripped["spec"].clone())),
+        ),
+        (
+            "ProxyConfig",
+            message("ProxyConfig", Some(Value::Object(config.clone()))),
+        ),
+        (
+            "MeshConfig",
+            message("MeshConfig", Some(Value::Object(settings.mesh.0.clone()))),
+        ),
         // A template may change what it sees; the next pod must not feel it.
         ("Values", settings.values.seen.deep_copy()),
         ("Revision", text(subject.revision)),
         ("NativeSidecars", Seen::Bool(subject.native)),
-        ("ProxyImage", Seen::from(image::proxy(&settings.values, config, stripped))),
-        ("ProxyInitImage", Seen::from(image::init(&settings.values, stripped))),
+        (
+            "ProxyImage",
+            Seen::from(image::proxy(&settings.values, config, stripped)),
+        ),
+        (
+            "ProxyInitImage",
+            Seen::from(image::init(&settings.values, stripped)),
+        ),
         ("ProxyUID", Seen::Int64(uid)),
         ("ProxyGID", Seen::Int64(gid)),
-        ("InboundTrafficPolicyMode", text(settings.mesh.inbound_traffic_policy())),
+        (
+            "InboundTrafficPolicyMode",
+            text(settings.mesh.inbound_traffic_policy()),
+        ),
         ("CompliancePolicy", text(&settings.compliance_policy)),
     ];
     Seen::object(Record {
@@ -331,7 +383,11 @@ pub(crate) fn patch(actual: &Value, original: &Value, injected: &Value) -> Value
     let mut applied = known.clone();
     let works = json_patch::patch(&mut applied, &minimal).is_ok()
         && typed(&applied, Scalars::Json).is_ok_and(|applied| applied == *injected);
-    let patch = if works { minimal } else { json_patch::diff(&known, injected) };
+    let patch = if works {
+        minimal
+    } else {
+        json_patch::diff(&known, injected)
+    };
     serde_json::to_value(patch).unwrap_or(Value::Array(Vec::new()))
 }
 

@@ -45,7 +45,11 @@ const KINDS: [(&str, &str, &str); 9] = [
     ("StatefulSet", "/spec/template", "/spec/template"),
     ("ReplicaSet", "/spec/template", "/spec/template"),
     ("Job", "/spec/template", "/spec/template"),
-    ("CronJob", "/spec/jobTemplate", "/spec/jobTemplate/spec/template"),
+    (
+        "CronJob",
+        "/spec/jobTemplate",
+        "/spec/jobTemplate/spec/template",
+    ),
     ("ReplicationController", "/spec/template", "/spec/template"),
     ("DeploymentConfig", "/spec/template", "/spec/template"),
     ("Pod", "", ""),
@@ -71,13 +75,12 @@ pub fn into_resource(
             problem: error.message,
         })?;
         let mut warn = |warning| out.warnings.push(warning);
-        let injected = object(settings, surroundings, &value, &mut warn).map_err(|problem| {
-            ResourceError {
+        let injected =
+            object(settings, surroundings, &value, &mut warn).map_err(|problem| ResourceError {
                 line: chunk.line,
                 object: format!("{}: ", title(&value)),
                 problem,
-            }
-        })?;
+            })?;
         match injected {
             Some(injected) => {
                 let text = yaml::write(&injected).map_err(|problem| ResourceError {
@@ -143,7 +146,7 @@ fn object(
         parent.get(key).cloned().unwrap_or_else(inject::empty)
     };
     let pod = json!({"metadata": part(metadata_at, "metadata"), "spec": part(template_at, "spec")});
-    let Some(injected) = pod_of(settings, surroundings, &typed, pod, warn)? else {
+    let Some(injected) = pod_of(settings, surroundings, &typed, &pod, warn)? else {
         return Ok(Some(typed));
     };
     for (pointer, key) in [(metadata_at, "metadata"), (template_at, "spec")] {
@@ -159,13 +162,13 @@ fn pod_of(
     settings: &Settings,
     surroundings: &Surroundings,
     resource: &Value,
-    pod: Value,
+    pod: &Value,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Value>, String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = text(&resource["kind"]);
     let workload = if kind == "Pod" {
-        owner::workload(&pod)
+        owner::workload(pod)
     } else {
         Workload {
             name: text(&resource["metadata"]["name"]),
@@ -175,7 +178,11 @@ fn pod_of(
         }
     };
     let own_name = text(&pod["metadata"]["name"]);
-    let name = if own_name.is_empty() { workload.name.clone() } else { own_name };
+    let name = if own_name.is_empty() {
+        workload.name.clone()
+    } else {
+        own_name
+    };
     let name = if workload.namespace.is_empty() {
         name
     } else {
@@ -192,17 +199,17 @@ fn pod_of(
         policy: Policy::Enabled,
         ..Config::default()
     };
-    if !decision::required(&policy, &pod) {
+    if !decision::required(&policy, pod) {
         warn(format!(
             "===> Skipping injection because {kind} {name:?} has sidecar injection disabled\n"
         ));
         return Ok(None);
     }
     let mut proxy_config = settings.mesh.default_config();
-    if let Some(text) = pod::annotation(&pod, pod::PROXY_CONFIG) {
+    if let Some(text) = pod::annotation(pod, pod::PROXY_CONFIG) {
         proxy_config = mesh::annotated_proxy_config(text, proxy_config)?;
     }
-    let pod = inject::typed(&pod, Scalars::Json).map_err(|error| error.to_string())?;
+    let pod = inject::typed(pod, Scalars::Json).map_err(|error| error.to_string())?;
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let default_templates = ["sidecar".to_owned()];
     let subject = Subject {

@@ -138,7 +138,12 @@ fn merge_map(
                 let field = schema.field(&key);
                 *current = if field.is_some_and(|field| field.merge) {
                     let merge_key = field.and_then(|field| field.key.as_deref());
-                    merge_list(std::mem::take(current), patch, merge_key, schema.below(&key))?
+                    merge_list(
+                        std::mem::take(current),
+                        patch,
+                        merge_key,
+                        schema.below(&key),
+                    )?
                 } else {
                     patch
                 };
@@ -252,7 +257,11 @@ fn merge_list(
         return Ok(original);
     };
     let maps = first.is_object();
-    if original.iter().chain(&patch).any(|item| item.is_object() != maps || item.is_array()) {
+    if original
+        .iter()
+        .chain(&patch)
+        .any(|item| item.is_object() != maps || item.is_array())
+    {
         return Err(MergeError::MixedList);
     }
     if !maps {
@@ -306,9 +315,8 @@ fn special_elements(
         match directive.as_str() {
             Some("delete") => {
                 let value = item.get(key).ok_or_else(|| no_key(&item, key))?;
-                original.retain(|known| {
-                    !known.get(key).is_some_and(|known| json::same(known, value))
-                });
+                original
+                    .retain(|known| !known.get(key).is_some_and(|known| json::same(known, value)));
             }
             Some("replace") => replace = true,
             Some("merge") => {
@@ -336,11 +344,7 @@ fn same_item(a: &Value, b: &Value, key: Option<&str>) -> bool {
     }
 }
 
-fn partitioned(
-    items: Vec<Value>,
-    listed: &[Value],
-    key: Option<&str>,
-) -> (Vec<Value>, Vec<Value>) {
+fn partitioned(items: Vec<Value>, listed: &[Value], key: Option<&str>) -> (Vec<Value>, Vec<Value>) {
     items
         .into_iter()
         .partition(|item| listed.iter().any(|known| same_item(known, item, key)))
@@ -362,7 +366,10 @@ fn normal_order(
         }
     }
     let place = |items: &[Value], item: &Value| {
-        items.iter().position(|known| same_item(known, item, key)).unwrap_or(usize::MAX)
+        items
+            .iter()
+            .position(|known| same_item(known, item, key))
+            .unwrap_or(usize::MAX)
     };
     listed.sort_by_key(|item| place(order, item));
     others.sort_by_key(|item| place(original, item));
@@ -380,7 +387,11 @@ fn normal_order(
                 other != usize::MAX && item != usize::MAX && other < item
             }
         };
-        out.extend(if other_first { others.next() } else { listed.next() });
+        out.extend(if other_first {
+            others.next()
+        } else {
+            listed.next()
+        });
     }
 }
 

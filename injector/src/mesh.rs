@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
-use crate::types::{Id, Kind, MESH};
 use crate::config::ConfigError;
+use crate::types::{Id, Kind, MESH};
 use crate::{pod, proto, yaml};
 
 /// A proxy config in canonical form.
@@ -101,10 +101,15 @@ impl MeshConfig {
     /// A value that its field cannot hold.
     pub fn with(mut self, given: &Value) -> Result<MeshConfig, ConfigError> {
         let config = &mut self.0;
-        let kept: Vec<(&str, Option<Value>)> = ["defaultConfig", "defaultProviders", "extensionProviders", "trustDomainAliases"]
-            .into_iter()
-            .map(|key| (key, config.get(key).cloned()))
-            .collect();
+        let kept: Vec<(&str, Option<Value>)> = [
+            "defaultConfig",
+            "defaultProviders",
+            "extensionProviders",
+            "trustDomainAliases",
+        ]
+        .into_iter()
+        .map(|key| (key, config.get(key).cloned()))
+        .collect();
         proto::apply(&MESH, *MESH_CONFIG, given, config)
             .map_err(|error| ConfigError::Mesh(format!("failed to convert to proto. {error}")))?;
         let mut new = Map::new();
@@ -116,23 +121,32 @@ impl MeshConfig {
                 config.insert(key.to_owned(), before);
             }
         }
-        let given_proxy = given.get("defaultConfig").or_else(|| given.get("default_config"));
+        let given_proxy = given
+            .get("defaultConfig")
+            .or_else(|| given.get("default_config"));
         if let Some(proxy) = given_proxy {
             let merged = merged_proxy_config(proxy, map(config["defaultConfig"].take()))
                 .map_err(ConfigError::Mesh)?;
             config.insert("defaultConfig".to_owned(), Value::Object(merged));
         }
-        let given_providers = given.get("defaultProviders").or_else(|| given.get("default_providers"));
-        if let (Some(_), Some(Value::Object(providers))) = (given_providers, new.get("defaultProviders"))
+        let given_providers = given
+            .get("defaultProviders")
+            .or_else(|| given.get("default_providers"));
+        if let (Some(_), Some(Value::Object(providers))) =
+            (given_providers, new.get("defaultProviders"))
             && let Some(Value::Object(before)) = config.get_mut("defaultProviders")
         {
             before.extend(providers.clone());
         }
-        if let (Some(Value::Array(providers)), Some(Value::Array(before))) =
-            (new.get("extensionProviders"), config.get_mut("extensionProviders"))
-        {
+        if let (Some(Value::Array(providers)), Some(Value::Array(before))) = (
+            new.get("extensionProviders"),
+            config.get_mut("extensionProviders"),
+        ) {
             for provider in providers {
-                match before.iter_mut().find(|known| known["name"] == provider["name"]) {
+                match before
+                    .iter_mut()
+                    .find(|known| known["name"] == provider["name"])
+                {
                     Some(known) => *known = provider.clone(),
                     None => before.push(provider.clone()),
                 }
@@ -141,7 +155,13 @@ impl MeshConfig {
         if let Some(Value::Array(aliases)) = new.remove("trustDomainAliases") {
             let mut aliases: Vec<Value> = aliases
                 .into_iter()
-                .chain(config.get("trustDomainAliases").and_then(Value::as_array).cloned().unwrap_or_default())
+                .chain(
+                    config
+                        .get("trustDomainAliases")
+                        .and_then(Value::as_array)
+                        .cloned()
+                        .unwrap_or_default(),
+                )
                 .collect();
             aliases.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
             aliases.dedup();
@@ -168,11 +188,17 @@ impl MeshConfig {
     }
 
     pub(crate) fn root_namespace(&self) -> &str {
-        self.0.get("rootNamespace").and_then(Value::as_str).unwrap_or_default()
+        self.0
+            .get("rootNamespace")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     pub(crate) fn inbound_traffic_policy(&self) -> &'static str {
-        let mode = self.0.get("inboundTrafficPolicy").and_then(|policy| policy["mode"].as_str());
+        let mode = self
+            .0
+            .get("inboundTrafficPolicy")
+            .and_then(|policy| policy["mode"].as_str());
         match mode {
             Some("LOCALHOST") => "localhost",
             _ => "passthrough",
@@ -180,7 +206,10 @@ impl MeshConfig {
     }
 
     pub(crate) fn prometheus_merge(&self) -> bool {
-        self.0.get("enablePrometheusMerge").and_then(Value::as_bool).unwrap_or(true)
+        self.0
+            .get("enablePrometheusMerge")
+            .and_then(Value::as_bool)
+            .unwrap_or(true)
     }
 }
 
@@ -193,8 +222,14 @@ pub(crate) fn read_yaml(text: &str) -> Result<Value, String> {
 ///
 /// # Errors
 /// A value that its field cannot hold.
-pub(crate) fn merged_proxy_config(given: &Value, mut onto: ProxyConfig) -> Result<ProxyConfig, String> {
-    let metadata = onto.get("proxyMetadata").and_then(Value::as_object).cloned();
+pub(crate) fn merged_proxy_config(
+    given: &Value,
+    mut onto: ProxyConfig,
+) -> Result<ProxyConfig, String> {
+    let metadata = onto
+        .get("proxyMetadata")
+        .and_then(Value::as_object)
+        .cloned();
     let headers = onto.get("proxyHeaders").and_then(Value::as_object).cloned();
     proto::apply(&MESH, *PROXY_CONFIG, given, &mut onto)
         .map_err(|error| format!("could not parse proxy config: {error}"))?;
@@ -205,7 +240,13 @@ pub(crate) fn merged_proxy_config(given: &Value, mut onto: ProxyConfig) -> Resul
         onto.insert("proxyMetadata".to_owned(), Value::Object(metadata));
     }
     if let (Some(before), Some(Value::Object(now))) = (headers, onto.get_mut("proxyHeaders")) {
-        for key in ["forwardedClientCert", "requestId", "attemptCount", "server", "envoyDebugHeaders"] {
+        for key in [
+            "forwardedClientCert",
+            "requestId",
+            "attemptCount",
+            "server",
+            "envoyDebugHeaders",
+        ] {
             if let (None, Some(value)) = (now.get(key), before.get(key)) {
                 now.insert(key.to_owned(), value.clone());
             }
@@ -219,7 +260,8 @@ pub(crate) fn merged_proxy_config(given: &Value, mut onto: ProxyConfig) -> Resul
 /// # Errors
 /// A text that is no YAML, or a value that its field cannot hold.
 pub(crate) fn annotated_proxy_config(yaml: &str, onto: ProxyConfig) -> Result<ProxyConfig, String> {
-    let given = read_yaml(yaml).map_err(|error| format!("could not parse proxy config: {error}"))?;
+    let given =
+        read_yaml(yaml).map_err(|error| format!("could not parse proxy config: {error}"))?;
     merged_proxy_config(&given, onto)
 }
 
@@ -245,7 +287,9 @@ pub(crate) fn effective_proxy_config(
     let for_namespace = |ns: &str| {
         objects
             .iter()
-            .find(|object| object.namespace == ns && object.spec.get("selector").is_none_or(Value::is_null))
+            .find(|object| {
+                object.namespace == ns && object.spec.get("selector").is_none_or(Value::is_null)
+            })
             .map(levelled)
     };
     let for_workload = objects
@@ -274,12 +318,14 @@ pub(crate) fn effective_proxy_config(
 }
 
 fn selects(spec: &Value, pod: &Value) -> bool {
-    spec["selector"]["matchLabels"].as_object().is_some_and(|labels| {
-        !labels.is_empty()
-            && labels
-                .iter()
-                .all(|(key, value)| pod::label(pod, key) == value.as_str())
-    })
+    spec["selector"]["matchLabels"]
+        .as_object()
+        .is_some_and(|labels| {
+            !labels.is_empty()
+                && labels
+                    .iter()
+                    .all(|(key, value)| pod::label(pod, key) == value.as_str())
+        })
 }
 
 /// The fields of the mesh-wide proxy config that an object sets.
@@ -317,7 +363,9 @@ pub(crate) fn without_defaults(config: &ProxyConfig) -> ProxyConfig {
     let defaults = default_proxy_config();
     config
         .iter()
-        .filter(|(key, value)| !(CLEANED.contains(&key.as_str()) && defaults.get(*key) == Some(*value)))
+        .filter(|(key, value)| {
+            !(CLEANED.contains(&key.as_str()) && defaults.get(*key) == Some(*value))
+        })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }
@@ -348,28 +396,54 @@ mod tests {
         )
         .unwrap();
         assert_eq!(mesh.status_port(), 1);
-        assert_eq!(mesh.0["defaultConfig"]["discoveryAddress"], "istiod.istio-system.svc:15012");
+        assert_eq!(
+            mesh.0["defaultConfig"]["discoveryAddress"],
+            "istiod.istio-system.svc:15012"
+        );
         assert_eq!(mesh.0["trustDomainAliases"], json!(["a", "z"]));
-        let names: Vec<_> = mesh.0["extensionProviders"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+        let names: Vec<_> = mesh.0["extensionProviders"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["name"].clone())
+            .collect();
         assert_eq!(names, ["prometheus", "stackdriver", "envoy", "o"]);
-        assert_eq!(mesh.0["extensionProviders"][2]["envoyFileAccessLog"]["path"], "/x");
-        assert_eq!(mesh.0["defaultProviders"], json!({"metrics": ["prometheus"]}));
+        assert_eq!(
+            mesh.0["extensionProviders"][2]["envoyFileAccessLog"]["path"],
+            "/x"
+        );
+        assert_eq!(
+            mesh.0["defaultProviders"],
+            json!({"metrics": ["prometheus"]})
+        );
         assert!(MeshConfig::parse("a: [").is_err());
         assert!(MeshConfig::parse("connectTimeout: soon").is_err());
     }
 
     #[test]
     fn levels_of_proxy_configs() {
-        let object = |ns: &str, spec: Value| ProxyConfigObject { namespace: ns.to_owned(), spec };
+        let object = |ns: &str, spec: Value| ProxyConfigObject {
+            namespace: ns.to_owned(),
+            spec,
+        };
         let objects = [
-            object("istio-system", json!({"concurrency": 1, "environmentVariables": {"A": "root", "B": "root"}})),
+            object(
+                "istio-system",
+                json!({"concurrency": 1, "environmentVariables": {"A": "root", "B": "root"}}),
+            ),
             object("ns", json!({"environmentVariables": {"A": "ns"}})),
-            object("ns", json!({"selector": {"matchLabels": {"app": "a"}}, "environmentVariables": {"C": "workload"}})),
+            object(
+                "ns",
+                json!({"selector": {"matchLabels": {"app": "a"}}, "environmentVariables": {"C": "workload"}}),
+            ),
         ];
         let pod = json!({"metadata": {"namespace": "ns", "labels": {"app": "a"}, "annotations": {
             "proxy.istio.io/config": "concurrency: 3\nproxyMetadata: {C: annotation, D: annotation}"}}});
         let found = effective_proxy_config(&pod, &MeshConfig::default(), &objects);
         assert_eq!(found["concurrency"], 3);
-        assert_eq!(found["proxyMetadata"], json!({"A": "ns", "B": "root", "C": "workload", "D": "annotation"}));
+        assert_eq!(
+            found["proxyMetadata"],
+            json!({"A": "ns", "B": "root", "C": "workload", "D": "annotation"})
+        );
     }
 }

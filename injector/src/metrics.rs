@@ -25,10 +25,26 @@ impl Metrics {
         let metrics = Metrics::default();
         // The library appends `_total` to the names of counters.
         for (name, help, counter) in [
-            ("sidecar_injection_requests", "Injection requests", &metrics.requests),
-            ("sidecar_injection_success", "Injection requests that were answered", &metrics.success),
-            ("sidecar_injection_failure", "Injection requests that failed", &metrics.failure),
-            ("sidecar_injection_skip", "Injection requests for pods that are not injected", &metrics.skip),
+            (
+                "sidecar_injection_requests",
+                "Injection requests",
+                &metrics.requests,
+            ),
+            (
+                "sidecar_injection_success",
+                "Injection requests that were answered",
+                &metrics.success,
+            ),
+            (
+                "sidecar_injection_failure",
+                "Injection requests that failed",
+                &metrics.failure,
+            ),
+            (
+                "sidecar_injection_skip",
+                "Injection requests for pods that are not injected",
+                &metrics.skip,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -51,7 +67,8 @@ impl Default for Metrics {
             skip: Counter::default(),
             // Istio's buckets begin at 0.1 s; the smaller ones are ours, since most answers take about a millisecond.
             time: Histogram::new([
-                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0,
+                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0,
+                60.0,
             ]),
         }
     }

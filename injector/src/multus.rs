@@ -15,12 +15,9 @@ pub(crate) fn appended(existing: &str, network: &str) -> String {
             format!("{existing}, {network}")
         };
     };
-    let networks = match serde_json::from_str::<Value>(existing) {
-        Ok(Value::Array(networks)) => networks,
-        _ => {
-            tracing::warn!("the annotation k8s.v1.cni.cncf.io/networks is no JSON list");
-            return existing.to_owned();
-        }
+    let Ok(Value::Array(networks)) = serde_json::from_str::<Value>(existing) else {
+        tracing::warn!("the annotation k8s.v1.cni.cncf.io/networks is no JSON list");
+        return existing.to_owned();
     };
     let (ns, name) = network.split_once('/').unwrap_or(("", network));
     let known = networks.iter().any(|known| {
@@ -47,9 +44,21 @@ mod tests {
             ("", "istio-cni", "istio-cni"),
             ("a", "istio-cni", "a, istio-cni"),
             ("a, istio-cni", "istio-cni", "a, istio-cni"),
-            (r#"[{"name": "a"}]"#, "istio-cni", r#"[{"name": "a"}, {"name": "istio-cni"}]"#),
-            (r#"[{"name": "a"}]"#, "default/istio-cni", r#"[{"name": "a"}, {"name": "istio-cni", "namespace": "default"}]"#),
-            (r#"[{"name": "istio-cni", "x": 1}]"#, "istio-cni", r#"[{"name": "istio-cni", "x": 1}]"#),
+            (
+                r#"[{"name": "a"}]"#,
+                "istio-cni",
+                r#"[{"name": "a"}, {"name": "istio-cni"}]"#,
+            ),
+            (
+                r#"[{"name": "a"}]"#,
+                "default/istio-cni",
+                r#"[{"name": "a"}, {"name": "istio-cni", "namespace": "default"}]"#,
+            ),
+            (
+                r#"[{"name": "istio-cni", "x": 1}]"#,
+                "istio-cni",
+                r#"[{"name": "istio-cni", "x": 1}]"#,
+            ),
             (r#"[{"name": "a"},]"#, "istio-cni", r#"[{"name": "a"},]"#),
         ] {
             assert_eq!(appended(existing, network), expected);

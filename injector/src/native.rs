@@ -68,7 +68,11 @@ mod tests {
                 kubelet_version: (*version).to_owned(),
             })
             .collect();
-        assert_eq!(detected(setting, &nodes, pod_node), expected, "{versions:?} {pod_node}");
+        assert_eq!(
+            detected(setting, &nodes, pod_node),
+            expected,
+            "{versions:?} {pod_node}"
+        );
     }
 
     #[test]

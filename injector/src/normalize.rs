@@ -209,8 +209,9 @@ fn zero(types: &Types, kind: &Kind) -> Value {
         Kind::Quantity => Value::from("0"),
         Kind::Time | Kind::Bytes | Kind::Raw => Value::Null,
         Kind::Wrapped(_) | Kind::Pointer(_) | Kind::List(_) | Kind::Map(_) => Value::Null,
-        Kind::Struct(id) => structure(types, *id, None, Scalars::Json)
-            .map_or(Value::Null, Value::Object),
+        Kind::Struct(id) => {
+            structure(types, *id, None, Scalars::Json).map_or(Value::Null, Value::Object)
+        }
     }
 }
 

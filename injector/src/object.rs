@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value as Json;
 
 use crate::json;
+use crate::proto;
 use crate::template::{Elem, Entries, List, Map, Object, Value};
 use crate::types::{Field, Id, Kind, Type, Types};
-use crate::proto;
 
 /// Where a type comes from: it decides how unset fields look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,9 @@ impl Object for Struct {
         found.or_else(|| {
             // An embedded type by its own name.
             let embedded = &self.types.get(self.id).embedded;
-            let id = embedded.iter().find(|id| self.types.get(**id).name == name)?;
+            let id = embedded
+                .iter()
+                .find(|id| self.types.get(**id).name == name)?;
             Some(structure(self.types, self.world, *id, self.json.clone()))
         })
     }
@@ -188,14 +190,18 @@ fn value(types: &'static Types, world: World, kind: &Kind, json: Option<&Json>) 
         },
         Kind::Struct(id) => match world {
             World::Kubernetes => {
-                let json = json.cloned().unwrap_or_else(|| Json::Object(serde_json::Map::new()));
+                let json = json
+                    .cloned()
+                    .unwrap_or_else(|| Json::Object(serde_json::Map::new()));
                 structure(types, world, *id, Some(json))
             }
             World::Proto => structure(types, world, *id, json.cloned()),
         },
         Kind::List(inner) => {
             let items = json.and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
-            let items = items.iter().map(|item| value(types, world, inner, Some(item)));
+            let items = items
+                .iter()
+                .map(|item| value(types, world, inner, Some(item)));
             List::new(elem(types, inner), items.collect()).into()
         }
         Kind::Map(inner) => {
@@ -203,7 +209,12 @@ fn value(types: &'static Types, world: World, kind: &Kind, json: Option<&Json>) 
                 .and_then(Json::as_object)
                 .into_iter()
                 .flatten()
-                .map(|(key, item)| (Arc::from(key.as_str()), value(types, world, inner, Some(item))))
+                .map(|(key, item)| {
+                    (
+                        Arc::from(key.as_str()),
+                        value(types, world, inner, Some(item)),
+                    )
+                })
                 .collect();
             Map::new(elem(types, inner), entries).into()
         }
@@ -272,7 +283,10 @@ struct Duration {
 
 impl Duration {
     fn nanos(&self) -> i128 {
-        self.text.as_deref().and_then(proto::duration).unwrap_or_default()
+        self.text
+            .as_deref()
+            .and_then(proto::duration)
+            .unwrap_or_default()
     }
 
     fn part(&self, name: &str) -> Option<Value> {
@@ -416,7 +430,11 @@ impl Object for Record {
 
     fn json(&self) -> Json {
         let fields = self.fields.iter();
-        Json::Object(fields.map(|(name, value)| ((*name).to_owned(), value.json())).collect())
+        Json::Object(
+            fields
+                .map(|(name, value)| ((*name).to_owned(), value.json()))
+                .collect(),
+        )
     }
 
     fn print(&self) -> String {
@@ -442,26 +460,69 @@ mod tests {
                 ("P", message("ProxyConfig", Some(proxy))),
                 ("M", message("MeshConfig", Some(json!({})))),
                 ("S", kubernetes("PodSpec", Some(spec))),
-                ("O", kubernetes("ObjectMeta", Some(json!({"labels": {"x": "y"}})))),
+                (
+                    "O",
+                    kubernetes("ObjectMeta", Some(json!({"labels": {"x": "y"}}))),
+                ),
             ],
         });
         let template = Template::parse("t", template, &Functions::builtin().with_sprig()).unwrap();
-        assert_eq!(template.execute(&data).map_err(|e| e.to_string()).as_deref(), Ok(expected), "{template:?}");
+        assert_eq!(
+            template
+                .execute(&data)
+                .map_err(|e| e.to_string())
+                .as_deref(),
+            Ok(expected),
+            "{template:?}"
+        );
     }
 
     #[test]
     fn templates_see_go_structs() {
-        check("{{ .P.InterceptionMode }} {{ .P.InterceptionMode.String }}", "TPROXY TPROXY");
-        check("{{ .P.HoldApplicationUntilProxyStarts.GetValue }} {{ .P.HoldApplicationUntilProxyStarts.Value }}", "true true");
-        check("{{ .P.StatsCompression.GetValue }}{{ if .P.StatsCompression }}set{{ end }}", "false");
-        check("[{{ .P.GetTracing.GetTlsSettings.GetCaCertificates }}]{{ if .P.GetTracing.GetTlsSettings }}x{{ end }}", "[]");
-        check("{{ .P.GetServiceCluster }} {{ .P.StatusPort }} {{ .M.ProxyListenPort }}", "x 15020 0");
-        check(r#"{{ index .P.ProxyMetadata "A" }}{{ index .P.ProxyMetadata "B" }}."#, "b.");
-        check(r#"{{ index .O.Labels "x" }}{{ index .O.Labels "z" }}{{ .O.GetLabels }}"#, "ymap[x:y]");
-        check("{{ range .S.Containers }}{{ .Name }}{{ range .Ports }} {{ .ContainerPort }} {{ .Protocol }}{{ end }}{{ end }}", "a 80 ");
-        check("{{ .S.TerminationGracePeriodSeconds }} {{ .S.HostNetwork }} {{ eq .S.ServiceAccountName \"\" }}", "5 false true");
-        check("{{ range .S.Volumes }}{{ if .EmptyDir }}e{{ end }}{{ if .VolumeSource.HostPath }}h{{ end }}{{ end }}", "e");
-        check("{{ .P.DrainDuration.AsDuration }} {{ .P.DrainDuration.GetSeconds }}", "45s 45");
+        check(
+            "{{ .P.InterceptionMode }} {{ .P.InterceptionMode.String }}",
+            "TPROXY TPROXY",
+        );
+        check(
+            "{{ .P.HoldApplicationUntilProxyStarts.GetValue }} {{ .P.HoldApplicationUntilProxyStarts.Value }}",
+            "true true",
+        );
+        check(
+            "{{ .P.StatsCompression.GetValue }}{{ if .P.StatsCompression }}set{{ end }}",
+            "false",
+        );
+        check(
+            "[{{ .P.GetTracing.GetTlsSettings.GetCaCertificates }}]{{ if .P.GetTracing.GetTlsSettings }}x{{ end }}",
+            "[]",
+        );
+        check(
+            "{{ .P.GetServiceCluster }} {{ .P.StatusPort }} {{ .M.ProxyListenPort }}",
+            "x 15020 0",
+        );
+        check(
+            r#"{{ index .P.ProxyMetadata "A" }}{{ index .P.ProxyMetadata "B" }}."#,
+            "b.",
+        );
+        check(
+            r#"{{ index .O.Labels "x" }}{{ index .O.Labels "z" }}{{ .O.GetLabels }}"#,
+            "ymap[x:y]",
+        );
+        check(
+            "{{ range .S.Containers }}{{ .Name }}{{ range .Ports }} {{ .ContainerPort }} {{ .Protocol }}{{ end }}{{ end }}",
+            "a 80 ",
+        );
+        check(
+            "{{ .S.TerminationGracePeriodSeconds }} {{ .S.HostNetwork }} {{ eq .S.ServiceAccountName \"\" }}",
+            "5 false true",
+        );
+        check(
+            "{{ range .S.Volumes }}{{ if .EmptyDir }}e{{ end }}{{ if .VolumeSource.HostPath }}h{{ end }}{{ end }}",
+            "e",
+        );
+        check(
+            "{{ .P.DrainDuration.AsDuration }} {{ .P.DrainDuration.GetSeconds }}",
+            "45s 45",
+        );
     }
 
     #[test]

@@ -12,7 +12,11 @@ const DEFAULT: i64 = 1337;
 
 /// The user and group of the proxy in a namespace, given its annotations (none: not on OpenShift).
 pub(crate) fn proxy_ids(annotations: Option<&Value>) -> (i64, i64) {
-    let text = |name: &str| annotations.and_then(|a| a.get(name)).and_then(Value::as_str);
+    let text = |name: &str| {
+        annotations
+            .and_then(|a| a.get(name))
+            .and_then(Value::as_str)
+    };
     let uid = text(UID_RANGE).and_then(last);
     let groups = text(GROUPS).or_else(|| text(UID_RANGE)).map(|groups| {
         let blocks: Option<Vec<i64>> = groups.split(',').map(last).collect();
@@ -25,7 +29,9 @@ pub(crate) fn proxy_ids(annotations: Option<&Value>) -> (i64, i64) {
 fn last(block: &str) -> Option<i64> {
     let number = |text: &str| -> Option<u32> {
         // Go's Sscanf stops at what is no digit.
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         text[..digits].parse().ok()
     };
     if let Some((start, size)) = block.split_once('/') {
@@ -73,7 +79,10 @@ mod tests {
     fn ids_come_from_the_namespace() {
         for (annotations, expected) in [
             (json!({}), (1337, 1337)),
-            (json!({UID_RANGE: "1000620000/10000", GROUPS: "1000620000/10000"}), (1_000_629_999, 1_000_629_999)),
+            (
+                json!({UID_RANGE: "1000620000/10000", GROUPS: "1000620000/10000"}),
+                (1_000_629_999, 1_000_629_999),
+            ),
             (json!({UID_RANGE: "10-20"}), (20, 20)),
             (json!({UID_RANGE: "x", GROUPS: "5/1,7/1"}), (1337, 5)),
         ] {

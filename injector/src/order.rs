@@ -63,19 +63,53 @@ mod tests {
 
     use super::*;
 
-    fn check(init: &[&str], containers: &[&str], annotations: &Value, expected: (&[&str], &[&str])) {
-        let list = |names: &[&str]| -> Vec<Value> { names.iter().map(|name| json!({"name": name})).collect() };
+    fn check(
+        init: &[&str],
+        containers: &[&str],
+        annotations: &Value,
+        expected: (&[&str], &[&str]),
+    ) {
+        let list = |names: &[&str]| -> Vec<Value> {
+            names.iter().map(|name| json!({"name": name})).collect()
+        };
         let mut pod = json!({"metadata": {"annotations": annotations}, "spec": {"initContainers": list(init), "containers": list(containers)}});
         let original = pod.clone();
-        reorder(&mut pod, &original, &MeshConfig::default(), &Values::default()).unwrap();
-        assert_eq!(pod["spec"], json!({"initContainers": list(expected.0), "containers": list(expected.1)}));
+        reorder(
+            &mut pod,
+            &original,
+            &MeshConfig::default(),
+            &Values::default(),
+        )
+        .unwrap();
+        assert_eq!(
+            pod["spec"],
+            json!({"initContainers": list(expected.0), "containers": list(expected.1)})
+        );
     }
 
     #[test]
     fn containers_have_their_places() {
         let hold = json!({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"});
-        check(&["istio-init", "own"], &["istio-proxy", "app"], &json!({}), (&["own", "istio-init"], &["app", "istio-proxy"]));
-        check(&["own", "istio-validation"], &["app", "istio-proxy"], &hold, (&["istio-validation", "own"], &["istio-proxy", "app"]));
-        check(&["own", "enable-core-dump", "istio-proxy", "istio-init"], &["app"], &json!({}), (&["istio-init", "istio-proxy", "enable-core-dump", "own"], &["app"]));
+        check(
+            &["istio-init", "own"],
+            &["istio-proxy", "app"],
+            &json!({}),
+            (&["own", "istio-init"], &["app", "istio-proxy"]),
+        );
+        check(
+            &["own", "istio-validation"],
+            &["app", "istio-proxy"],
+            &hold,
+            (&["istio-validation", "own"], &["istio-proxy", "app"]),
+        );
+        check(
+            &["own", "enable-core-dump", "istio-proxy", "istio-init"],
+            &["app"],
+            &json!({}),
+            (
+                &["istio-init", "istio-proxy", "enable-core-dump", "own"],
+                &["app"],
+            ),
+        );
     }
 }

@@ -19,7 +19,8 @@ fn remembered(pod: &Value) -> Result<Value, InjectError> {
     let containers = Kind::List(Box::new(KUBERNETES.named("Container")));
     let mut out = Map::new();
     for list in [pod::CONTAINERS, pod::INIT_CONTAINERS] {
-        let read = normalized(&KUBERNETES, &containers, &value[list], Scalars::Json).map_err(mistake)?;
+        let read =
+            normalized(&KUBERNETES, &containers, &value[list], Scalars::Json).map_err(mistake)?;
         out.insert(list.to_owned(), read);
     }
     Ok(Value::Object(out))
@@ -118,9 +119,9 @@ fn adjust_init_user(merged: &mut Value, own: &Value, config: &ProxyConfig) {
     if user.is_none() && group.is_none() {
         return;
     }
-    let init = [pod::INIT, pod::VALIDATION].into_iter().find(|name| {
-        pod::container(pod::containers(merged, pod::INIT_CONTAINERS), name).is_some()
-    });
+    let init = [pod::INIT, pod::VALIDATION]
+        .into_iter()
+        .find(|name| pod::container(pod::containers(merged, pod::INIT_CONTAINERS), name).is_some());
     let Some(init) = init else {
         tracing::warn!("the pod has neither istio-init nor istio-validation");
         return;

@@ -27,7 +27,10 @@ pub(crate) fn workload(pod: &Value) -> Workload {
         kind: "Pod".to_owned(),
         api_version: "v1".to_owned(),
     };
-    let generated = !metadata["generateName"].as_str().unwrap_or_default().is_empty();
+    let generated = !metadata["generateName"]
+        .as_str()
+        .unwrap_or_default()
+        .is_empty();
     let controller = metadata["ownerReferences"]
         .as_array()
         .and_then(|owners| owners.iter().find(|o| o["controller"] == Value::Bool(true)));
@@ -38,7 +41,11 @@ pub(crate) fn workload(pod: &Value) -> Workload {
     workload.api_version = text(&controller["apiVersion"]);
     let owner = text(&controller["name"]);
     let label = |name: &str| pod::label(pod, name).filter(|value| !value.is_empty());
-    let without_hash = |hash: &str| owner.strip_suffix(hash).map(|rest| rest.strip_suffix('-').unwrap_or(&owner).to_owned());
+    let without_hash = |hash: &str| {
+        owner
+            .strip_suffix(hash)
+            .map(|rest| rest.strip_suffix('-').unwrap_or(&owner).to_owned())
+    };
     let name = match workload.kind.as_str() {
         "ReplicaSet" => {
             if let Some(name) = label("pod-template-hash").and_then(without_hash) {
@@ -92,19 +99,54 @@ mod tests {
         let pod = json!({"metadata": {"generateName": "x-", "namespace": "ns", "labels": labels, "ownerReferences": [
             {"controller": true, "kind": owner.0, "name": owner.1, "apiVersion": "g/v1"}]}});
         let found = workload(&pod);
-        assert_eq!((found.kind.as_str(), found.name.as_str(), found.api_version.as_str()), expected);
+        assert_eq!(
+            (
+                found.kind.as_str(),
+                found.name.as_str(),
+                found.api_version.as_str()
+            ),
+            expected
+        );
         assert_eq!(found.namespace, "ns");
     }
 
     #[test]
     fn controllers_tell_workloads() {
-        check(("ReplicaSet", "a-abc"), &json!({"pod-template-hash": "abc"}), ("Deployment", "a", "g/v1"));
-        check(("ReplicaSet", "a-abc"), &json!({"pod-template-hash": "xyz"}), ("ReplicaSet", "a-abc", "g/v1"));
-        check(("ReplicaSet", "a-abc"), &json!({"rollouts-pod-template-hash": "abc"}), ("Rollout", "a", "v1alpha1"));
-        check(("ReplicationController", "a-1"), &json!({"deploymentconfig": "a"}), ("DeploymentConfig", "a", "g/v1"));
-        check(("Job", "a-12345678"), &json!({}), ("CronJob", "a", "batch/v1"));
-        check(("Job", "a-1234567"), &json!({}), ("Job", "a-1234567", "g/v1"));
-        check(("StatefulSet", "s"), &json!({}), ("StatefulSet", "s", "g/v1"));
+        check(
+            ("ReplicaSet", "a-abc"),
+            &json!({"pod-template-hash": "abc"}),
+            ("Deployment", "a", "g/v1"),
+        );
+        check(
+            ("ReplicaSet", "a-abc"),
+            &json!({"pod-template-hash": "xyz"}),
+            ("ReplicaSet", "a-abc", "g/v1"),
+        );
+        check(
+            ("ReplicaSet", "a-abc"),
+            &json!({"rollouts-pod-template-hash": "abc"}),
+            ("Rollout", "a", "v1alpha1"),
+        );
+        check(
+            ("ReplicationController", "a-1"),
+            &json!({"deploymentconfig": "a"}),
+            ("DeploymentConfig", "a", "g/v1"),
+        );
+        check(
+            ("Job", "a-12345678"),
+            &json!({}),
+            ("CronJob", "a", "batch/v1"),
+        );
+        check(
+            ("Job", "a-1234567"),
+            &json!({}),
+            ("Job", "a-1234567", "g/v1"),
+        );
+        check(
+            ("StatefulSet", "s"),
+            &json!({}),
+            ("StatefulSet", "s", "g/v1"),
+        );
         let bare = json!({"metadata": {"name": "p", "ownerReferences": [{"controller": true, "kind": "Job", "name": "j"}]}});
         assert_eq!(workload(&bare).name, "p");
     }

@@ -48,7 +48,11 @@ pub(crate) fn rewrite(pod: &mut Value, mesh: &MeshConfig, values: &Values) {
     }
     let port = match pod::annotation(pod, pod::STATUS_PORT) {
         Some(text) => text.parse().unwrap_or_else(|_| {
-            tracing::error!(value = text, "the annotation {} is no number", pod::STATUS_PORT);
+            tracing::error!(
+                value = text,
+                "the annotation {} is no number",
+                pod::STATUS_PORT
+            );
             0
         }),
         None => status_port,
@@ -63,7 +67,12 @@ pub(crate) fn rewrite(pod: &mut Value, mesh: &MeshConfig, values: &Values) {
                 continue;
             }
             for (probe, end) in PROBES {
-                convert(container.get_mut(probe), &probe_path(&name, end), port, true);
+                convert(
+                    container.get_mut(probe),
+                    &probe_path(&name, end),
+                    port,
+                    true,
+                );
             }
             for (hook, end) in HOOKS {
                 let hook = container.get_mut("lifecycle").and_then(|l| l.get_mut(hook));
@@ -83,7 +92,8 @@ fn app_probers(pod: &Value, status_port: i64) -> BTreeMap<String, Value> {
             continue;
         }
         let probes = PROBES.map(|(probe, end)| (&container[probe], probe_path(name, end), true));
-        let hooks = HOOKS.map(|(hook, end)| (&container["lifecycle"][hook], hook_path(name, end), false));
+        let hooks =
+            HOOKS.map(|(hook, end)| (&container["lifecycle"][hook], hook_path(name, end), false));
         for (handler, path, is_probe) in probes.into_iter().chain(hooks) {
             if let Some(prober) = prober(handler, container, status_port, is_probe) {
                 out.insert(path, prober);
@@ -107,7 +117,10 @@ fn prober(handler: &Value, container: &Value, status_port: i64, is_probe: bool) 
             Value::String(name) => {
                 let ports = container["ports"].as_array()?;
                 // Of several ports with a name the last one counts.
-                let port = ports.iter().rev().find(|port| port["name"] == name.as_str())?;
+                let port = ports
+                    .iter()
+                    .rev()
+                    .find(|port| port["name"] == name.as_str())?;
                 port["containerPort"].as_i64().unwrap_or_default()
             }
             number => {
@@ -123,7 +136,10 @@ fn prober(handler: &Value, container: &Value, status_port: i64, is_probe: bool) 
     }
     let mut out = Map::new();
     out.insert((*kind).to_owned(), action);
-    if let Some(timeout) = handler["timeoutSeconds"].as_i64().filter(|t| is_probe && *t != 0) {
+    if let Some(timeout) = handler["timeoutSeconds"]
+        .as_i64()
+        .filter(|t| is_probe && *t != 0)
+    {
         out.insert("timeoutSeconds".to_owned(), timeout.into());
     }
     Some(Value::Object(out))
@@ -136,13 +152,18 @@ fn set_probers(sidecar: &mut Value, mut probers: BTreeMap<String, Value>, inject
     };
     let known = sidecar["env"]
         .as_array_mut()
-        .and_then(|env| env.iter_mut().find(|variable| variable["name"] == APP_PROBERS))
+        .and_then(|env| {
+            env.iter_mut()
+                .find(|variable| variable["name"] == APP_PROBERS)
+        })
         .filter(|_| injected_before);
     let Some(known) = known else {
         pod::push_env(sidecar, APP_PROBERS, &text(probers));
         return;
     };
-    let before = serde_json::from_str::<BTreeMap<String, Value>>(known["value"].as_str().unwrap_or_default());
+    let before = serde_json::from_str::<BTreeMap<String, Value>>(
+        known["value"].as_str().unwrap_or_default(),
+    );
     match before {
         Ok(before) => {
             probers.extend(before);
@@ -166,7 +187,9 @@ fn convert(handler: Option<&mut Value>, path: &str, port: i64, is_probe: bool) {
     }
     let tcp = handler["tcpSocket"].is_object();
     if tcp || is_probe && handler["grpc"].is_object() {
-        let Some(map) = handler.as_object_mut() else { return };
+        let Some(map) = handler.as_object_mut() else {
+            return;
+        };
         map.shift_remove(if tcp { "tcpSocket" } else { "grpc" });
         map.insert("httpGet".to_owned(), json!({"path": path, "port": port}));
     }
@@ -192,10 +215,22 @@ mod tests {
             containers[2]["env"][0]["value"],
             r#"{"/app-health/app/livez":{"tcpSocket":{"port":81}},"/app-health/app/readyz":{"httpGet":{"path":"/r","port":80,"scheme":"HTTPS"},"timeoutSeconds":3},"/app-health/app/startupz":{"grpc":{"port":82,"service":null}},"/app-lifecycle/app/poststartz":{"httpGet":{"path":"/p","port":80}}}"#
         );
-        assert_eq!(containers[0]["readinessProbe"]["httpGet"], json!({"path": "/app-health/app/readyz", "port": 15020, "scheme": "HTTP"}));
-        assert_eq!(containers[0]["livenessProbe"], json!({"httpGet": {"path": "/app-health/app/livez", "port": 15020}}));
-        assert_eq!(containers[0]["startupProbe"], json!({"httpGet": {"path": "/app-health/app/startupz", "port": 15020}}));
-        assert_eq!(containers[0]["lifecycle"]["preStop"], json!({"exec": {"command": ["x"]}}));
+        assert_eq!(
+            containers[0]["readinessProbe"]["httpGet"],
+            json!({"path": "/app-health/app/readyz", "port": 15020, "scheme": "HTTP"})
+        );
+        assert_eq!(
+            containers[0]["livenessProbe"],
+            json!({"httpGet": {"path": "/app-health/app/livez", "port": 15020}})
+        );
+        assert_eq!(
+            containers[0]["startupProbe"],
+            json!({"httpGet": {"path": "/app-health/app/startupz", "port": 15020}})
+        );
+        assert_eq!(
+            containers[0]["lifecycle"]["preStop"],
+            json!({"exec": {"command": ["x"]}})
+        );
         assert_eq!(containers[2]["readinessProbe"]["httpGet"]["port"], 15021);
     }
 }

@@ -84,11 +84,18 @@ struct Target {
 /// `PORT[:PATH],…`; nothing if an entry has no port.
 fn targets(text: &str) -> Vec<Target> {
     let mut out = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
         let (port, path) = entry.split_once(':').unwrap_or((entry, ""));
         let (port, path) = (port.trim(), path.trim());
         if port.is_empty() {
-            tracing::warn!(entry, "a scrape target without a port; the annotation is ignored");
+            tracing::warn!(
+                entry,
+                "a scrape target without a port; the annotation is ignored"
+            );
             return Vec::new();
         }
         out.push(Target {
@@ -102,7 +109,11 @@ fn targets(text: &str) -> Vec<Target> {
 /// Why a port cannot be scraped, as the end of a sentence.
 fn refusal(port: &str, agent: i64) -> Option<Refusal> {
     let sign = port.strip_prefix(['+', '-']).unwrap_or(port);
-    let number = sign.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse::<i64>().ok()).flatten();
+    let number = sign
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| port.parse::<i64>().ok())
+        .flatten();
     let Some(number) = number.filter(|number| (1..=65535).contains(number)) else {
         return Some(Refusal::Invalid);
     };
@@ -179,7 +190,13 @@ pub(crate) fn merge(pod: &mut Value, mesh: &MeshConfig) -> Result<(), InjectErro
         if !targets.is_empty() {
             let targets: Vec<String> = targets
                 .iter()
-                .map(|t| format!("{{\"port\":{},\"path\":{}}}", quoted(&t.port), quoted(&t.path)))
+                .map(|t| {
+                    format!(
+                        "{{\"port\":{},\"path\":{}}}",
+                        quoted(&t.port),
+                        quoted(&t.path)
+                    )
+                })
                 .collect();
             json.push_str(&format!(",\"targets\":[{}]", targets.join(",")));
         }
@@ -201,7 +218,9 @@ pub(crate) fn secure_port(pod: &mut Value) {
     let port = pod::any_container(pod, pod::PROXY).and_then(|sidecar| {
         let env = sidecar["env"].as_array()?;
         env.iter().find_map(|variable| {
-            let value = variable["value"].as_str().filter(|v| !v.is_empty() && *v != "0")?;
+            let value = variable["value"]
+                .as_str()
+                .filter(|v| !v.is_empty() && *v != "0")?;
             (variable["name"] == "ENVOY_SECURE_MERGED_METRICS_PORT").then(|| value.to_owned())
         })
     });
@@ -219,7 +238,10 @@ mod tests {
     fn merged(annotations: &Value) -> Result<(Value, Value), String> {
         let mut pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "istio-proxy"}]}});
         merge(&mut pod, &MeshConfig::default()).map_err(|error| error.to_string())?;
-        Ok((pod["metadata"]["annotations"].clone(), pod["spec"]["containers"][0]["env"][0]["value"].clone()))
+        Ok((
+            pod["metadata"]["annotations"].clone(),
+            pod["spec"]["containers"][0]["env"][0]["value"].clone(),
+        ))
     }
 
     const AGENT: &str = r#"{"prometheus.io/path":"/stats/prometheus","prometheus.io/port":"15020","prometheus.io/scrape":"true"}"#;
@@ -229,12 +251,33 @@ mod tests {
         let agent: Value = serde_json::from_str(AGENT).unwrap();
         for (annotations, expected, env) in [
             (json!({}), agent.clone(), Value::Null),
-            (json!({"prometheus.io/scrape": "false"}), json!({"prometheus.io/scrape": "false"}), Value::Null),
-            (json!({"prometheus.io/port": "15020"}), json!({"prometheus.io/port": "15020"}), Value::Null),
-            (json!({"prometheus-io.port": "80", "prometheus.io/path": "/m"}), agent.clone(), json!(r#"{"scrape":"","path":"/m","port":"80"}"#)),
-            (json!({"prometheus.istio.io/scrape-targets": "80, 81:/x"}), agent.clone(),
-                json!(r#"{"scrape":"","path":"/metrics","port":"80","targets":[{"port":"80","path":"/metrics"},{"port":"81","path":"/x"}]}"#)),
-            (json!({MERGE_METRICS: "false", "prometheus.io/port": "1"}), json!({MERGE_METRICS: "false", "prometheus.io/port": "1"}), Value::Null),
+            (
+                json!({"prometheus.io/scrape": "false"}),
+                json!({"prometheus.io/scrape": "false"}),
+                Value::Null,
+            ),
+            (
+                json!({"prometheus.io/port": "15020"}),
+                json!({"prometheus.io/port": "15020"}),
+                Value::Null,
+            ),
+            (
+                json!({"prometheus-io.port": "80", "prometheus.io/path": "/m"}),
+                agent.clone(),
+                json!(r#"{"scrape":"","path":"/m","port":"80"}"#),
+            ),
+            (
+                json!({"prometheus.istio.io/scrape-targets": "80, 81:/x"}),
+                agent.clone(),
+                json!(
+                    r#"{"scrape":"","path":"/metrics","port":"80","targets":[{"port":"80","path":"/metrics"},{"port":"81","path":"/x"}]}"#
+                ),
+            ),
+            (
+                json!({MERGE_METRICS: "false", "prometheus.io/port": "1"}),
+                json!({MERGE_METRICS: "false", "prometheus.io/port": "1"}),
+                Value::Null,
+            ),
         ] {
             assert_eq!(merged(&annotations), Ok((expected, env)), "{annotations}");
         }
@@ -243,10 +286,22 @@ mod tests {
     #[test]
     fn the_data_planes_ports_are_refused() {
         for (annotations, part) in [
-            (json!({"prometheus.io/port": "15090"}), "port 15090 is reserved for Istio (Envoy Prometheus (already merged)) and cannot be scraped"),
-            (json!({"prometheus.io/port": "015020"}), "port 015020 conflicts with agent port"),
-            (json!({"prometheus.io/port": "http"}), "invalid prometheus scrape configuration: invalid port \"http\""),
-            (json!({"prometheus.istio.io/scrape-targets": "80,15000"}), "invalid prometheus scrape targets: target port 15000 is reserved for Istio (Envoy admin)"),
+            (
+                json!({"prometheus.io/port": "15090"}),
+                "port 15090 is reserved for Istio (Envoy Prometheus (already merged)) and cannot be scraped",
+            ),
+            (
+                json!({"prometheus.io/port": "015020"}),
+                "port 015020 conflicts with agent port",
+            ),
+            (
+                json!({"prometheus.io/port": "http"}),
+                "invalid prometheus scrape configuration: invalid port \"http\"",
+            ),
+            (
+                json!({"prometheus.istio.io/scrape-targets": "80,15000"}),
+                "invalid prometheus scrape targets: target port 15000 is reserved for Istio (Envoy admin)",
+            ),
         ] {
             let error = merged(&annotations).unwrap_err();
             assert!(error.contains(part), "{error}");

@@ -9,7 +9,11 @@ use crate::types::{Field, Id, Kind, Types};
 ///
 /// # Errors
 /// A value that its field cannot hold, with the field's name.
-pub(crate) fn canonical(types: &Types, id: Id, value: &Value) -> Result<Map<String, Value>, String> {
+pub(crate) fn canonical(
+    types: &Types,
+    id: Id,
+    value: &Value,
+) -> Result<Map<String, Value>, String> {
     let mut out = Map::new();
     apply(types, id, value, &mut out)?;
     Ok(out)
@@ -32,11 +36,14 @@ pub(crate) fn apply(
         other => return Err(format!("{} must be a map, not {other}", types.get(id).name)),
     };
     for field in &types.get(id).fields {
-        let value = given.get(&field.json).or_else(|| given.get(&snake(&field.json)));
+        let value = given
+            .get(&field.json)
+            .or_else(|| given.get(&snake(&field.json)));
         let Some(value) = value.filter(|value| !value.is_null()) else {
             continue;
         };
-        let value = read(types, &field.kind, value).map_err(|error| format!("{}: {error}", field.json))?;
+        let value =
+            read(types, &field.kind, value).map_err(|error| format!("{}: {error}", field.json))?;
         set(types, id, field, value, onto);
     }
     Ok(())
@@ -162,7 +169,11 @@ pub(crate) fn duration(text: &str) -> Option<i128> {
     if !digits(whole) || !digits(fraction) || whole.len() > 12 {
         return None;
     }
-    let seconds: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let seconds: i128 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().ok()?
+    };
     let nanos: i128 = format!("{fraction:0<9}").parse().ok()?;
     let total = seconds * 1_000_000_000 + nanos;
     Some(if negative { -total } else { total })
@@ -215,13 +226,20 @@ mod tests {
         check(
             &json!({"drain_duration": "45.000s", "interceptionMode": 1, "statusPort": 0, "concurrency": 0, "unknown": 1, "tracing": {},
                 "terminationDrainDuration": "1.5s", "meshId": null, "tracingServiceName": "APP_LABEL_AND_NAMESPACE"}),
-            Ok(json!({"tracingServiceName": "APP_LABEL_AND_NAMESPACE", "drainDuration": "45s", "concurrency": 0,
-                "interceptionMode": "TPROXY", "tracing": {}, "terminationDrainDuration": "1.500s"})),
+            Ok(
+                json!({"tracingServiceName": "APP_LABEL_AND_NAMESPACE", "drainDuration": "45s", "concurrency": 0,
+                "interceptionMode": "TPROXY", "tracing": {}, "terminationDrainDuration": "1.500s"}),
+            ),
         );
-        check(&json!({"statusPort": "x"}), Err("statusPort: \"x\" is not an integer"));
+        check(
+            &json!({"statusPort": "x"}),
+            Err("statusPort: \"x\" is not an integer"),
+        );
         check(
             &json!({"interceptionMode": "SOME"}),
-            Err("interceptionMode: unknown value \"SOME\" for enum ProxyConfig_InboundInterceptionMode"),
+            Err(
+                "interceptionMode: unknown value \"SOME\" for enum ProxyConfig_InboundInterceptionMode",
+            ),
         );
     }
 }

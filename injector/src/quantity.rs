@@ -56,13 +56,17 @@ pub(crate) fn canonical(text: &str) -> Result<String, QuantityError> {
     let fraction = fraction.trim_end_matches('0');
     let joined = format!("{whole}{fraction}");
     let mut scale = -i32::try_from(fraction.len()).map_err(|_| QuantityError::Number)?;
-    let Ok(mut mantissa) = joined.trim_start_matches('0').parse::<u128>().or_else(|error| {
-        if joined.bytes().all(|b| b == b'0') {
-            Ok(0)
-        } else {
-            Err(error)
-        }
-    }) else {
+    let Ok(mut mantissa) = joined
+        .trim_start_matches('0')
+        .parse::<u128>()
+        .or_else(|error| {
+            if joined.bytes().all(|b| b == b'0') {
+                Ok(0)
+            } else {
+                Err(error)
+            }
+        })
+    else {
         return Err(QuantityError::Number);
     };
 
@@ -95,7 +99,7 @@ pub(crate) fn canonical(text: &str) -> Result<String, QuantityError> {
     if mantissa == 0 {
         return Ok("0".to_owned());
     }
-    while mantissa % 10 == 0 && scale < 0 {
+    while mantissa.is_multiple_of(10) && scale < 0 {
         mantissa /= 10;
         scale += 1;
     }
@@ -127,7 +131,7 @@ fn binary(mantissa: u128, scale: i32) -> String {
     }
     let mut suffix = "";
     for (name, _) in BINARY {
-        if value % 1024 != 0 {
+        if !value.is_multiple_of(1024) {
             break;
         }
         value /= 1024;
@@ -138,7 +142,7 @@ fn binary(mantissa: u128, scale: i32) -> String {
 
 /// A whole mantissa and the largest suffix whose exponent is a multiple of three.
 fn decimal(mut mantissa: u128, mut scale: i32, exponent: bool) -> String {
-    while mantissa % 10 == 0 {
+    while mantissa.is_multiple_of(10) {
         mantissa /= 10;
         scale += 1;
     }

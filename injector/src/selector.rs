@@ -20,7 +20,9 @@ pub(crate) fn matches(selector: &Value, labels: &Value) -> Result<bool, String> 
         empty = false;
         let key = expression["key"].as_str().unwrap_or_default();
         let operator = expression["operator"].as_str().unwrap_or_default();
-        let values = expression["values"].as_array().map_or(&[][..], Vec::as_slice);
+        let values = expression["values"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         let found = label(key);
         let listed = found.is_some_and(|found| values.iter().any(|v| v.as_str() == Some(found)));
         all &= match operator {
@@ -57,14 +59,38 @@ mod tests {
             (json!({}), Ok(false)),
             (json!({"matchLabels": {"app": "a"}}), Ok(true)),
             (json!({"matchLabels": {"app": "a", "x": "y"}}), Ok(false)),
-            (json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}), Ok(true)),
-            (json!({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}), Ok(true)),
-            (json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["b", "a"]}]}), Ok(true)),
-            (json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["b"]}]}), Ok(true)),
+            (
+                json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
+                Ok(true),
+            ),
+            (
+                json!({"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}),
+                Ok(true),
+            ),
+            (
+                json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["b", "a"]}]}),
+                Ok(true),
+            ),
+            (
+                json!({"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["b"]}]}),
+                Ok(true),
+            ),
         ] {
             assert_eq!(matches(&selector, &labels), expected, "{selector}");
         }
-        assert!(matches(&json!({"matchExpressions": [{"key": "a", "operator": "In"}]}), &labels).is_err());
-        assert!(matches(&json!({"matchExpressions": [{"key": "a", "operator": "Is"}]}), &labels).is_err());
+        assert!(
+            matches(
+                &json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+                &labels
+            )
+            .is_err()
+        );
+        assert!(
+            matches(
+                &json!({"matchExpressions": [{"key": "a", "operator": "Is"}]}),
+                &labels
+            )
+            .is_err()
+        );
     }
 }

@@ -7,10 +7,21 @@ use crate::{json as gojson, pod, prometheus};
 /// What the templates brought, in their order, as the annotation's text. The keys have a fixed order; what is empty is null.
 pub(crate) fn text(template_pod: &Value, revision: &str) -> String {
     let names = |list: &str| {
-        let names: Vec<&str> = pod::containers(template_pod, list).iter().map(pod::name).collect();
-        if names.is_empty() { Value::Null } else { json!(names) }
+        let names: Vec<&str> = pod::containers(template_pod, list)
+            .iter()
+            .map(pod::name)
+            .collect();
+        if names.is_empty() {
+            Value::Null
+        } else {
+            json!(names)
+        }
     };
-    let revision = if revision.is_empty() { "default" } else { revision };
+    let revision = if revision.is_empty() {
+        "default"
+    } else {
+        revision
+    };
     let parts = [
         ("initContainers", names("initContainers")),
         ("containers", names("containers")),
@@ -32,7 +43,9 @@ pub(crate) fn injected_before(pod: &Value, list: &str) -> Vec<String> {
         return Vec::new();
     };
     let names = status[list].as_array().into_iter().flatten();
-    names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    names
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// The pod without what a previous injection put in: its containers, its Prometheus annotations, its status.
@@ -47,7 +60,8 @@ pub(crate) fn stripped(pod: &Value, status_port: i64) -> Value {
     for list in [pod::CONTAINERS, pod::INIT_CONTAINERS] {
         let names = injected_before(&pod, list);
         if !names.is_empty() {
-            pod::containers_mut(&mut pod, list).retain(|c| !names.iter().any(|name| name == pod::name(c)));
+            pod::containers_mut(&mut pod, list)
+                .retain(|c| !names.iter().any(|name| name == pod::name(c)));
         }
     }
     if prometheus::port(&pod).is_some_and(|port| port == status_port.to_string()) {

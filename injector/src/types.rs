@@ -286,7 +286,10 @@ mod tests {
         };
         let volume = KUBERNETES.get(volume);
         assert_eq!(volume.fields[0].json, "name");
-        assert_eq!(volume.go("EmptyDir").map(|f| f.json.as_str()), Some("emptyDir"));
+        assert_eq!(
+            volume.go("EmptyDir").map(|f| f.json.as_str()),
+            Some("emptyDir")
+        );
         let Kind::Struct(spec) = KUBERNETES.named("PodSpec") else {
             panic!("a struct")
         };

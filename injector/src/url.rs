@@ -55,9 +55,15 @@ mod tests {
             ("/inject/cluster/c1", &[("ISTIO_META_CLUSTER_ID", "c1")]),
             (
                 "/inject/cluster/c1/net/n1/",
-                &[("ISTIO_META_CLUSTER_ID", "c1"), ("ISTIO_META_NETWORK", "n1")],
+                &[
+                    ("ISTIO_META_CLUSTER_ID", "c1"),
+                    ("ISTIO_META_NETWORK", "n1"),
+                ],
             ),
-            ("/inject/net/a--slash--b/last", &[("ISTIO_META_NETWORK", "a/b")]),
+            (
+                "/inject/net/a--slash--b/last",
+                &[("ISTIO_META_NETWORK", "a/b")],
+            ),
             ("/inject/my_var/V", &[("MY_VAR", "V")]),
             (
                 "/inject/:ENV:cluster=c1:ENV:net=:ENV:=x:ENV:y",
@@ -65,8 +71,10 @@ mod tests {
             ),
         ] {
             let found = environment(path);
-            let found: Vec<(&str, &str)> =
-                found.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let found: Vec<(&str, &str)> = found
+                .iter()
+                .map(|(k, v)| (k.as_str(), v.as_str()))
+                .collect();
             assert_eq!(found, expected, "{path}");
         }
     }

@@ -83,7 +83,10 @@ impl Injector {
     pub fn review(&self, review: &[u8], path: &str) -> Value {
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(review, path)));
         answer.unwrap_or_else(|panic| {
-            let error = format!("injection failed unexpectedly: {}", panic_text(panic.as_ref()));
+            let error = format!(
+                "injection failed unexpectedly: {}",
+                panic_text(panic.as_ref())
+            );
             self.failed(&error);
             envelope(&Value::Null, refused(&error))
         })
@@ -140,7 +143,10 @@ impl Injector {
         {
             pod["metadata"]["namespace"] = ns.into();
         }
-        let ns = pod["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let ns = pod["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let name = pod::potential_name(&pod);
         if !decision::required(&settings.config, &pod) {
             tracing::info!(%ns, %name, "pod is not injected by policy");
@@ -152,7 +158,10 @@ impl Injector {
         }
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
         let native = detected(surroundings.native_sidecars, &surroundings.nodes, node);
-        let namespace = surroundings.openshift.then(|| surroundings.namespaces.get(&ns)).flatten();
+        let namespace = surroundings
+            .openshift
+            .then(|| surroundings.namespaces.get(&ns))
+            .flatten();
         let subject = Subject {
             pod: &pod,
             workload: owner::workload(&pod),
@@ -217,7 +226,8 @@ async fn serve(State(injector): State<Arc<Injector>>, request: Request) -> Respo
             let path = percent_decoded(parts.uri.path());
             let shared = injector.clone();
             // Templates are other people's programs: they must not hold up the connections of this thread.
-            match tokio::task::spawn_blocking(move || shared.review(&body, &path).to_string()).await {
+            match tokio::task::spawn_blocking(move || shared.review(&body, &path).to_string()).await
+            {
                 Ok(text) => {
                     injector.metrics.success.inc();
                     // Istio leaves the type to Go, which takes JSON for plain text.
@@ -247,7 +257,9 @@ async fn body_of(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, (StatusCode
     if body.is_empty() {
         return Err((StatusCode::BAD_REQUEST, "no body found".to_owned()));
     }
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     if kind != Some("application/json") {
         let text = "invalid Content-Type, want `application/json`".to_owned();
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));

@@ -215,7 +215,9 @@ fn number(text: &str) -> Option<Number> {
     };
     let radix = |prefix: &str, radix: u32| {
         let rest = unsigned.strip_prefix(prefix)?;
-        i64::from_str_radix(rest, radix).ok().filter(|_| !rest.starts_with(['+', '-']))
+        i64::from_str_radix(rest, radix)
+            .ok()
+            .filter(|_| !rest.starts_with(['+', '-']))
     };
     let integer = radix("0x", 16)
         .or_else(|| radix("0b", 2))
@@ -267,18 +269,18 @@ pub(crate) fn documents(text: &str) -> Vec<Chunk<'_>> {
     let (mut start, mut line, mut at) = (0, 1, 0);
     for (i, l) in text.split_inclusive('\n').enumerate() {
         let end = at + l.len();
-        if l.starts_with("---") {
+        if let Some(rest) = l.strip_prefix("---") {
             out.push(Chunk {
                 line,
                 text: &text[start..at],
             });
             // What follows the dashes on their line belongs to the new document, unless it is a comment.
-            start = if l[3..].trim().is_empty() || l[3..].trim_start().starts_with('#') {
-                end
+            let rest = rest.trim_start();
+            (start, line) = if rest.is_empty() || rest.starts_with('#') {
+                (end, i + 2)
             } else {
-                at + 3
+                (at + 3, i + 1)
             };
-            line = i + 2;
         }
         at = end;
     }
@@ -301,8 +303,14 @@ mod tests {
 
     #[test]
     fn scalars_are_those_of_yaml_1_1() {
-        check("a: yes\nb: 'yes'\nc: 0644\nd: 1.5\ne: 1e3\nf: 0x10", json!({"a": true, "b": "yes", "c": 420, "d": 1.5, "e": 1000.0, "f": 16}));
-        check("a: 10.1.2.3\nb: 2000m\nc: 09\ne: .\nf: \"\"", json!({"a": "10.1.2.3", "b": "2000m", "c": 9.0, "e": ".", "f": ""}));
+        check(
+            "a: yes\nb: 'yes'\nc: 0644\nd: 1.5\ne: 1e3\nf: 0x10",
+            json!({"a": true, "b": "yes", "c": 420, "d": 1.5, "e": 1000.0, "f": 16}),
+        );
+        check(
+            "a: 10.1.2.3\nb: 2000m\nc: 09\ne: .\nf: \"\"",
+            json!({"a": "10.1.2.3", "b": "2000m", "c": 9.0, "e": ".", "f": ""}),
+        );
         check("emptyDir:", json!({"emptyDir": null}));
         check("80: a", json!({"80": "a"}));
     }
@@ -321,7 +329,10 @@ mod tests {
         let error = read("a: 1\nb: [").unwrap_err();
         assert!(error.line >= 2, "{error}");
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]";
-        assert_eq!(read(bomb).unwrap_err().message, "aliases expand to too much");
+        assert_eq!(
+            read(bomb).unwrap_err().message,
+            "aliases expand to too much"
+        );
         assert!(read(&"[".repeat(500)).is_err());
     }
 

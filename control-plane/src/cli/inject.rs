@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
     let (name, text) = input(&args.filename)?;
     let injected = into_resource(&settings, &surroundings(args), &text).map_err(|error| {
-        let (line, object, problem) = (error.line, &error.object, &error.problem);
+        let (line, object, problem) = (error.line, &error.object, error.problem.trim_end());
         anyhow::anyhow!("{name}:{line}: {object}{problem}")
     })?;
     match &args.output {

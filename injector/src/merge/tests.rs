@@ -26,7 +26,9 @@ fn rows() -> Vec<Row> {
             "an item that stood before a common one stays before it",
             json!({"volumes": [{"name": "a"}, {"name": "common"}, {"name": "b"}]}),
             json!({"volumes": [{"name": "common", "emptyDir": {}}, {"name": "new"}]}),
-            Ok(json!({"volumes": [{"name": "a"}, {"name": "common", "emptyDir": {}}, {"name": "new"}, {"name": "b"}]})),
+            Ok(
+                json!({"volumes": [{"name": "a"}, {"name": "common", "emptyDir": {}}, {"name": "new"}, {"name": "b"}]}),
+            ),
         ),
         (
             "ports merge by containerPort, env by name, mounts by path",
@@ -34,8 +36,10 @@ fn rows() -> Vec<Row> {
                 "volumeMounts": [{"mountPath": "/x", "name": "x"}]}]}),
             json!({"containers": [{"name": "c", "ports": [{"containerPort": 80.0, "name": "http"}], "env": [{"name": "A", "value": "2"}],
                 "volumeMounts": [{"mountPath": "/x", "name": "y"}]}]}),
-            Ok(json!({"containers": [{"name": "c", "ports": [{"containerPort": 80.0, "name": "http"}],
-                "env": [{"name": "A", "value": "2"}], "volumeMounts": [{"mountPath": "/x", "name": "y"}]}]})),
+            Ok(
+                json!({"containers": [{"name": "c", "ports": [{"containerPort": 80.0, "name": "http"}],
+                "env": [{"name": "A", "value": "2"}], "volumeMounts": [{"mountPath": "/x", "name": "y"}]}]}),
+            ),
         ),
         (
             "null deletes, and is dropped where there is nothing to delete",
