@@ -242,7 +242,10 @@ impl Site {
     /// The pages of the webhooks.
     pub(crate) fn pages(&self) -> Router {
         let validation = validate::router(Validation {
-            lowering: Arc::new(self.lowering.clone()),
+            lowering: Arc::new(LowerSettings {
+                admission: true,
+                ..self.lowering.clone()
+            }),
             metrics: self.metrics.validation.clone(),
         });
         match &self.injector {

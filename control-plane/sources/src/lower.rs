@@ -55,6 +55,9 @@ pub struct LowerSettings {
     pub trust_domain: Str,
     /// istiod's feature flags.
     pub features: Features,
+    /// Whether an object is about to be admitted: then what Istio's webhook refuses, but what is served where it is
+    /// already there, is an error.
+    pub admission: bool,
 }
 
 /// istiod's feature flags that shape what is served; all are off by default.
@@ -76,6 +79,7 @@ impl Default for LowerSettings {
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
             features: Features::default(),
+            admission: false,
         }
     }
 }

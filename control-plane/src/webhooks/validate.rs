@@ -26,7 +26,7 @@ const ALWAYS_REJECT: &str = "internal.istio.io/webhook-always-reject";
 /// What validation needs.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// How objects are read; the same as for those that are served.
+    /// How objects are read: as those that are served, and for admission.
     pub lowering: Arc<LowerSettings>,
     /// What is counted.
     pub metrics: ValidationMetrics,

@@ -170,8 +170,8 @@ where
                 self.again();
             }
             // The storage behind the API server cannot stream lists (etcd before 3.4.31 and 3.5.13); the stream itself
-            // says so.
-            (Error::WatchError(_), Some(500)) if self.listing && self.streaming.is_on() => {
+            // says so, and only a streaming list is a stream. Another feed may have heard it before.
+            (Error::WatchError(_), Some(500)) if self.listing => {
                 self.streaming.0.store(false, Ordering::Relaxed);
                 self.again();
             }

@@ -2,7 +2,11 @@ use super::*;
 
 fn review(operation: &str, object: Value) -> Verdict {
     let request = json!({"operation": operation, "object": object});
-    verdict(&request, &LowerSettings::default())
+    let lowering = LowerSettings {
+        admission: true,
+        ..LowerSettings::default()
+    };
+    verdict(&request, &lowering)
 }
 
 fn virtual_service(spec: Value) -> Value {
@@ -35,6 +39,18 @@ fn good_objects_pass_and_bad_ones_are_refused_with_field_and_reason() {
     ] {
         assert!(message.contains(part), "{message}");
     }
+}
+
+/// What is served where it is there already is still refused at the door.
+#[test]
+fn every_host_for_sidecars_is_refused() {
+    let mut spec = route(1);
+    spec["hosts"] = json!(["*"]);
+    let (_, message) = review("CREATE", virtual_service(spec.clone())).refusal.unwrap();
+    let words = "wildcard host * is not allowed for virtual services bound to the mesh gateway";
+    assert!(message.contains(words), "{message}");
+    spec["gateways"] = json!(["ingress"]);
+    assert_eq!(review("CREATE", virtual_service(spec)), Verdict::default());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Faults: whatever happens, what is served at last is what the API server has.
 
-use meltemi_fake_api::{Fault, On, Verb};
+use meltemi_fake_api::{Fault, On, Refusal, Verb};
 use serde_json::json;
 
 use super::fixtures::*;
@@ -24,6 +24,13 @@ async fn faults_at_the_start_are_waited_out() {
         }),
         ("stalls", |api| api.fault(On::all(), Fault::Stall, 10)),
         ("no streaming lists", |api| api.streaming_lists(false)),
+        // What an API server says whose etcd cannot stream lists; every kind hears it, one after the other.
+        ("500 as an event", |api| {
+            let refusal = Refusal::new(500, "RequestWatchProgress is disabled");
+            for kind in ["namespaces", "services", "virtualservices"] {
+                api.fault(On::verb(Verb::Watch).of(kind), Fault::ErrorEvent(refusal.clone()), 1);
+            }
+        }),
     ];
     for (name, script) in cases {
         let api = api().await;
