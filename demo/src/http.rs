@@ -76,13 +76,13 @@ impl Answer {
 
 /// A connection that can carry several requests.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
 }
 
 impl Connection {
-    /// Starts HTTP/1.1 on an open stream.
-    pub(crate) async fn start<S>(stream: S) -> Result<Self>
+    /// Starts HTTP/1.1 on an open stream, inside a tokio runtime.
+    pub async fn start<S>(stream: S) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -95,12 +95,12 @@ impl Connection {
 
     /// Whether the peer has announced or done the close.
     #[must_use]
-    pub(crate) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Sends one request and reads the whole answer.
-    pub(crate) async fn send(&mut self, call: &Call) -> Result<Answer> {
+    /// Sends one request and reads the whole answer. There is no limit in time.
+    pub async fn send(&mut self, call: &Call) -> Result<Answer> {
         let mut request = hyper::Request::builder()
             .method(call.method.as_str())
             .uri(&call.path);
@@ -158,7 +158,7 @@ pub async fn call(resolver: &Resolver, call: &Call) -> Result<Answer> {
 }
 
 /// Connects to `host:port`.
-pub(crate) async fn connect(resolver: &Resolver, address: &str) -> Result<TcpStream> {
+pub async fn connect(resolver: &Resolver, address: &str) -> Result<TcpStream> {
     let (host, port) = address
         .rsplit_once(':')
         .with_context(|| format!("{address} has no port"))?;

@@ -44,7 +44,7 @@ pub use apps::{AppConfig, AppKind, run_app};
 pub use check::{Finding, MetricNames, Report, Section};
 pub use dns::Resolver;
 pub use envoy::{VERSION as ENVOY_VERSION, find_or_install as find_or_install_envoy};
-pub use http::{Answer, Call, call};
+pub use http::{Answer, Call, Connection, call, connect};
 pub use preflight::{Rights, check as check_machine};
 
 /// What a user can choose.

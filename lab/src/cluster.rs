@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::golang::{self, AGENT, COREDNS, HELM, KUBERNETES};
 use crate::images::{Programs, Store};
-use crate::node::{self, ADDRESS, Node, REGISTRY};
+use crate::node::{self, ADDRESS, API_SERVER_NAME, Node, REGISTRY};
 use crate::run::{Hopeless, eventually, fed, said};
 use crate::{Choice, registry, settings};
 
@@ -238,6 +238,25 @@ impl Cluster {
             .block_on(meltemi_demo::call(&Resolver::default(), &call))
     }
 
+    /// Stops the API server where it is.
+    pub(crate) fn freeze_api_server(&self) -> Result<()> {
+        self.node.freeze(API_SERVER_NAME)
+    }
+
+    /// Lets the API server go on.
+    pub(crate) fn thaw_api_server(&self) -> Result<()> {
+        self.node.thaw(API_SERVER_NAME)
+    }
+
+    /// Kills (-9) the first process of a pod's container.
+    pub(crate) fn kill_container(&self, pod: &Value, container: &str) -> Result<()> {
+        let status = statuses(pod).find(|status| status["name"] == container);
+        let id = status.and_then(|status| status["containerID"].as_str());
+        let id = id.and_then(|id| id.strip_prefix("containerd://"));
+        self.node
+            .kill_container(id.with_context(|| format!("container {container} does not run"))?)
+    }
+
     /// The node's port of a Service's port.
     pub(crate) fn node_port(&self, ns: &str, service: &str, port: &str) -> Result<u16> {
         let found = self.get(&["-n", ns, "service", service])?;
@@ -339,7 +358,7 @@ impl Cluster {
 }
 
 /// The statuses of a pod's containers, init containers first.
-fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
     ["initContainerStatuses", "containerStatuses"]
         .into_iter()
         .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())

@@ -13,7 +13,7 @@ use crate::run::said;
 use crate::settings;
 
 /// Programs that the machine must have, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("apt-get", "apt"),
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("ipset", "ipset"),
     ("iptables", "iptables"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
     ("runc", "runc"),
     ("socat", "socat"),
 ];

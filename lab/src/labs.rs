@@ -9,11 +9,14 @@ use crate::report::{Step, Totals};
 use crate::say::say;
 use crate::settings;
 
+mod faults;
 mod l01;
 mod l02;
 mod l07;
 mod mesh;
 mod platform;
+mod pressure;
+mod takeover;
 mod uninstall;
 
 /// A lab: its name, its steps, and the labs that must have run before.
@@ -23,7 +26,7 @@ struct Lab {
     after: &'static [&'static str],
 }
 
-const LABS: [Lab; 5] = [
+const LABS: [Lab; 7] = [
     Lab {
         name: "platform",
         steps: platform::STEPS,
@@ -45,9 +48,20 @@ const LABS: [Lab; 5] = [
         after: &["platform", "L01", "L02"],
     },
     Lab {
+        name: "faults",
+        steps: faults::STEPS,
+        after: &["platform", "L01"],
+    },
+    Lab {
         name: "uninstall",
         steps: uninstall::STEPS,
         after: &["platform", "L01"],
+    },
+    // It makes a mesh of its own: in a run of all labs there is none any more.
+    Lab {
+        name: "takeover",
+        steps: takeover::STEPS,
+        after: &["platform"],
     },
 ];
 

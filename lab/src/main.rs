@@ -13,6 +13,7 @@ mod golang;
 mod images;
 mod labs;
 mod layer;
+mod load;
 mod machine;
 mod node;
 mod pki;
@@ -50,6 +51,9 @@ fn dispatch(words: &[String]) -> Result<ExitCode> {
         [verb] if verb == "pause" => stand_in::pause().map(|()| ExitCode::SUCCESS),
         [verb, image, arguments @ ..] if verb == "stand-in" => {
             stand_in::run(image, arguments).map(|()| ExitCode::SUCCESS)
+        }
+        [verb, address, path, rate, seconds] if verb == "load" => {
+            load::run(address, path, rate, seconds).map(|()| ExitCode::SUCCESS)
         }
         _ => machine::run(&choice(words)?),
     }

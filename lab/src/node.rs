@@ -1,6 +1,7 @@
 //! The node: a set of namespaces with a whole Kubernetes in it. The machine sees a bridge, a link to it and control
 //! groups; all of them are gone at the end, and with the node's first process everything in it ends, however we end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use parking_lot::Mutex;
 
 use crate::run::{eventually, said};
 use crate::{cgroups, pki, settings};
@@ -21,6 +23,8 @@ use crate::{cgroups, pki, settings};
 pub(crate) const NODE: &str = "lab";
 /// The node's address.
 pub(crate) const ADDRESS: &str = "10.77.0.11";
+/// The API server's name among the node's programs.
+pub(crate) const API_SERVER_NAME: &str = "kube-apiserver";
 /// Where the API server listens.
 pub(crate) const API_SERVER: &str = "10.77.0.11:6443";
 /// Where the machine's registry listens for the node.
@@ -37,6 +41,8 @@ const SYSCTLS: [&str; 3] = [
     "kernel/panic",
     "kernel/panic_on_oops",
 ];
+/// Where containerd notes the processes of containers.
+const TASKS: &str = "/run/containerd/io.containerd.runtime.v2.task/k8s.io";
 const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// The first process of the running node, for those who must end it without having it; 0 without one.
@@ -52,6 +58,8 @@ pub(crate) struct Node {
     input: Option<ChildStdin>,
     /// As the machine sees it.
     pid: u32,
+    /// The `nsenter` of each program, as the machine sees it.
+    programs: Arc<Mutex<BTreeMap<&'static str, u32>>>,
     ending: Arc<AtomicBool>,
 }
 
@@ -126,6 +134,7 @@ impl Node {
             pid: 0,
             holder,
             input,
+            programs: Arc::default(),
             ending: Arc::default(),
         };
         let mut lines = BufReader::new(output).lines();
@@ -217,8 +226,10 @@ impl Node {
             .spawn()
             .with_context(|| format!("{name} does not start"))?;
         let ending = Arc::clone(&self.ending);
+        let programs = Arc::clone(&self.programs);
         thread::spawn(move || {
             loop {
+                programs.lock().insert(name, child.id());
                 let status = child.wait();
                 if ending.load(Ordering::Acquire) {
                     return;
@@ -235,6 +246,31 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    /// Stops one of the node's programs where it is: it keeps its connections and answers nobody.
+    pub(crate) fn freeze(&self, name: &str) -> Result<()> {
+        signal("STOP", first_child(self.holder_of(name)?)?)
+    }
+
+    /// Lets a program go on that was stopped.
+    pub(crate) fn thaw(&self, name: &str) -> Result<()> {
+        let holder = self.holder_of(name)?;
+        // `nsenter` stops with its child.
+        signal("CONT", holder)?;
+        signal("CONT", first_child(holder)?)
+    }
+
+    fn holder_of(&self, name: &str) -> Result<u32> {
+        let found = self.programs.lock().get(name).copied();
+        found.with_context(|| format!("the node has no {name}"))
+    }
+
+    /// Kills the first process of a container, by the container's id.
+    pub(crate) fn kill_container(&self, id: &str) -> Result<()> {
+        let file = format!("{TASKS}/{id}/init.pid");
+        let script = format!("kill -KILL \"$(cat {file})\"");
+        said(self.inside("sh").args(["-c", &script])).map(drop)
     }
 
     /// Ends the node and removes its traces from the machine.
@@ -284,6 +320,10 @@ impl Drop for Node {
 /// Ends a process at once; it may have ended by itself.
 fn kill(pid: u32) {
     let _ended = said(Command::new("kill").args(["-KILL", &pid.to_string()]));
+}
+
+fn signal(signal: &str, pid: u32) -> Result<()> {
+    said(Command::new("kill").args([&format!("-{signal}"), &pid.to_string()])).map(drop)
 }
 
 fn first_child(parent: u32) -> Result<u32> {
@@ -417,8 +457,8 @@ fn api_server(bin: &Path) -> Program {
     let advertise = format!("--advertise-address={ADDRESS}");
     let range = format!("--service-cluster-ip-range={SERVICES}");
     program(
-        "kube-apiserver",
-        bin.join("kube-apiserver"),
+        API_SERVER_NAME,
+        bin.join(API_SERVER_NAME),
         &[
             &advertise,
             &range,
@@ -467,6 +507,8 @@ fn controller_manager(bin: &Path) -> Program {
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--leader-elect=false",
+            // A lab that stops the API server for a minute must not lose its only node, and with it every endpoint.
+            "--node-monitor-grace-period=10m",
             "--allocate-node-cidrs=false",
             "--bind-address=127.0.0.1",
             "--v=1",

@@ -59,7 +59,10 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         .refused
         .iter()
         .chain(&unserved)
-        .map(|r| Diagnostic::warning(&r.gateway, format!("spec.servers[{}]", r.index), r.reason))
+        .map(|refused| {
+            let server = format!("spec.servers[{}]", refused.index);
+            Diagnostic::warning(&refused.gateway, server, &*refused.reason)
+        })
         .collect();
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {

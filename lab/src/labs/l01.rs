@@ -81,14 +81,15 @@ const NAMES: [(&str, &str, &str); 11] = [
 
 /// What helm installs, in this order.
 pub(super) const RELEASES: [&str; 3] = [BASE, ISTIOD, INGRESS];
-const BASE: &str = "istio-base";
-const ISTIOD: &str = "istiod";
+pub(super) const BASE: &str = "istio-base";
+pub(super) const ISTIOD: &str = "istiod";
 
-const VALUES: &str = include_str!("../../files/values.yaml");
+pub(super) const VALUES: &str = include_str!("../../files/values.yaml");
 const GATEWAY_VALUES: &str = include_str!("../../files/gateway-values.yaml");
 const HELM_LIMIT: &str = "--timeout=120s";
 
-fn install(cluster: &Cluster, release: &str, chart: &str, values: &str) -> Result<()> {
+/// Installs a release, or upgrades it.
+pub(super) fn install(cluster: &Cluster, release: &str, chart: &str, values: &str) -> Result<()> {
     let file = cluster.folder().join(format!("{release}.yaml"));
     std::fs::write(&file, values).context("values")?;
     let file = file.to_string_lossy();

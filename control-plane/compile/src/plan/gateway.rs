@@ -1,6 +1,7 @@
 //! All Gateways of one class of routers as one: which ports it listens on, which servers each has, and which route
 //! configurations. Istio 1.31: `MergeGateways` (`pilot/pkg/model/gateway.go`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTlsMode};
@@ -56,7 +57,7 @@ pub struct Refused {
     /// Index into its servers.
     pub index: usize,
     /// Why, for a Diagnostic.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
 impl MergedServer {
@@ -142,7 +143,7 @@ pub fn merge(gateways: &[Shared<Gateway>], class: &ProxyClass) -> MergedGateways
                 merge.out.refused.push(Refused {
                     gateway: gateway.meta.key.clone(),
                     index,
-                    reason,
+                    reason: reason.into(),
                 });
             }
         }

@@ -50,7 +50,7 @@ pub(super) fn listeners(
     };
     let mut by_name: BTreeMap<Str, ListenerInput> = BTreeMap::new();
     for port in &gateways.ports {
-        if class.facet.unprivileged && port.port < 1024 {
+        if closed_reason(port, class).is_some() {
             continue;
         }
         let addresses = if port.bind.is_empty() {
@@ -130,19 +130,38 @@ fn unserved_reason(server: &Server, class: &ProxyClass) -> Option<&'static str> 
     None
 }
 
+/// Why a port is not opened. Istio 1.31 leaves it out, too: Envoy would reject a listener that it may not bind.
+fn closed_reason(port: &MergedPort, class: &ProxyClass) -> Option<String> {
+    (class.facet.unprivileged && port.port < 1024).then(|| {
+        format!(
+            "port {} is not opened: the gateway's pod may not bind ports below 1024; give its Service a targetPort of \
+             1024 or more",
+            port.port
+        )
+    })
+}
+
 /// The accepted servers that get no chain.
 pub(super) fn unserved(class: &ProxyClass, gateways: &MergedGateways) -> Vec<Refused> {
-    let servers = gateways.ports.iter().flat_map(|port| &port.servers);
-    servers
-        .filter_map(|merged| {
-            let reason = unserved_reason(merged.server()?, class)?;
-            Some(Refused {
+    let mut unserved = Vec::new();
+    for port in &gateways.ports {
+        let closed = closed_reason(port, class);
+        for merged in &port.servers {
+            let reason = match &closed {
+                Some(closed) => Some(closed.clone().into()),
+                None => merged
+                    .server()
+                    .and_then(|server| unserved_reason(server, class))
+                    .map(Into::into),
+            };
+            unserved.extend(reason.map(|reason| Refused {
                 gateway: merged.gateway.meta.key.clone(),
                 index: merged.index,
                 reason,
-            })
-        })
-        .collect()
+            }));
+        }
+    }
+    unserved
 }
 
 impl Context<'_> {

@@ -278,6 +278,14 @@ fn addresses_names_and_ports() {
         ),
         Vec::new()
     );
+    let low = vec![
+        server(666, Protocol::Http, "*", None),
+        server(31400, Protocol::Http, "*", None),
+    ];
+    assert_eq!(plan(low.clone(), &unprivileged, &[]).len(), 1);
+    let told = unserved_servers(&unprivileged, &merge(&gateways(low), &unprivileged));
+    assert_eq!((told.len(), told[0].index), (1, 0));
+    assert!(told[0].reason.contains("port 666"), "{:?}", told[0]);
     // The Service's port 80 is one that the pod may bind.
     unprivileged.gateway_ports.insert(80, vec![8080]);
     let translated = plan(
