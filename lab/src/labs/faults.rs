@@ -1,5 +1,6 @@
 //! Faults under load: whatever happens to the API server and the control plane, meshed pods go on calling each other.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,7 +10,7 @@ use super::mesh::{EFFECT, ISTIO, PODS, admin, name, nothing_rejected, pods, same
 use super::pressure::{begin, control_planes, deploy, end, reconnected, start_short, told};
 use crate::cluster::{Cluster, condition, statuses};
 use crate::report::{Step, needed, step};
-use crate::run::{Hopeless, eventually};
+use crate::run::{Hopeless, eventually, said};
 
 pub(super) const STEPS: &[Step] = &[
     needed("faults.1", "meshed pods run, STRICT", pods_run),
@@ -270,7 +271,7 @@ fn leader_killed(cluster: &Cluster) -> Result<String> {
     ))
 }
 
-/// How many certificates an agent has got, and when the newest of Envoy's runs out.
+/// How many certificates an agent has got.
 fn issued(cluster: &Cluster, pod: &str) -> Result<usize> {
     let log = cluster.logs(NS, pod, "istio-proxy")?;
     Ok(log
@@ -279,7 +280,17 @@ fn issued(cluster: &Cluster, pod: &str) -> Result<usize> {
         .count())
 }
 
-/// The number and the end of the certificate that Envoy uses.
+/// How often a client's proxy has shaken hands with the servers.
+fn handshakes(cluster: &Cluster, pod: &str) -> Result<u64> {
+    let filter = "stats?filter=cluster.outbound.8000..server.*ssl.handshake$";
+    let stats = admin(cluster, NS, pod, filter)?;
+    let count = stats.trim().rsplit(": ").next().unwrap_or_default();
+    count
+        .parse()
+        .with_context(|| format!("there is no count of handshakes: {stats}"))
+}
+
+/// The number and the end of the certificate that Envoy uses, which has not come yet.
 fn in_use(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
     let certificates: Value = serde_json::from_str(&admin(cluster, NS, pod, "certs")?)?;
     let own = certificates["certificates"]
@@ -290,7 +301,14 @@ fn in_use(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
         .find(|one| one["subject_alt_names"].to_string().contains("spiffe://"))
         .with_context(|| format!("{pod} has no identity: {certificates}"))?;
     let text = |field: &str| own[field].as_str().unwrap_or_default().to_owned();
-    Ok((text("serial_number"), text("expiration_time")))
+    let (number, end) = (text("serial_number"), text("expiration_time"));
+    let now = said(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))?;
+    // In this form the order of texts is that of times.
+    if end.as_str() <= now.trim() {
+        let why = format!("{pod} uses a certificate of {end}, and it is {now}");
+        return Err(Hopeless(why).into());
+    }
+    Ok((number, end))
 }
 
 /// The load of `short` has begun in the step before, or begins now.
@@ -298,10 +316,10 @@ fn rotation(cluster: &Cluster) -> Result<String> {
     let short = client(cluster, "short")?;
     let first = in_use(cluster, &short)?;
     let mut seen = vec![first];
+    let hands = handshakes(cluster, &short)?;
     let begun = Instant::now();
-    let limit = ROTATED;
     // The agent counts from the pod's beginning; Envoy's own certificates are looked at from now on.
-    let count = eventually(limit, "rotations", || {
+    let count = eventually(ROTATED, "rotations", || {
         let now = in_use(cluster, &short)?;
         if seen.last().map(|last| &last.0) != Some(&now.0) {
             seen.push(now);
@@ -315,6 +333,8 @@ fn rotation(cluster: &Cluster) -> Result<String> {
         Ok(count)
     })?;
     let time = begun.elapsed();
+    let hands = handshakes(cluster, &short)? - hands;
+    ensure!(hands > 20, "{hands} handshakes show nothing");
     let load = end(cluster, NS, "short")?;
     let mut servers = Vec::new();
     for server in pods(cluster, NS, "app=server")? {
@@ -337,7 +357,7 @@ fn rotation(cluster: &Cluster) -> Result<String> {
         }
     }
     Ok(format!(
-        "{}; its certificates live 1 min: {count} issued ({:.0} s watched); the servers' live 5 min, \
+        "{}; its certificates live 1 min: {count} issued, {hands} handshakes in {:.0} s; the servers' live 5 min, \
          replaced after 30 s: {servers:?} issued",
         told(&load),
         time.as_secs_f32()
