@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::mesh::{EFFECT, ISTIO, PODS, admin, name, nothing_rejected, pods, same};
-use super::pressure::{begin, control_planes, deploy, end, reconnected, start_short, told};
+use super::pressure::{
+    begin, control_planes, counted, deploy, end, reconnected, start_short, told,
+};
 use crate::cluster::{Cluster, condition, statuses};
 use crate::report::{Step, needed, step};
 use crate::run::{Hopeless, eventually, said};
@@ -280,16 +282,6 @@ fn issued(cluster: &Cluster, pod: &str) -> Result<usize> {
         .count())
 }
 
-/// How often a client's proxy has shaken hands with the servers.
-fn handshakes(cluster: &Cluster, pod: &str) -> Result<u64> {
-    let filter = "stats?filter=cluster.outbound.8000..server.*ssl.handshake$";
-    let stats = admin(cluster, NS, pod, filter)?;
-    let count = stats.trim().rsplit(": ").next().unwrap_or_default();
-    count
-        .parse()
-        .with_context(|| format!("there is no count of handshakes: {stats}"))
-}
-
 /// The number and the end of the certificate that Envoy uses, which has not come yet.
 fn in_use(cluster: &Cluster, pod: &str) -> Result<(String, String)> {
     let certificates: Value = serde_json::from_str(&admin(cluster, NS, pod, "certs")?)?;
@@ -316,7 +308,7 @@ fn rotation(cluster: &Cluster) -> Result<String> {
     let short = client(cluster, "short")?;
     let first = in_use(cluster, &short)?;
     let mut seen = vec![first];
-    let hands = handshakes(cluster, &short)?;
+    let hands = counted(cluster, NS, &short, "cx_total")?;
     let begun = Instant::now();
     // The agent counts from the pod's beginning; Envoy's own certificates are looked at from now on.
     let count = eventually(ROTATED, "rotations", || {
@@ -333,7 +325,7 @@ fn rotation(cluster: &Cluster) -> Result<String> {
         Ok(count)
     })?;
     let time = begun.elapsed();
-    let hands = handshakes(cluster, &short)? - hands;
+    let hands = counted(cluster, NS, &short, "cx_total")? - hands;
     ensure!(hands > 20, "{hands} handshakes show nothing");
     let load = end(cluster, NS, "short")?;
     let mut servers = Vec::new();
@@ -344,20 +336,12 @@ fn rotation(cluster: &Cluster) -> Result<String> {
         servers.iter().all(|count| *count >= 3),
         "the servers got {servers:?} certificates"
     );
-    for (ns, pod) in super::mesh::proxies(cluster)? {
-        if ns != NS {
-            continue;
-        }
-        let stats = admin(cluster, &ns, &pod, "stats?filter=ssl.*(fail|error|expired)")?;
-        for (stat, count) in stats.lines().filter_map(|line| line.split_once(": ")) {
-            ensure!(
-                !stat.contains("fail_verify") || count.trim() == "0",
-                "{pod}: {stat} is {count}"
-            );
-        }
+    for app in ["client", "short"] {
+        let failures = counted(cluster, NS, &client(cluster, app)?, "cx_connect_fail")?;
+        same("the number of failed connections", &failures, &0)?;
     }
     Ok(format!(
-        "{}; its certificates live 1 min: {count} issued, {hands} handshakes in {:.0} s; the servers' live 5 min, \
+        "{}; its certificates live 1 min: {count} issued, {hands} connections between proxies in {:.0} s; the servers' live 5 min, \
          replaced after 30 s: {servers:?} issued",
         told(&load),
         time.as_secs_f32()
