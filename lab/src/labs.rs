@@ -57,7 +57,7 @@ const LABS: [Lab; 7] = [
         steps: uninstall::STEPS,
         after: &["platform", "L01"],
     },
-    // It makes a mesh of its own: in a run of all labs there is none any more.
+    // It makes a mesh of its own, and removes one that is there.
     Lab {
         name: "takeover",
         steps: takeover::STEPS,

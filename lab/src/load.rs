@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use meltemi_demo::{Call, Connection, Resolver, connect};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -71,6 +72,39 @@ pub(crate) fn run(address: &str, path: &str, rate: &str, seconds: &str) -> Resul
     let summary = LocalSet::new().block_on(&runtime, load)?;
     say(&serde_json::to_string(&summary)?);
     Ok(())
+}
+
+/// `hold HOST:PORT PATH`: one request, whose connection is kept idle until the peer closes it; prints for how long.
+pub(crate) fn hold(address: &str, path: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut stream = connect(&Resolver::default(), address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .context("sending")?;
+        let (mut buffer, mut answer) = ([0_u8; 4096], 0);
+        let begun = Instant::now();
+        loop {
+            match stream.read(&mut buffer).await {
+                // A reset is an end, too.
+                Ok(0) | Err(_) => break,
+                Ok(length) => {
+                    if answer == 0 {
+                        say("open");
+                    }
+                    answer += length;
+                }
+            }
+        }
+        ensure!(answer > 0, "there is no answer");
+        say(&format!("closed after {} s", begun.elapsed().as_secs()));
+        Ok(())
+    })
 }
 
 /// Calls again and again until the end, and lets the last requests end.
@@ -186,7 +220,6 @@ fn fail(summary: &mut Summary, why: &str, begun: Instant) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     /// Answers each request on a connection with the next of these, over and over.

@@ -55,6 +55,9 @@ fn dispatch(words: &[String]) -> Result<ExitCode> {
         [verb, address, path, rate, seconds] if verb == "load" => {
             load::run(address, path, rate, seconds).map(|()| ExitCode::SUCCESS)
         }
+        [verb, address, path] if verb == "hold" => {
+            load::hold(address, path).map(|()| ExitCode::SUCCESS)
+        }
         _ => machine::run(&choice(words)?),
     }
 }

@@ -19,7 +19,7 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
 ];
 /// What the labs' cluster needs besides; `lab` names the same.
-const LAB_PROGRAMS: [(&str, &str); 10] = [
+const LAB_PROGRAMS: [(&str, &str); 11] = [
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
     ("etcd", "etcd-server"),
@@ -27,6 +27,7 @@ const LAB_PROGRAMS: [(&str, &str); 10] = [
     ("ipset", "ipset"),
     ("iptables", "iptables"),
     ("nft", "nftables"),
+    ("openssl", "openssl"),
     ("runc", "runc"),
     ("socat", "socat"),
     // A plugin, which is not on the PATH.

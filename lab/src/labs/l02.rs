@@ -43,6 +43,11 @@ pub(super) const STEPS: &[Step] = &[
         agents,
     ),
     step(
+        "L02.11",
+        "Bookinfo in a namespace of its own, Deployments before their ServiceAccounts",
+        own_namespace,
+    ),
+    step(
         "L02.12",
         "a second Service on the same pods, with a NodePort",
         second_service,
@@ -63,6 +68,11 @@ pub(super) const STEPS: &[Step] = &[
         "L02.17",
         "the gateway's NodePorts and address can be read",
         node_ports,
+    ),
+    step(
+        "L02.18",
+        "another port: opened where the Service leads to one that the pod may bind, else left out with a warning",
+        other_port,
     ),
     step("L02.19", "1000 of 1000 requests answer 200", load),
     step(
@@ -292,6 +302,46 @@ fn agents(cluster: &Cluster) -> Result<String> {
     Ok(found)
 }
 
+/// The split manifests, in the seed's order: pods appear when their accounts do.
+fn own_namespace(cluster: &Cluster) -> Result<String> {
+    let ns = "bookinfo";
+    cluster.kubectl(&["create", "namespace", ns])?;
+    cluster.kubectl(&["label", "namespace", ns, "istio-injection=enabled"])?;
+    let folder = manifests()?.join("L02-bookinfo-injection/bookinfo-ns");
+    let listed = std::fs::read_dir(&folder).context("bookinfo-ns")?;
+    let mut files = Vec::new();
+    for entry in listed {
+        files.push(entry.context("bookinfo-ns")?.path());
+    }
+    files.sort();
+    for end in ["_deploy.yaml", "_svc.yaml", "_sa.yaml"] {
+        for file in &files {
+            let name = file.to_string_lossy();
+            if name.ends_with(end) && !name.ends_with("_tmpsvc.yaml") {
+                cluster.apply_file(&["-n", ns], file)?;
+            }
+        }
+    }
+    for (labels, count) in APPS {
+        pods_are(cluster, ns, labels, count, 2)?;
+    }
+    eventually(EFFECT, "productpage of bookinfo", || {
+        let url = "http://productpage:9080/productpage";
+        let ratings = pods(cluster, ns, "app=ratings")?;
+        let pod = ratings.first().map(name).context("no ratings")?;
+        let page = super::mesh::body(cluster, ns, pod, "ratings", url)?;
+        ensure!(page.contains(TITLE), "there is no title: {page}");
+        ensure!(
+            page.contains("Reviews served by"),
+            "there are no reviews: {page}"
+        );
+        Ok(())
+    })?;
+    let found = nothing_rejected(cluster)?;
+    cluster.kubectl(&["delete", "namespace", ns, "--wait=false"])?;
+    Ok(found)
+}
+
 fn second_service(cluster: &Cluster) -> Result<String> {
     let file = manifests()?.join("L02-bookinfo-injection/bookinfo-ns/productpage_tmpsvc.yaml");
     let text = std::fs::read_to_string(&file).context("productpage_tmpsvc.yaml")?;
@@ -433,6 +483,58 @@ fn node_ports(cluster: &Cluster) -> Result<String> {
         .first()
         .and_then(|pod| pod["status"]["hostIP"].as_str());
     same("the gateway's node", &host, &Some(crate::node::ADDRESS))?;
+    Ok(String::new())
+}
+
+/// The Gateway's port, and the port of the pod that the ingress Service's port 666 leads to.
+fn port_666(cluster: &Cluster, gateway: u16, target: u16) -> Result<u16> {
+    let port = serde_json::json!({"spec": {"ports": [{"name": "book", "port": 666, "targetPort": target}]}});
+    let place = ["-n", ISTIO, "patch", "service", INGRESS, "-p"];
+    cluster.kubectl(&[&place[..], &[&port.to_string()]].concat())?;
+    let server = serde_json::json!({"spec": {"servers": [
+        {"port": {"number": gateway, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
+    ]}});
+    let words = [
+        "patch",
+        "gateways.networking.istio.io",
+        "bookinfo-gateway",
+        "--type=merge",
+        "-p",
+    ];
+    cluster.kubectl(&[&words[..], &[&server.to_string()]].concat())?;
+    cluster.node_port(ISTIO, INGRESS, "book")
+}
+
+fn other_port(cluster: &Cluster) -> Result<String> {
+    let book = port_666(cluster, 666, 10666)?;
+    eventually(EFFECT, "port 666", || {
+        let answer = cluster.ask_port(book, |call| call, "/productpage")?;
+        same("the status", &answer.status, &200)
+    })?;
+    // No listener is left behind on the port that nobody asks for any more.
+    eventually(EFFECT, "port 80", || {
+        match through_ingress(cluster, "/productpage", |call| call) {
+            Ok(answer) => same("the status", &answer.status, &404),
+            Err(_) => Ok(()),
+        }
+    })?;
+    // The pod may not bind 666: no listener, a warning, and whatever else it has goes on.
+    port_666(cluster, 666, 666)?;
+    eventually(EFFECT, "a warning", || {
+        let log = cluster.logs(ISTIO, "deploy/istiod", "discovery")?;
+        let told = log
+            .lines()
+            .any(|line| line.contains("bookinfo-gateway") && line.contains("port 666"));
+        ensure!(told, "the control plane says nothing of port 666");
+        Ok(())
+    })?;
+    nothing_rejected(cluster)?;
+    let removed = r#"{"spec": {"ports": [{"$patch": "delete", "port": 666}]}}"#;
+    let patch = ["-n", ISTIO, "patch", "service", INGRESS, "-p", removed];
+    cluster.kubectl(&patch)?;
+    let file = manifests()?.join("L02-bookinfo-injection/bookinfo-gateway.yaml");
+    cluster.apply_file(&[], &file)?;
+    ingress_says(cluster, "/productpage", 200)?;
     Ok(String::new())
 }
 

@@ -1,5 +1,7 @@
 //! L07: mutual TLS, PERMISSIVE and STRICT.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
@@ -35,6 +37,11 @@ pub(super) const STEPS: &[Step] = &[
         "L07.6",
         "STRICT refuses legacy's calls to foo and bar, and only those",
         strict,
+    ),
+    step(
+        "L07.7",
+        "a connection in plain text from before STRICT is closed within 60 s",
+        old_connection,
     ),
     step(
         "L07.8",
@@ -74,6 +81,8 @@ pub(super) const STEPS: &[Step] = &[
     ),
 ];
 
+/// Proxies drain for 45 s.
+const DRAINED: Duration = Duration::from_secs(60);
 const APPS: [&str; 2] = ["httpbin", "sleep"];
 
 /// The manifest of an app, as `meltemi inject` prints it for the cluster's own ConfigMaps.
@@ -307,7 +316,32 @@ fn policy(cluster: &Cluster, file: &str) -> Result<()> {
 fn permissive_policy(cluster: &Cluster) -> Result<String> {
     policy(cluster, "mtlspermissive.yaml")?;
     six(cluster, true)?;
+    hold(cluster)?;
     Ok(String::new())
+}
+
+/// Opens a connection from legacy to foo that stays open; the stand-in of legacy's httpbin can do that.
+fn hold(cluster: &Cluster) -> Result<()> {
+    let script = "/usr/local/bin/stand-in hold httpbin.foo:8000 /ip >/tmp/hold 2>&1 &";
+    cluster.exec("legacy", "deploy/httpbin", "httpbin", &["sh", "-c", script])?;
+    eventually(EFFECT, "a connection", || {
+        let said = held(cluster)?;
+        same("the connection", &said.trim(), &"open")
+    })
+}
+
+fn held(cluster: &Cluster) -> Result<String> {
+    cluster.exec("legacy", "deploy/httpbin", "httpbin", &["cat", "/tmp/hold"])
+}
+
+/// It was opened under PERMISSIVE; STRICT is in force for some seconds.
+fn old_connection(cluster: &Cluster) -> Result<String> {
+    let said = eventually(DRAINED, "the end of the connection", || {
+        let said = held(cluster)?;
+        ensure!(said.contains("closed after"), "it is {}", said.trim());
+        Ok(said)
+    })?;
+    Ok(said.trim().replace("open\n", ""))
 }
 
 fn strict(cluster: &Cluster) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::mesh::{EFFECT, ISTIO, name, pods, pods_are};
+use super::mesh::{EFFECT, ISTIO, admin, name, pods, pods_are};
 use crate::cluster::Cluster;
 use crate::load::Summary;
 use crate::run::eventually;
@@ -125,4 +125,19 @@ pub(super) fn reconnected(cluster: &Cluster, ns: &str, limit: Duration) -> Resul
         );
         Ok(served)
     })
+}
+
+/// A figure of a client's proxy, such as `cx_total`, summed over the servers. Istio keeps statistics of few clusters, and
+/// the addresses' own figures always.
+pub(super) fn counted(cluster: &Cluster, ns: &str, pod: &str, figure: &str) -> Result<u64> {
+    let page = admin(cluster, ns, pod, "clusters")?;
+    let head = format!("outbound|8000||server.{ns}.svc.cluster.local::");
+    let tail = format!("::{figure}::");
+    let counts = page
+        .lines()
+        .filter(|line| line.starts_with(&head))
+        .filter_map(|line| line.split_once(&tail)?.1.trim().parse::<u64>().ok());
+    counts
+        .reduce(|sum, count| sum + count)
+        .with_context(|| format!("{pod} has no {figure} of {CALLED}"))
 }

@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use super::l01::{BASE, ISTIOD, VALUES, install};
 use super::mesh::{EFFECT, ISTIO, PODS, admin, name, pods, same};
-use super::pressure::{begin, control_planes, deploy, end, reconnected, start_short, told};
+use super::pressure::{
+    begin, control_planes, counted, deploy, end, reconnected, start_short, told,
+};
+use super::uninstall::uninstall;
 use crate::cluster::{Cluster, condition};
 use crate::report::{Step, needed, step};
 use crate::run::{eventually, said};
@@ -119,6 +122,9 @@ fn config_map(ns: &str, name: &str, data: &Value) -> Value {
 }
 
 fn left_behind(cluster: &Cluster) -> Result<String> {
+    if cluster.helm(&["list", "-n", ISTIO, "-q"])?.contains(ISTIOD) {
+        uninstall(cluster)?;
+    }
     eventually(PODS, "the end of an earlier mesh", || {
         let found = cluster.kubectl(&["get", "namespace", ISTIO, "--ignore-not-found"])?;
         ensure!(found.trim().is_empty(), "there is one");
@@ -362,15 +368,8 @@ fn restarted(cluster: &Cluster) -> Result<String> {
     eventually(EFFECT, "connections of the new pod", || {
         let pods = pods(cluster, NS, "app=short")?;
         let pod = pods.first().context("no pod")?;
-        let stats = admin(
-            cluster,
-            NS,
-            name(pod),
-            "stats?filter=cluster.outbound.8000..server.*upstream_rq_200$",
-        )?;
-        let count = stats.rsplit(": ").next().unwrap_or_default().trim();
-        let count: u64 = count.parse().unwrap_or(0);
-        ensure!(count > 50, "{count} requests: {stats}");
+        let count = counted(cluster, NS, name(pod), "rq_success")?;
+        ensure!(count > 50, "{count} requests");
         Ok(())
     })?;
     let load = end(cluster, NS, "short")?;

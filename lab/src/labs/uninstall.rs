@@ -23,7 +23,8 @@ pub(super) const STEPS: &[Step] = &[
     ),
 ];
 
-fn uninstall(cluster: &Cluster) -> Result<String> {
+/// Removes the releases and the namespace, which goes by and by.
+pub(super) fn uninstall(cluster: &Cluster) -> Result<String> {
     for release in RELEASES.iter().rev() {
         cluster.helm(&[
             "uninstall",
