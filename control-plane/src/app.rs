@@ -20,7 +20,7 @@ use meltemi_sources::kube::{self, KubeSettings};
 use meltemi_sources::lower::LowerSettings;
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::Registry;
-use meltemi_xds::server::{Ads, Limits, transport};
+use meltemi_xds::server::{Ads, transport};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -242,11 +242,7 @@ impl Bound {
         }
 
         let drain = CancellationToken::new();
-        let limits = Limits {
-            max_connection_age: settings.max_connection_age,
-            max_new_streams: settings.max_new_streams,
-            ..Limits::default()
-        };
+        let limits = settings.limits;
         let ads = Ads::new(
             Arc::new(Served::new(engine, gate, settings.check_identity)),
             streams,

@@ -1,11 +1,11 @@
 //! What the process is told from outside: flags and environment, parsed once and passed in (I8).
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use meltemi_sources::lower::Features;
+use meltemi_xds::server::Limits;
 
 mod address;
 mod variables;
@@ -32,10 +32,8 @@ pub struct Settings {
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.
     pub drain: Duration,
-    /// How long a stream lives; `None`: as long as it likes.
-    pub max_connection_age: Option<Duration>,
-    /// New streams per second; `None`: as many as come.
-    pub max_new_streams: Option<NonZeroU32>,
+    /// What one client may take.
+    pub limits: Limits,
     /// Whether a proxy must be of the namespace and account of its identity (PILOT_ENABLE_XDS_IDENTITY_CHECK).
     pub check_identity: bool,
     /// Who may read the debug pages from another machine.

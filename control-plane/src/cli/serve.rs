@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use meltemi_xds::server::Limits;
+
 use super::{features, log};
 use crate::app;
 use crate::settings::{
@@ -140,9 +142,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
     let cluster_id = args
         .cluster_id
         .unwrap_or_else(|| variables.text_or("CLUSTER_ID", "Kubernetes"));
-    let max_new_streams = variables
-        .number("PILOT_MAX_REQUESTS_PER_SECOND")?
-        .and_then(|number: f64| NonZeroU32::new(number.max(0.0).ceil() as u32));
+    let limits = limits(args.max_connection_age, &variables)?;
     let debug = DebugAccess {
         open: !variables.switch("ENABLE_DEBUG_ENDPOINT_AUTH", true)?,
         namespaces: variables.list("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
@@ -177,10 +177,29 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         features: args.features.lowered(),
         quiet: Duration::from_millis(args.debounce_ms),
         drain: args.drain,
-        max_connection_age: args.max_connection_age,
-        max_new_streams,
+        limits,
         check_identity,
         debug,
+    })
+}
+
+/// What one client may take, by istiod's variables (two of which spell gRPC as istiod does).
+fn limits(max_connection_age: Option<Duration>, variables: &Variables) -> anyhow::Result<Limits> {
+    let defaults = Limits::default();
+    let new_streams = variables.number("PILOT_MAX_REQUESTS_PER_SECOND")?;
+    let request = variables.number("ISTIO_GPRC_MAXRECVMSGSIZE")?;
+    let streams = variables.number("ISTIO_GPRC_MAXSTREAMS")?;
+    let interval = variables.duration("GRPC_KEEPALIVE_INTERVAL")?;
+    let timeout = variables.duration("GRPC_KEEPALIVE_TIMEOUT")?;
+    Ok(Limits {
+        max_request_bytes: request.unwrap_or(defaults.max_request_bytes),
+        max_streams: streams.unwrap_or(defaults.max_streams),
+        keepalive_interval: interval.unwrap_or(defaults.keepalive_interval),
+        keepalive_timeout: timeout.unwrap_or(defaults.keepalive_timeout),
+        max_connection_age,
+        max_new_streams: new_streams
+            .and_then(|number: f64| NonZeroU32::new(number.max(0.0).ceil() as u32)),
+        ..defaults
     })
 }
 
@@ -229,6 +248,8 @@ mod tests {
                 ("REVISION", "canary"),
                 ("CLUSTER_ID", "one"),
                 ("KUBECONFIG", "/nowhere"),
+                ("ISTIO_GPRC_MAXRECVMSGSIZE", "8388608"),
+                ("GRPC_KEEPALIVE_INTERVAL", "1m"),
             ],
         )
         .unwrap();
@@ -238,7 +259,10 @@ mod tests {
             (&*settings.domain, &*settings.cluster_id),
             ("example.org", "one")
         );
-        assert_eq!(settings.max_connection_age, Some(Duration::from_secs(1800)));
+        assert_eq!(
+            settings.limits.max_connection_age,
+            Some(Duration::from_secs(1800))
+        );
         let Objects::Cluster(cluster) = settings.objects else {
             panic!("a cluster");
         };

@@ -115,8 +115,7 @@ impl Site {
             features: Default::default(),
             quiet: Duration::from_millis(1),
             drain: Duration::from_secs(10),
-            max_connection_age: None,
-            max_new_streams: None,
+            limits: Default::default(),
             check_identity: true,
             debug: DebugAccess::default(),
         };

@@ -74,8 +74,7 @@ fn settings(directory: PathBuf) -> Settings {
         cluster_id: "Kubernetes".to_owned(),
         quiet: Duration::from_millis(1),
         drain: Duration::from_secs(10),
-        max_connection_age: None,
-        max_new_streams: None,
+        limits: Default::default(),
         check_identity: true,
         debug: DebugAccess::default(),
     }
