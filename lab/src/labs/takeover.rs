@@ -337,7 +337,7 @@ fn replaced(cluster: &Cluster, replace: impl FnOnce() -> Result<()>) -> Result<S
         }
         Ok(())
     })?;
-    let served = reconnected(cluster, NS, EFFECT)?;
+    let served = reconnected(cluster, NS)?;
     let time = begun.elapsed();
     let load = end(cluster, NS, "client")?;
     Ok(format!(
