@@ -17,24 +17,31 @@ pub struct Pod {
     pub failed: bool,
 }
 
-/// The pods of all clusters, from memory. The binary implements it. A cluster is named as in [`CallerPod::cluster`]:
-/// empty for ours.
+/// The pods of all clusters. The binary implements it. A cluster is named as in [`CallerPod::cluster`]: empty for ours.
+/// Errors say why the API server could not be asked.
+#[tonic::async_trait]
 pub trait Pods: Send + Sync + 'static {
     /// A pod by its name.
-    fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Option<Pod>;
+    async fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Result<Option<Pod>, String>;
 
     /// The pods of a service account on a node.
-    fn on_node(&self, cluster: &str, node: &str, namespace: &str, account: &str) -> Vec<Pod>;
+    async fn on_node(
+        &self,
+        cluster: &str,
+        node: &str,
+        namespace: &str,
+        account: &str,
+    ) -> Result<Vec<Pod>, String>;
 }
 
 /// Whether this caller may get a certificate for this identity. Istio 1.31 (node_auth.go); that the identity is of our
 /// trust domain is checked here as well.
 ///
-/// The pods come from a watch, so right after a start the answer may be no where it should be yes; ztunnel asks again.
+/// A pod may be too new to be known; ztunnel asks again.
 ///
 /// # Errors
 /// Why not, for the log: the caller gets one opaque answer.
-pub fn may_impersonate(
+pub async fn may_impersonate(
     settings: &Callers,
     pods: &dyn Pods,
     caller: Option<&CallerPod>,
@@ -66,6 +73,7 @@ pub fn may_impersonate(
     } = caller;
     let pod = pods
         .pod(cluster, namespace, name)
+        .await?
         .ok_or_else(|| format!("the caller's pod {namespace}/{name} is not known"))?;
     if uid.is_empty() || pod.uid != *uid {
         return Err(format!(
@@ -82,12 +90,14 @@ pub fn may_impersonate(
     if pod.node.is_empty() {
         return Err(format!("pod {namespace}/{name} is on no node"));
     }
-    let on_node = pods.on_node(
-        cluster,
-        &pod.node,
-        &identity.namespace,
-        &identity.service_account,
-    );
+    let on_node = pods
+        .on_node(
+            cluster,
+            &pod.node,
+            &identity.namespace,
+            &identity.service_account,
+        )
+        .await?;
     if on_node.iter().all(|pod| pod.failed) {
         return Err(format!(
             "no pod of {}/{} runs on node {}",

@@ -114,7 +114,7 @@ impl IstioCertificateService for CertificateService {
         }
         let impersonated = wished.get(IMPERSONATED).filter(|id| !id.is_empty());
         let identities = match impersonated {
-            Some(identity) => inner.impersonate(&caller, identity, remote)?,
+            Some(identity) => inner.impersonate(&caller, identity, remote).await?,
             None => caller.identities.clone(),
         };
         inner.sign(request, identities, remote).await
@@ -124,7 +124,7 @@ impl IstioCertificateService for CertificateService {
 type Remote = Option<std::net::SocketAddr>;
 
 impl Inner {
-    fn impersonate(
+    async fn impersonate(
         &self,
         caller: &Caller,
         identity: &str,
@@ -132,7 +132,7 @@ impl Inner {
     ) -> Result<Vec<String>, Status> {
         let settings = self.gate.authenticators().settings();
         let allowed = match &self.pods {
-            Some(pods) => may_impersonate(settings, &**pods, caller.pod.as_ref(), identity),
+            Some(pods) => may_impersonate(settings, &**pods, caller.pod.as_ref(), identity).await,
             None => Err("pods are not known here".to_owned()),
         };
         match allowed {

@@ -28,7 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the control plane.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Run a whole mesh on this machine: Bookinfo, a real Envoy for every pod, a gateway on localhost.
     Demo(demo::Args),
     /// Print the xDS that a proxy would be served, without a server.
@@ -62,7 +62,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     }
     let result = match Cli::parse_from(arguments).verb {
-        Verb::Serve(args) => serve::run(args),
+        Verb::Serve(args) => serve::run(*args),
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),

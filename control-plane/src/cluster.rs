@@ -24,7 +24,6 @@ use meltemi_ca::system_clock;
 use meltemi_ca::tls::{self, Incoming, Tls};
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::State;
-use meltemi_cluster::selector::Selector;
 use meltemi_injector::Injector;
 use meltemi_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use meltemi_sources::kube::Counts;
@@ -170,16 +169,19 @@ impl Site {
 
         let certificates = variables.switch("ENABLE_CA_SERVER", true)?.then(|| {
             let pool = Pool::new(Signing::default(), self.metrics.ca.clone());
+            let pods = kubernetes::Pods {
+                client: self.client.clone(),
+            };
             CertificateService::new(
                 live.clone(),
                 gate.clone(),
-                None,
+                Some(Arc::new(pods)),
                 pool,
                 self.metrics.ca.clone(),
                 clock.clone(),
             )
         });
-        self.write(&live)?;
+        self.write(&live, &meshes)?;
         if let Some(injector) = &self.injector {
             injection::start(
                 &self.client,
@@ -200,8 +202,13 @@ impl Site {
         Ok(())
     }
 
-    fn write(&self, live: &Live) -> anyhow::Result<()> {
-        let (_, selectors) = watch::channel(Vec::<Selector>::new());
+    fn write(&self, live: &Live, meshes: &watch::Receiver<State>) -> anyhow::Result<()> {
+        let (sender, selectors) = watch::channel(Vec::new());
+        let (meshes, leaving) = (meshes.clone(), self.leaving.clone());
+        self.tasks.spawn(async move {
+            let follow = mesh::follow_selectors(meshes, sender);
+            leaving.run_until_cancelled(follow).await;
+        });
         let writings = writers::Writings {
             client: self.client.clone(),
             bundle: live.root_bundle(),

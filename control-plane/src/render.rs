@@ -21,10 +21,12 @@ fn set(set: &ResourceSet) -> Vec<Value> {
     set.by_name.values().map(|r| resource(r)).collect()
 }
 
-/// One resource. What cannot be rendered is shown as the reason, so that a dump never hides a resource.
+/// One resource, its fields in the order of their names. What cannot be rendered is shown as the reason, so that a dump never hides a resource.
 pub fn resource(resource: &Resource) -> Value {
-    pool::message_to_json(type_name(resource.ty.type_url()), &resource.body)
-        .unwrap_or_else(|error| Value::String(format!("{}: {error}", resource.name)))
+    let mut value = pool::message_to_json(type_name(resource.ty.type_url()), &resource.body)
+        .unwrap_or_else(|error| Value::String(format!("{}: {error}", resource.name)));
+    value.sort_all_objects();
+    value
 }
 
 /// One line per resource: type, name, version, bytes, and the objects that decided it.

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use meltemi_ca::authenticate::Caller;
-use meltemi_ca::gate::Gate;
+use meltemi_ca::gate::{Gate, verified_identity};
 use meltemi_model::ProxySnapshot;
 use meltemi_model::proxy::Proxy;
 use meltemi_xds::server::Snapshots;
 use tokio::sync::{Semaphore, watch};
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
+use tracing::warn;
 
 use crate::engine::Engine;
-
-mod identity;
 
 /// The engine, as streams see it.
 #[derive(Debug)]
@@ -82,9 +81,14 @@ impl Snapshots for Served {
 
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
         let caller = extensions.get::<Arc<Caller>>();
-        match caller.filter(|_| self.check_identity) {
-            Some(caller) => identity::matches(proxy, &caller.identities),
-            None => Ok(()),
-        }
+        let Some(caller) = caller.filter(|_| self.check_identity) else {
+            return Ok(());
+        };
+        let account = proxy.meta.text("SERVICE_ACCOUNT");
+        verified_identity(caller, &proxy.namespace, account)
+            .map(drop)
+            .inspect_err(|status| {
+                warn!(proxy = %proxy.node_id, %status, "identity and node do not match");
+            })
     }
 }

@@ -11,7 +11,7 @@ use meltemi_model::proxy::Proxy;
 use meltemi_sources::lower::LowerSettings;
 use meltemi_sources::yaml;
 use meltemi_tests::golden::{Case, cases};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use similar::TextDiff;
 
 const HOW_TO_ACCEPT: &str =
@@ -84,13 +84,7 @@ fn answer(case: &Case) -> String {
     if !found.is_empty() {
         lists.insert("diagnostics".to_owned(), found.into());
     }
-    yaml::write(&Value::Object(sorted(lists))).expect("it can be written")
-}
-
-/// Findings first, then the types in the order of their names: the order of a map that keeps its order is that of its
-/// insertions, of another one that of its keys, and which one serde_json has is decided by who else is built.
-fn sorted(lists: Map<String, Value>) -> Map<String, Value> {
-    let mut pairs: Vec<_> = lists.into_iter().collect();
-    pairs.sort_by(|a, b| (a.0 != "diagnostics", &a.0).cmp(&(b.0 != "diagnostics", &b.0)));
-    pairs.into_iter().collect()
+    let mut page = Value::Object(lists);
+    page.sort_all_objects();
+    yaml::write(&page).expect("it can be written")
 }

@@ -1,9 +1,5 @@
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use tonic::body::Body;
-use tonic::codegen::Service as _;
-
 use super::*;
 use crate::authenticate::{Clusters, Source};
 use crate::settings::Callers;
@@ -17,30 +13,6 @@ fn gate(settings: Callers) -> Gate {
     Gate::new(Arc::new(callers))
 }
 
-/// Remembers who called.
-#[derive(Clone, Default)]
-struct Inner(Arc<Mutex<Vec<Option<Source>>>>);
-
-impl NamedService for Inner {
-    const NAME: &'static str = "inner";
-}
-
-impl Service<http::Request<Body>> for Inner {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let caller = request.extensions().get::<Arc<Caller>>();
-        self.0.lock().push(caller.map(|caller| caller.by));
-        std::future::ready(Ok(http::Response::new(Body::empty())))
-    }
-}
-
 fn peer(identities: &[&str]) -> Peer {
     Peer {
         remote: "127.0.0.1:7".parse().unwrap(),
@@ -50,35 +22,24 @@ fn peer(identities: &[&str]) -> Peer {
 
 const ID: &str = "spiffe://cluster.local/ns/a/sa/b";
 
-/// What the inner service sees; `Err`: it was not called.
+/// How the caller was recognised; `None`: nobody was asked.
 async fn seen(
     settings: Callers,
     peer: Option<Peer>,
     token: Option<&str>,
 ) -> Result<Option<Source>, String> {
-    let inner = Inner::default();
-    let mut gated = gate(settings).before(inner.clone());
-    let mut request = http::Request::new(Body::empty());
+    let mut extensions = Extensions::default();
     if let Some(peer) = peer {
-        request.extensions_mut().insert(peer);
+        extensions.insert(peer);
     }
+    let mut metadata = MetadataMap::new();
     if let Some(token) = token {
         let value = format!("Bearer {token}").parse().unwrap();
-        request.headers_mut().insert("authorization", value);
+        metadata.insert("authorization", value);
     }
-    // Something that claims to be a caller already is not believed.
-    request.extensions_mut().insert(Arc::new(Caller {
-        identities: vec![ID.to_owned()],
-        pod: None,
-        by: Source::Gateway,
-    }));
-    let answer = gated.call(request).await.unwrap();
-    match inner.0.lock().pop() {
-        Some(caller) => Ok(caller),
-        None => {
-            let status = Status::from_header_map(answer.headers()).unwrap();
-            Err(format!("{:?}: {}", status.code(), status.message()))
-        }
+    match gate(settings).for_ads(&metadata, &extensions).await {
+        Ok(caller) => Ok(caller.map(|caller| caller.by)),
+        Err(status) => Err(format!("{:?}: {}", status.code(), status.message())),
     }
 }
 
@@ -153,11 +114,6 @@ async fn the_rule_of_ads_is_that_of_istio() {
             "{case}: {told}"
         );
     }
-}
-
-#[test]
-fn the_gate_keeps_the_services_name() {
-    assert_eq!(<Gated<Inner> as NamedService>::NAME, "inner");
 }
 
 #[test]

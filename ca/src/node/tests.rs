@@ -5,22 +5,26 @@ use super::*;
 /// Pods: cluster, namespace, name, pod.
 struct Table(Vec<(&'static str, &'static str, &'static str, Pod)>);
 
+#[tonic::async_trait]
 impl Pods for Table {
-    fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Option<Pod> {
+    async fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Result<Option<Pod>, String> {
         let mut pods = self.0.iter();
         let found = pods.find(|(c, ns, n, _)| (*c, *ns, *n) == (cluster, namespace, name));
-        found.map(|(.., pod)| pod.clone())
+        Ok(found.map(|(.., pod)| pod.clone()))
     }
 
-    fn on_node(&self, cluster: &str, node: &str, namespace: &str, account: &str) -> Vec<Pod> {
+    async fn on_node(
+        &self,
+        cluster: &str,
+        node: &str,
+        namespace: &str,
+        account: &str,
+    ) -> Result<Vec<Pod>, String> {
         let of = |(c, ns, _, pod): &&(&str, &str, &str, Pod)| {
             (*c, *ns) == (cluster, namespace) && pod.node == node && pod.service_account == account
         };
-        self.0
-            .iter()
-            .filter(of)
-            .map(|(.., pod)| pod.clone())
-            .collect()
+        let found = self.0.iter().filter(of);
+        Ok(found.map(|(.., pod)| pod.clone()).collect())
     }
 }
 
@@ -43,8 +47,8 @@ fn caller() -> CallerPod {
     }
 }
 
-#[test]
-fn a_nodes_proxy_gets_what_runs_on_its_node() {
+#[tokio::test]
+async fn a_nodes_proxy_gets_what_runs_on_its_node() {
     let pods = Table(vec![
         ("", "istio-system", "z", pod("ztunnel", "n1", "1", false)),
         (
@@ -124,7 +128,7 @@ fn a_nodes_proxy_gets_what_runs_on_its_node() {
         (None, id("here"), Err("token of a pod")),
     ];
     for (caller, requested, expected) in cases {
-        let answer = may_impersonate(&settings, &pods, caller.as_ref(), &requested);
+        let answer = may_impersonate(&settings, &pods, caller.as_ref(), &requested).await;
         match (answer, expected) {
             (Ok(identity), Ok(())) => assert_eq!(identity.to_string(), requested),
             (Err(reason), Err(why)) => assert!(reason.contains(why), "{reason}"),
@@ -133,8 +137,8 @@ fn a_nodes_proxy_gets_what_runs_on_its_node() {
     }
 }
 
-#[test]
-fn the_account_of_the_pod_counts_not_only_that_of_the_token() {
+#[tokio::test]
+async fn the_account_of_the_pod_counts_not_only_that_of_the_token() {
     let pods = Table(vec![
         ("", "istio-system", "z", pod("other", "n1", "1", false)),
         ("", "a", "here", pod("here", "n1", "3", false)),
@@ -144,6 +148,8 @@ fn the_account_of_the_pod_counts_not_only_that_of_the_token() {
         ..Callers::default()
     };
     let requested = "spiffe://cluster.local/ns/a/sa/here";
-    let refused = may_impersonate(&settings, &pods, Some(&caller()), requested).unwrap_err();
+    let refused = may_impersonate(&settings, &pods, Some(&caller()), requested)
+        .await
+        .unwrap_err();
     assert!(refused.contains("service account"), "{refused}");
 }

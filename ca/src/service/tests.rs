@@ -256,20 +256,27 @@ async fn bad_requests_are_refused_with_a_reason() {
 #[derive(Clone)]
 struct Mesh;
 
+#[tonic::async_trait]
 impl Pods for Mesh {
-    fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Option<Pod> {
+    async fn pod(&self, cluster: &str, namespace: &str, name: &str) -> Result<Option<Pod>, String> {
         let known = (cluster, namespace, name) == ("", "istio-system", "ztunnel-1");
-        known.then(|| Pod {
+        Ok(known.then(|| Pod {
             uid: "uid-ztunnel-1".to_owned(),
             service_account: "ztunnel".to_owned(),
             node: "node-1".to_owned(),
             failed: false,
-        })
+        }))
     }
 
-    fn on_node(&self, cluster: &str, node: &str, namespace: &str, account: &str) -> Vec<Pod> {
+    async fn on_node(
+        &self,
+        cluster: &str,
+        node: &str,
+        namespace: &str,
+        account: &str,
+    ) -> Result<Vec<Pod>, String> {
         let here = (cluster, node, namespace, account) == ("", "node-1", "default", "sleep");
-        here.then(Pod::default).into_iter().collect()
+        Ok(here.then(Pod::default).into_iter().collect())
     }
 }
 

@@ -76,10 +76,11 @@ pub fn parse_at<T: DeserializeOwned>(root: &str, value: &Value) -> Result<Parsed
         unknown: &unknown,
     };
     match T::deserialize(node) {
-        Ok(value) => Ok(Parsed {
-            value,
-            unknown: unknown.into_inner(),
-        }),
+        Ok(value) => {
+            let mut unknown = unknown.into_inner();
+            unknown.sort();
+            Ok(Parsed { value, unknown })
+        }
         Err(failure) => Err(failure.located(&path)),
     }
 }

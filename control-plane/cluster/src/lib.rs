@@ -14,7 +14,6 @@
 //! Read first: `leader.rs`, `roots.rs`, `queue.rs`.
 
 mod backoff;
-pub mod client;
 pub mod config_maps;
 mod error;
 mod follow;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meltemi_ca::authenticate::{Review, TokenReviewer};
+use meltemi_ca::node;
 use meltemi_ca::roots::{Secret, SecretStore, StoreError};
-use meltemi_cluster::{ApiError, Client, secrets, tokens};
+use meltemi_cluster::{ApiError, Client, pods, secrets, tokens};
 
 /// A stream or a request for a certificate waits no longer for the review of its token; its client tries again.
 const REVIEW: Duration = Duration::from_secs(5);
@@ -88,5 +89,54 @@ impl TokenReviewer for Tokens {
             audiences: found.audiences,
             extra,
         })
+    }
+}
+
+/// Pods of this cluster, asked for when a node's proxy asks for their certificates.
+pub(super) struct Pods {
+    pub(super) client: Client,
+}
+
+#[tonic::async_trait]
+impl node::Pods for Pods {
+    async fn pod(
+        &self,
+        cluster: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<node::Pod>, String> {
+        ours(cluster)?;
+        let asked = pods::pod(&self.client, namespace, name).await;
+        Ok(asked.map_err(|error| error.to_string())?.map(known))
+    }
+
+    async fn on_node(
+        &self,
+        cluster: &str,
+        node: &str,
+        namespace: &str,
+        account: &str,
+    ) -> Result<Vec<node::Pod>, String> {
+        ours(cluster)?;
+        let asked = pods::of_account_on_node(&self.client, namespace, account, node).await;
+        let found = asked.map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(known).collect())
+    }
+}
+
+fn ours(cluster: &str) -> Result<(), String> {
+    if cluster.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("the pods of cluster {cluster} are not known here"))
+    }
+}
+
+fn known(pod: pods::Pod) -> node::Pod {
+    node::Pod {
+        uid: pod.uid,
+        service_account: pod.service_account,
+        node: pod.node,
+        failed: pod.phase == "Failed",
     }
 }

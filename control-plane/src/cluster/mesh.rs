@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use meltemi_ca::identity::trust_domain;
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::{self, State};
+use meltemi_cluster::selector::{Expression, Selector};
 use meltemi_model::Object;
 use meltemi_model::mesh::Mesh;
 use meltemi_sources::lower::{LowerSettings, lower_mesh};
@@ -85,4 +86,60 @@ pub(super) async fn other_trust_domain(
         }
     }
     Ok(())
+}
+
+/// Keeps the discovery selectors of the mesh configuration: namespaces that the mesh has to do with; none: all.
+pub(super) async fn follow_selectors(
+    mut states: watch::Receiver<State>,
+    out: watch::Sender<Vec<Selector>>,
+) {
+    loop {
+        let found = match &*states.borrow_and_update() {
+            State::Present(data) => {
+                let mesh = data.get("mesh").map(|text| yaml::read_one(text));
+                mesh.and_then(Result::ok).map(|mesh| selectors(&mesh))
+            }
+            State::Absent => Some(Vec::new()),
+            State::Unknown => None,
+        };
+        // What cannot be read changes nothing.
+        if let Some(found) = found {
+            out.send_if_modified(|now| {
+                let changed = *now != found;
+                *now = found;
+                changed
+            });
+        }
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn selectors(mesh: &Value) -> Vec<Selector> {
+    let texts = |value: &Value| -> Vec<String> {
+        let list = value.as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = mesh["discoverySelectors"].as_array().into_iter().flatten();
+    list.map(|selector| Selector {
+        match_labels: selector["matchLabels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(label, value)| (label.clone(), text(value)))
+            .collect(),
+        match_expressions: selector["matchExpressions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|expression| Expression {
+                key: text(&expression["key"]),
+                operator: text(&expression["operator"]),
+                values: texts(&expression["values"]),
+            })
+            .collect(),
+    })
+    .collect()
 }

@@ -285,7 +285,7 @@ fn agents(cluster: &Cluster) -> Result<String> {
     for (ns, pod) in proxies(cluster)? {
         let log = cluster.logs(&ns, &pod, "istio-proxy")?;
         for line in [
-            "connected to upstream XDS server: istiod.istio-system.svc:15012",
+            "connected to delta upstream XDS server: istiod.istio-system.svc:15012",
             "Envoy proxy is ready",
         ] {
             ensure!(

@@ -178,6 +178,9 @@ fn comparable(pod: &Value, ns: &str) -> Value {
             if let Some(mounts) = container["volumeMounts"].as_array_mut() {
                 mounts.retain(|mount| !name_of(mount).starts_with("kube-api-access-"));
             }
+            for variable in container["env"].as_array_mut().into_iter().flatten() {
+                with_default_protocol(variable);
+            }
         }
     }
     let part = serde_json::json!({
@@ -197,6 +200,23 @@ fn comparable(pod: &Value, ns: &str) -> Value {
         labels.remove("pod-template-hash");
     }
     part
+}
+
+/// The webhook sees a pod with the API server's defaults, `inject` one without.
+fn with_default_protocol(variable: &mut Value) {
+    if name_of(variable) != "ISTIO_META_POD_PORTS" {
+        return;
+    }
+    let ports = variable["value"].as_str().unwrap_or_default();
+    let Ok(mut ports) = serde_json::from_str::<Value>(ports) else {
+        return;
+    };
+    for port in ports.as_array_mut().into_iter().flatten() {
+        if port["protocol"].is_null() {
+            port["protocol"] = Value::from("TCP");
+        }
+    }
+    variable["value"] = ports;
 }
 
 fn name_of(object: &Value) -> &str {

@@ -40,7 +40,7 @@ async fn plain_text_is_served_without_identities() {
     assert_eq!((status, page.trim()), (200, "[]"), "this machine may look");
     let (_, metrics) = get(site.addresses.monitoring.unwrap(), "/metrics").await;
     for name in [
-        "pilot_k8s_reg_events{type=\"Service\",event=\"add\"} 1",
+        "pilot_k8s_reg_events{type=\"Services\",event=\"add\"} 1",
         "citadel_server_root_cert_expiry_timestamp",
         "citadel_server_csr_count 0",
     ] {

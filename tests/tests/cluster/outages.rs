@@ -23,14 +23,13 @@ async fn nothing_is_served_before_the_first_lists_and_everything_after() {
 async fn the_last_good_state_is_served_while_the_api_server_is_away() {
     let api = api().await;
     let site = Site::ready(&api).await;
-    let agent = Agent::new(
-        site.addresses.secure_grpc.unwrap(),
-        &api,
-        Some("default/sleep"),
-    );
-    agent.clusters("default", "sleep").await.unwrap();
+    let address = site.addresses.secure_grpc.unwrap();
+    let (key, csr) = csr();
+    let token = Agent::new(address, &api, Some("default/sleep"));
+    let chain = token.certificate(&csr).await.unwrap();
     api.go_down();
-    // The token's review is remembered for some seconds.
+    // A token could not be reviewed now; a certificate needs nobody.
+    let agent = Agent::new(address, &api, None).showing(&chain[0], &key);
     let answer = agent.clusters("default", "sleep").await.unwrap();
     let echo = "outbound|80||echo.default.svc.cluster.local";
     assert!(answer.resources.iter().any(|r| r.name == echo));

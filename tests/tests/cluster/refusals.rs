@@ -35,7 +35,7 @@ async fn a_node_must_be_its_identitys() {
         let agent = Agent::new(address, &api, Some("bank/cart"));
         let refused = agent.clusters(namespace, account).await.unwrap_err();
         assert_eq!(refused.code(), Code::PermissionDenied);
-        let message = "no identities (spiffe://cluster.local/ns/bank/sa/cart) matched";
+        let message = "no identities ([spiffe://cluster.local/ns/bank/sa/cart]) matched";
         assert!(refused.message().contains(message), "{}", refused.message());
     }
     let agent = Agent::new(address, &api, Some("bank/cart"));

@@ -298,12 +298,13 @@ mod tests {
         let us = candidate("", false, false);
         let record = us.record(None);
         let json = serde_json::to_value(&record).unwrap();
-        let keys: Vec<_> = json
+        let mut keys: Vec<_> = json
             .as_object()
             .unwrap()
             .keys()
             .map(String::as_str)
             .collect();
+        keys.sort_unstable();
         assert_eq!(
             keys,
             [

@@ -1,6 +1,6 @@
 use super::*;
 
-fn review(operation: &str, object: Value) -> Verdict {
+fn review(operation: &str, object: &Value) -> Verdict {
     let request = json!({"operation": operation, "object": object});
     let lowering = LowerSettings {
         admission: true,
@@ -9,7 +9,7 @@ fn review(operation: &str, object: Value) -> Verdict {
     verdict(&request, &lowering)
 }
 
-fn virtual_service(spec: Value) -> Value {
+fn virtual_service(spec: &Value) -> Value {
     json!({
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -27,10 +27,10 @@ fn route(weight: i64) -> Value {
 #[test]
 fn good_objects_pass_and_bad_ones_are_refused_with_field_and_reason() {
     assert_eq!(
-        review("CREATE", virtual_service(route(1))),
+        review("CREATE", &virtual_service(&route(1))),
         Verdict::default()
     );
-    let verdict = review("UPDATE", virtual_service(route(-1)));
+    let verdict = review("UPDATE", &virtual_service(&route(-1)));
     let (reason, message) = verdict.refusal.unwrap();
     assert_eq!(reason, "invalid_resource");
     for part in [
@@ -46,25 +46,28 @@ fn good_objects_pass_and_bad_ones_are_refused_with_field_and_reason() {
 fn every_host_for_sidecars_is_refused() {
     let mut spec = route(1);
     spec["hosts"] = json!(["*"]);
-    let (_, message) = review("CREATE", virtual_service(spec.clone())).refusal.unwrap();
+    let (_, message) = review("CREATE", &virtual_service(&spec)).refusal.unwrap();
     let words = "wildcard host * is not allowed for virtual services bound to the mesh gateway";
     assert!(message.contains(words), "{message}");
     spec["gateways"] = json!(["ingress"]);
-    assert_eq!(review("CREATE", virtual_service(spec)), Verdict::default());
+    assert_eq!(
+        review("CREATE", &virtual_service(&spec)),
+        Verdict::default()
+    );
 }
 
 #[test]
 fn what_is_not_an_objects_new_state_passes() {
-    assert_eq!(review("DELETE", Value::Null), Verdict::default());
-    assert_eq!(review("CONNECT", json!({"kind": "?"})), Verdict::default());
+    assert_eq!(review("DELETE", &Value::Null), Verdict::default());
+    assert_eq!(review("CONNECT", &json!({"kind": "?"})), Verdict::default());
 }
 
 #[test]
 fn other_refusals_have_istios_words() {
     let reject = |field: &str, value: Value| {
-        let mut object = virtual_service(route(1));
+        let mut object = virtual_service(&route(1));
         object[field] = value;
-        review("CREATE", object).refusal.unwrap().1
+        review("CREATE", &object).refusal.unwrap().1
     };
     assert_eq!(
         reject("extra", json!(1)),
@@ -77,10 +80,10 @@ fn other_refusals_have_istios_words() {
     );
     let unknown = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}});
     assert_eq!(
-        review("CREATE", unknown).refusal.unwrap(),
+        review("CREATE", &unknown).refusal.unwrap(),
         ("unknown_type", "unrecognized type Deployment".to_owned())
     );
-    let (reason, _) = review("CREATE", json!("text")).refusal.unwrap();
+    let (reason, _) = review("CREATE", &json!("text")).refusal.unwrap();
     assert_eq!(reason, "yaml_decode_error");
 }
 

@@ -107,8 +107,8 @@ fn what_counts() {
             json!({"routes": [{"name": "a", "n": 1}, {"name": "b"}]}),
             json!({"routes": [{"name": "b"}, {"name": "a", "n": 1}]}),
             vec![
-                r#"routes[0]: {"n":1,"name":"a"} ≠ -"#,
-                r#"routes[1]: - ≠ {"n":1,"name":"a"}"#,
+                r#"routes[0]: {"name":"a","n":1} ≠ -"#,
+                r#"routes[1]: - ≠ {"name":"a","n":1}"#,
             ],
         ),
         (

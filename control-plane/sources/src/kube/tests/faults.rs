@@ -28,7 +28,11 @@ async fn faults_at_the_start_are_waited_out() {
         ("500 as an event", |api| {
             let refusal = Refusal::new(500, "RequestWatchProgress is disabled");
             for kind in ["namespaces", "services", "virtualservices"] {
-                api.fault(On::verb(Verb::Watch).of(kind), Fault::ErrorEvent(refusal.clone()), 1);
+                api.fault(
+                    On::verb(Verb::Watch).of(kind),
+                    Fault::ErrorEvent(refusal.clone()),
+                    1,
+                );
             }
         }),
     ];
