@@ -187,7 +187,7 @@ fn killed_ten_times(cluster: &Cluster) -> Result<String> {
         times.push(format!("{:.1}", begun.elapsed().as_secs_f32()));
     }
     let last = Instant::now();
-    let served = reconnected(cluster, NS, EFFECT)?;
+    let served = reconnected(cluster, NS)?;
     let last = last.elapsed();
     let load = end(cluster, NS, "client")?;
     Ok(format!(

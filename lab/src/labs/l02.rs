@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::manifests;
 use super::mesh::{
-    EFFECT, INGRESS, ISTIO, admin, container, containers, name, nothing_rejected, pods, pods_are,
-    proxies, same, status,
+    EFFECT, INGRESS, ISTIO, PODS, admin, container, containers, name, nothing_rejected, pods,
+    pods_are, proxies, same, status,
 };
 use crate::cluster::Cluster;
 use crate::report::{Step, needed, step};
@@ -505,7 +505,28 @@ fn port_666(cluster: &Cluster, gateway: u16, target: u16) -> Result<u16> {
     cluster.node_port(ISTIO, INGRESS, "book")
 }
 
+/// Whatever comes of it, the later steps find the gateway as it was.
 fn other_port(cluster: &Cluster) -> Result<String> {
+    let found = on_port_666(cluster);
+    let removed = r#"{"spec": {"ports": [{"$patch": "delete", "port": 666}]}}"#;
+    let patch = ["-n", ISTIO, "patch", "service", INGRESS, "-p", removed];
+    cluster.kubectl(&patch)?;
+    unprivileged(cluster, "-")?;
+    let file = manifests()?.join("L02-bookinfo-injection/bookinfo-gateway.yaml");
+    cluster.apply_file(&[], &file)?;
+    ingress_says(cluster, "/productpage", 200)?;
+    found
+}
+
+/// Sets (`=true`) or removes (`-`) what tells us that the gateway may not bind low ports. The chart's own pods may.
+fn unprivileged(cluster: &Cluster, change: &str) -> Result<()> {
+    let variable = format!("ISTIO_META_UNPRIVILEGED_POD{change}");
+    let target = format!("deployment/{INGRESS}");
+    cluster.kubectl(&["-n", ISTIO, "set", "env", &target, &variable])?;
+    cluster.available(ISTIO, INGRESS, PODS)
+}
+
+fn on_port_666(cluster: &Cluster) -> Result<String> {
     let book = port_666(cluster, 666, 10666)?;
     eventually(EFFECT, "port 666", || {
         let answer = cluster.ask_port(book, |call| call, "/productpage")?;
@@ -520,6 +541,7 @@ fn other_port(cluster: &Cluster) -> Result<String> {
     })?;
     // The pod may not bind 666: no listener, a warning, and whatever else it has goes on.
     port_666(cluster, 666, 666)?;
+    unprivileged(cluster, "=true")?;
     eventually(EFFECT, "a warning", || {
         let log = cluster.logs(ISTIO, "deploy/istiod", "discovery")?;
         let told = log
@@ -528,14 +550,7 @@ fn other_port(cluster: &Cluster) -> Result<String> {
         ensure!(told, "the control plane says nothing of port 666");
         Ok(())
     })?;
-    nothing_rejected(cluster)?;
-    let removed = r#"{"spec": {"ports": [{"$patch": "delete", "port": 666}]}}"#;
-    let patch = ["-n", ISTIO, "patch", "service", INGRESS, "-p", removed];
-    cluster.kubectl(&patch)?;
-    let file = manifests()?.join("L02-bookinfo-injection/bookinfo-gateway.yaml");
-    cluster.apply_file(&[], &file)?;
-    ingress_says(cluster, "/productpage", 200)?;
-    Ok(String::new())
+    nothing_rejected(cluster)
 }
 
 fn load(cluster: &Cluster) -> Result<String> {

@@ -15,6 +15,8 @@ const MANIFEST: &str = include_str!("../../files/pressure.yaml");
 const RATE: &str = "40";
 /// The load ends by itself when the lab forgets it.
 const LIMIT: &str = "300";
+/// Envoy waits for up to 30 s before it tries again, and begins anew when a connection holds.
+const RECONNECTED: Duration = Duration::from_secs(60);
 const CALLED: &str = "server:8000";
 
 /// Two servers and a client in a namespace of their own, STRICT; `short`, a client whose certificates live a minute, has
@@ -109,12 +111,12 @@ pub(super) fn connected(cluster: &Cluster, pod: &str) -> Result<u64> {
 }
 
 /// Waits until the control plane's pods together serve all proxies of a namespace.
-pub(super) fn reconnected(cluster: &Cluster, ns: &str, limit: Duration) -> Result<u64> {
+pub(super) fn reconnected(cluster: &Cluster, ns: &str) -> Result<u64> {
     let wanted = super::mesh::proxies(cluster)?
         .into_iter()
         .filter(|(place, _)| place == ns)
         .count();
-    eventually(limit, "proxies reconnected", || {
+    eventually(RECONNECTED, "proxies reconnected", || {
         let mut served = 0;
         for pod in control_planes(cluster)? {
             served += connected(cluster, name(&pod))?;

@@ -337,12 +337,14 @@ fn replaced(cluster: &Cluster, replace: impl FnOnce() -> Result<()>) -> Result<S
         }
         Ok(())
     })?;
-    let served = reconnected(cluster, NS, EFFECT)?;
+    let alone = begun.elapsed();
+    let served = reconnected(cluster, NS)?;
     let time = begun.elapsed();
     let load = end(cluster, NS, "client")?;
     Ok(format!(
-        "{}; {served} proxies on the new one after {:.1} s",
+        "{}; the old one gone after {:.1} s, {served} proxies on the new one after {:.1} s",
         told(&load),
+        alone.as_secs_f32(),
         time.as_secs_f32()
     ))
 }
