@@ -37,6 +37,7 @@ use crate::served::Served;
 use crate::settings::{Objects, Settings};
 use crate::webhooks;
 
+mod report;
 mod write;
 
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
@@ -228,6 +229,11 @@ impl Bound {
             let (shown, ended) = (shown.clone(), ended.clone());
             tasks.spawn(async move { http::serve(listener, shown, ended).await });
         }
+        let found = Arc::clone(&engine);
+        tasks.spawn(async move {
+            report::report(found).await;
+            anyhow::bail!("nobody tells what is found any more")
+        });
         let (writer, quiet) = (Arc::clone(&engine), settings.quiet);
         tasks.spawn(async move { write::write(&writer, batches, quiet, mesh_findings).await });
 

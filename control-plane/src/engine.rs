@@ -28,6 +28,8 @@ pub struct Engine {
     /// What a proxy has whose class is still being compiled.
     pending: Arc<ProxySnapshot>,
     synced: watch::Sender<bool>,
+    /// Says that findings may be others than before.
+    told: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -107,11 +109,18 @@ impl Engine {
             state: Mutex::default(),
             pending: Arc::new(ProxySnapshot::empty()),
             synced: watch::Sender::new(false),
+            told: watch::Sender::new(()),
         }
     }
 
     /// Applies a batch of changes as one moment. `found` is the complete current list of the source's findings.
     pub fn apply(&self, changes: Vec<Change>, found: Diagnostics) -> Applied {
+        let applied = self.applied(changes, found);
+        self.told.send_replace(());
+        applied
+    }
+
+    fn applied(&self, changes: Vec<Change>, found: Diagnostics) -> Applied {
         let mut state = self.state.lock();
         state.found = found;
         let changed = state.store.apply(changes);
@@ -260,6 +269,8 @@ impl Engine {
         state.compiled.sort();
         state.compiled.dedup();
         state.classes.insert(job.class, compiled.snapshot);
+        drop(state);
+        self.told.send_replace(());
     }
 
     /// Says that every source has delivered everything it has (I10).
@@ -280,6 +291,11 @@ impl Engine {
     /// The newest world.
     pub fn world(&self) -> Arc<World> {
         self.world.load_full()
+    }
+
+    /// Changes whenever [`Engine::diagnostics`] may have.
+    pub fn told(&self) -> watch::Receiver<()> {
+        self.told.subscribe()
     }
 
     /// Findings about single objects, and about what they become together.

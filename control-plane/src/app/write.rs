@@ -4,23 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meltemi_model::{Diagnostics, Object, Severity};
+use meltemi_model::{Diagnostics, Object};
 use meltemi_sources::batch::Batch;
 use meltemi_world::Change;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::engine::Engine;
 
-/// Applies batches until there are no more. The first change of a burst goes out at once; what comes within the quiet time after it is gathered
-/// into one more, so that a burst costs two Worlds rather than one for each change.
+/// Applies batches until there are no more. The first change of a burst goes out at once; what comes within the quiet
+/// time after it is gathered into one more, so that a burst costs two Worlds rather than one for each change.
 pub(super) async fn write(
     engine: &Arc<Engine>,
     mut batches: mpsc::Receiver<Batch>,
     quiet: Duration,
     mesh_findings: Diagnostics,
 ) -> anyhow::Result<()> {
-    let mut reported = Diagnostics::new();
     while let Some(first) = batches.recv().await {
         let mut gathered = vec![first];
         while let Ok(more) = batches.try_recv() {
@@ -34,7 +33,6 @@ pub(super) async fn write(
                 .map(|b| b.diagnostics.clone())
                 .unwrap_or_default(),
         );
-        report(&found, &mut reported);
         let changes = gathered
             .into_iter()
             .flat_map(|b| b.changes)
@@ -71,16 +69,4 @@ fn change((key, object): (meltemi_model::ObjectKey, Option<Object>)) -> Change {
         Some(object) => Change::Apply(object),
         None => Change::Delete(key),
     }
-}
-
-/// Logs findings that were not there before.
-fn report(found: &Diagnostics, reported: &mut Diagnostics) {
-    for diagnostic in found.iter().filter(|d| !reported.contains(d)) {
-        match diagnostic.severity {
-            Severity::Error => error!("{diagnostic}"),
-            Severity::Warning => warn!("{diagnostic}"),
-            Severity::Info => info!("{diagnostic}"),
-        }
-    }
-    reported.clone_from(found);
 }

@@ -140,6 +140,7 @@ fn a_finding_of_two_classes_is_said_once() {
     let engine = engine(good(&[gateway("one", "HTTP"), gateway("two", "TCP")]));
     let metadata =
         json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"istio": "edge"}});
+    let told = engine.told();
     let receivers: Vec<_> = ["r1/z1", "r1/z2"]
         .into_iter()
         .map(|locality| {
@@ -149,6 +150,10 @@ fn a_finding_of_two_classes_is_said_once() {
         })
         .collect();
     assert_eq!(engine.connected(), (2, 2), "proxies and classes");
+    assert!(
+        told.has_changed().unwrap(),
+        "what a new class finds is said at once"
+    );
     let said = engine.diagnostics();
     assert_eq!(said.len(), 1, "{said:#?}");
     drop(receivers);
