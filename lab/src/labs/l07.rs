@@ -194,7 +194,9 @@ fn comparable(pod: &Value, ns: &str) -> Value {
     // The owner's name holds the namespace, the pod's label the hash of its template.
     let text = part
         .to_string()
-        .replace(&format!("/namespaces/{ns}/"), "/namespaces/NS/");
+        .replace(&format!("/namespaces/{ns}/"), "/namespaces/NS/")
+        // The manifest that `inject` reads names no namespace.
+        .replace("/namespaces/default/", "/namespaces/NS/");
     let mut part: Value = serde_json::from_str(&text).unwrap_or(part);
     if let Some(labels) = part["labels"].as_object_mut() {
         labels.remove("pod-template-hash");
