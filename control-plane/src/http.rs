@@ -1,6 +1,5 @@
 //! Readiness, metrics and istiod's debug pages, in istiod's JSON.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -22,8 +21,8 @@ use crate::engine::Engine;
 mod access;
 mod debug;
 
-use access::Scope;
 pub use access::{Access, Identify};
+use access::{Ends, Scope};
 
 /// The release of Istio that Meltemi stands in for.
 pub const ISTIO_VERSION: &str = "1.31.0";
@@ -63,7 +62,7 @@ pub async fn serve(
     shown: Shown,
     ended: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = router(shown).into_make_service_with_connect_info::<SocketAddr>();
+    let router = router(shown).into_make_service_with_connect_info::<Ends>();
     let serving = axum::serve(listener, router);
     serving
         .with_graceful_shutdown(async move { ended.cancelled().await })

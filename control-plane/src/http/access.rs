@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::serve::IncomingStream;
 use futures::Future;
+use tokio::net::TcpListener;
 
 use crate::settings::DebugAccess;
 
@@ -94,19 +97,45 @@ impl Scope {
 /// Pages that show a namespace what is its own.
 const OWN_PAGES: [&str; 3] = ["/debug/config_dump", "/debug/ndsz", "/debug/edsz"];
 
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    remote: SocketAddr,
+    /// `None`: the connection is gone already.
+    local: Option<SocketAddr>,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self {
+            remote: *stream.remote_addr(),
+            local: stream.io().local_addr().ok(),
+        }
+    }
+}
+
+impl Ends {
+    /// Whether both are on this machine: by loopback, or by an address of its own, which nobody else can have.
+    fn are_here(&self) -> bool {
+        let remote = self.remote.ip().to_canonical();
+        let local = self.local.map(|local| local.ip().to_canonical());
+        remote.is_loopback() || local == Some(remote)
+    }
+}
+
 /// Lets a request to a debug page through, with its scope, or answers it.
 pub(super) async fn check(
     State(access): State<Access>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(ends): ConnectInfo<Ends>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let scope = if peer.ip().to_canonical().is_loopback() {
+    let scope = if ends.are_here() {
         Some(Scope::Everything)
     } else {
         match &access.identify {
             Some(identify) => {
-                let identities = identify(request.headers().clone(), peer).await;
+                let identities = identify(request.headers().clone(), ends.remote).await;
                 access.scope(&identities)
             }
             None => None,
@@ -143,6 +172,24 @@ fn namespace(identity: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_on_this_machine_is_known_by_both_ends() {
+        for (remote, local, expected) in [
+            ("127.0.0.1:9", "127.0.0.1:8080", true),
+            ("[::ffff:127.0.0.1]:9", "[::ffff:127.0.0.1]:8080", true),
+            ("[::1]:9", "[::1]:8080", true),
+            ("10.0.0.1:9", "10.0.0.1:8080", true),
+            ("[::ffff:10.0.0.1]:9", "10.0.0.1:8080", true),
+            ("10.0.0.2:9", "10.0.0.1:8080", false),
+        ] {
+            let ends = Ends {
+                remote: remote.parse().unwrap(),
+                local: Some(local.parse().unwrap()),
+            };
+            assert_eq!(ends.are_here(), expected, "{remote} to {local}");
+        }
+    }
 
     #[test]
     fn the_root_namespace_reads_all_and_others_their_own() {
