@@ -89,7 +89,7 @@ pub(crate) fn run(cluster: &Cluster, wanted: &[String]) -> Totals {
         }
         if lab.name != "platform" && manifests().is_err() {
             say(&format!(
-                "{} skipped: there are no manifests beside the clone",
+                "{} skipped: no corpus, since the labs' manifests are not beside the clone",
                 lab.name
             ));
             totals.skipped += u32::try_from(lab.steps.len()).unwrap_or(u32::MAX);
