@@ -3,6 +3,7 @@
 //! Everything here is glue: `ca` and `injector` know no Kubernetes, `meltemi-cluster` knows no certificates.
 
 mod authority;
+mod config_map;
 mod injection;
 mod kubernetes;
 mod mesh;
@@ -130,7 +131,14 @@ impl Site {
     pub(crate) async fn join(&mut self) -> anyhow::Result<()> {
         let variables = &self.cluster.variables;
         let clock = system_clock();
-        let mut meshes = mesh::follow(&self.client, &self.cluster, &self.tasks, &self.leaving);
+        let name = self.lowering.mesh_config_map();
+        let mut meshes = config_map::follow(
+            &self.client,
+            &self.cluster,
+            name,
+            &self.tasks,
+            &self.leaving,
+        );
         let (mesh, discovery_address) = mesh::first(&mut meshes, &self.lowering).await?;
         info!(
             trust_domain = &*mesh.trust_domain,

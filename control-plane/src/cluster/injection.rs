@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use meltemi_cluster::Client;
-use meltemi_cluster::config_maps::{self, State};
+use meltemi_cluster::config_maps::State;
 use meltemi_cluster::nodes::{self, KubeletVersions};
+use meltemi_cluster::revisions::revision_or_default;
 use meltemi_injector::{Injector, MeshConfig, NativeSidecars, Node, Settings, Surroundings};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use super::config_map;
 use crate::settings::Cluster;
 
 /// Keeps the injector up to date. The receiver turns true when it has read its configuration, or found none.
@@ -23,20 +25,12 @@ pub(super) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let (sender, configs) = watch::channel(State::Unknown);
-    let (follower, namespace) = (client.clone(), cluster.namespace.clone());
-    let (name, until) = (config_map(&cluster.revision), stop.clone());
+    let revision = revision_or_default(&cluster.revision).to_owned();
+    let name = config_map_of(&revision);
     let inputs = Inputs {
-        name: format!("{namespace}/{name}"),
-        configs,
+        name: format!("{}/{name}", cluster.namespace),
+        configs: config_map::follow(client, cluster, name, tasks, stop),
         meshes,
-    };
-    tasks.spawn(async move {
-        config_maps::follow(follower, &namespace, &name, sender, until).await;
-    });
-    let revision = match cluster.revision.as_str() {
-        "" => "default".to_owned(),
-        named => named.to_owned(),
     };
     let environment = cluster.variables.all();
     let until = stop.clone();
@@ -63,9 +57,9 @@ pub(super) fn start(
 }
 
 /// Its ConfigMap: `istio-sidecar-injector`, or `istio-sidecar-injector-<revision>`.
-fn config_map(revision: &str) -> String {
+fn config_map_of(revision: &str) -> String {
     match revision {
-        "" | "default" => "istio-sidecar-injector".to_owned(),
+        "default" => "istio-sidecar-injector".to_owned(),
         revision => format!("istio-sidecar-injector-{revision}"),
     }
 }

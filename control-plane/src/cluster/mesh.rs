@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 use meltemi_ca::identity::trust_domain;
-use meltemi_cluster::Client;
-use meltemi_cluster::config_maps::{self, State};
+use meltemi_cluster::config_maps::State;
 use meltemi_cluster::selector::{Expression, Selector};
 use meltemi_model::Object;
 use meltemi_model::mesh::Mesh;
@@ -11,34 +10,6 @@ use meltemi_sources::lower::{LowerSettings, lower_mesh};
 use meltemi_sources::yaml;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use crate::settings::Cluster;
-
-/// The ConfigMap of the mesh configuration: `istio`, or `istio-<revision>`.
-fn mesh_config_map(cluster: &Cluster) -> String {
-    match cluster.revision.as_str() {
-        "" | "default" => "istio".to_owned(),
-        revision => format!("istio-{revision}"),
-    }
-}
-
-/// Follows it.
-pub(super) fn follow(
-    client: &Client,
-    cluster: &Cluster,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> watch::Receiver<State> {
-    let (sender, receiver) = watch::channel(State::Unknown);
-    let (client, namespace) = (client.clone(), cluster.namespace.clone());
-    let (name, stop) = (mesh_config_map(cluster), stop.clone());
-    tasks.spawn(async move {
-        config_maps::follow(client, &namespace, &name, sender, stop).await;
-    });
-    receiver
-}
 
 /// Identities need the trust domain, so the first one is waited for, however long the API server is away.
 pub(super) async fn first(
