@@ -6,7 +6,11 @@ use super::metadata::{members, text};
 use super::sources::read;
 
 /// A package and all that it may use of ours.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 19] = [
+    (
+        "meltemi-analysis",
+        &["meltemi-api", "meltemi-model", "meltemi-validation"],
+    ),
     ("meltemi-api", &[]),
     ("meltemi-builders", &["meltemi-model", "meltemi-proto"]),
     ("meltemi-ca", &["meltemi-model", "meltemi-proto"]),
@@ -21,11 +25,18 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("meltemi-lab", &["meltemi-demo"]),
     ("meltemi-model", &[]),
     ("meltemi-proto", &[]),
+    ("meltemi-simulator", &["meltemi-proto"]),
     (
         "meltemi-sources",
-        &["meltemi-api", "meltemi-model", "meltemi-world"],
+        &[
+            "meltemi-api",
+            "meltemi-model",
+            "meltemi-validation",
+            "meltemi-world",
+        ],
     ),
     ("meltemi-tests", &[]),
+    ("meltemi-validation", &["meltemi-api", "meltemi-model"]),
     ("meltemi-world", &["meltemi-model"]),
     ("meltemi-xds", &["meltemi-model", "meltemi-proto"]),
     ("xtask", &[]),
