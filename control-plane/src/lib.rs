@@ -11,6 +11,7 @@ pub mod engine;
 pub mod http;
 pub mod metrics;
 pub mod offline;
+pub mod quarantine;
 pub mod render;
 pub mod served;
 pub mod settings;
