@@ -237,7 +237,11 @@ async fn exchange(
 const BROKEN: &str = "STAND_IN_STATUS";
 
 async fn answer(app: &App, request: &Request) -> Reply {
-    let broken = app.config.env.get(BROKEN).and_then(|code| code.parse().ok());
+    let broken = app
+        .config
+        .env
+        .get(BROKEN)
+        .and_then(|code| code.parse().ok());
     if let Some(status) = broken {
         return Reply::text(status, "broken\n");
     }
