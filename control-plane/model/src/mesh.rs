@@ -113,6 +113,10 @@ pub struct ProxyConfig {
     pub tracing_sampling: Option<u32>,
     /// `tracing.maxPathTagLength`.
     pub tracing_max_path_tag_length: Option<u32>,
+    /// `tracing.enableIstioTags: false`.
+    pub no_istio_tags: bool,
+    /// `tracing.customTags`, sorted by tag.
+    pub tracing_tags: Vec<(Str, TracingTag)>,
     /// `gatewayTopology.numTrustedProxies`.
     pub num_trusted_proxies: u32,
     /// `gatewayTopology.forwardClientCertDetails`; empty: not said.
@@ -125,6 +129,17 @@ pub struct ProxyConfig {
     pub headers: ProxyHeaders,
     /// The fields of `proxyHeaders`, `connectionSettings`, `tracing` that are not lowered yet, for Diagnostics.
     pub not_lowered: Vec<String>,
+}
+
+/// Where the value of a span's tag comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TracingTag {
+    /// This text.
+    Literal(Str),
+    /// A variable of the proxy's environment, and the value where it is not set.
+    Environment(Str, Str),
+    /// A header of the request, and the value where there is none.
+    Header(Str, Str),
 }
 
 /// `proxyHeaders`. `None`: not said.
