@@ -10,8 +10,6 @@ use meltemi_proto::envoy::config::listener::v3::{
 use crate::call::{Call, Protocol, Tls};
 use crate::outcome::{Miss, MissKind, Stage, Step};
 
-pub(crate) const ORIGINAL_DST: &str =
-    "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
 const HTTP_INSPECTOR: &str = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 /// Nesting of predicates that is followed; Envoy's own decoder stops at a hundred levels of messages.
@@ -117,7 +115,7 @@ fn shown(seen: &Seen) -> String {
 }
 
 /// Whether a listener filter of this type runs for connections to the port.
-pub(crate) fn filter_on(listener: &Listener, type_of_filter: &str, port: u16) -> bool {
+fn filter_on(listener: &Listener, type_of_filter: &str, port: u16) -> bool {
     let of_type = |filter: &&ListenerFilter| match &filter.config_type {
         Some(ConfigType::TypedConfig(any)) => type_name(&any.type_url) == type_of_filter,
         _ => false,

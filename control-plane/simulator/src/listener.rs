@@ -8,7 +8,7 @@ use crate::address;
 use crate::call::{Call, Mode};
 use crate::outcome::{Miss, MissKind, Stage, Step};
 use crate::resources::Resources;
-use crate::{config_of, inspect};
+use crate::config_of;
 
 /// Names and ports that Istio gives to the listeners which redirected connections reach first.
 const OUTBOUND: (&str, u16) = ("virtualOutbound", 15001);
@@ -49,9 +49,7 @@ fn redirected<'a>(
             }
         };
     };
-    let restores = inspect::filter_on(first, inspect::ORIGINAL_DST, call.port);
-    let passes_on = first.use_original_dst.is_some_and(|flag| flag.value);
-    if passes_on && restores {
+    if first.use_original_dst.is_some_and(|flag| flag.value) {
         let others = |listener: &Listener| listener.name != first.name;
         if let Some((listener, how)) = hearing(resources, call.address, call.port, others) {
             let how = format!("{how}; {} passed the connection on", first.name);
