@@ -15,4 +15,5 @@ pub mod quarantine;
 pub mod render;
 pub mod served;
 pub mod settings;
+pub mod simulation;
 pub mod webhooks;
