@@ -3,6 +3,7 @@
 //! Read first: `app.rs` (how everything is wired), `engine.rs` (from changes to snapshots), `offline.rs` (the same
 //! without a server).
 
+pub mod analyze;
 pub mod app;
 pub mod bootstrap;
 pub mod cli;
