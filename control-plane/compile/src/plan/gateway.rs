@@ -94,6 +94,15 @@ impl MergedGateways {
             .any(|tls| tls.mode == ServerTlsMode::AutoPassthrough)
     }
 
+    /// `namespace/name` of every Gateway of which a server was accepted. Istio 1.31: `GatewayNameForServer`.
+    pub fn names(&self) -> BTreeSet<String> {
+        let servers = self.ports.iter().flat_map(|port| &port.servers);
+        servers
+            .chain(self.routes.values().flatten())
+            .map(MergedServer::gateway_name)
+            .collect()
+    }
+
     fn port(&mut self, key: &PortKey) -> Option<&mut MergedPort> {
         self.ports
             .iter_mut()
@@ -124,13 +133,19 @@ pub fn is_passthrough(server: &Server) -> bool {
 /// Port, protocol, bind address: what makes a listener.
 type PortKey = (u16, Protocol, Str);
 
-/// Merges the Gateways that select the class. `gateways`: all of them, oldest first.
-pub fn merge(gateways: &[Shared<Gateway>], class: &ProxyClass) -> MergedGateways {
+/// Merges the Gateways that select the class. `gateways`: all of them, oldest first. `own_namespace`: those of other
+/// namespaces do not count.
+pub fn merge(
+    gateways: &[Shared<Gateway>],
+    class: &ProxyClass,
+    own_namespace: bool,
+) -> MergedGateways {
     let mut merge = Merge::default();
-    for gateway in gateways
-        .iter()
-        .filter(|gateway| class.labels.satisfies(&gateway.selector))
-    {
+    let selects = |gateway: &&Shared<Gateway>| {
+        class.labels.satisfies(&gateway.selector)
+            && (!own_namespace || gateway.meta.key.namespace == class.namespace)
+    };
+    for gateway in gateways.iter().filter(selects) {
         for (index, server) in gateway.servers.iter().enumerate() {
             let port = own_port(server.port, class);
             let route_name: Str = route_name(server, port, gateway).into();
