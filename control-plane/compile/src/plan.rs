@@ -64,6 +64,9 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             Diagnostic::warning(&refused.gateway, server, &*refused.reason)
         })
         .collect();
+    if class.kind == ProxyKind::Router {
+        diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
+    }
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ingress::IngressSettings;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -86,8 +87,8 @@ pub struct Mesh {
     pub default_connection_pool: Option<ConnectionPool>,
     /// `defaultTrafficPolicy.outlierDetection`.
     pub default_outlier_detection: Option<OutlierDetection>,
-    /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
-    pub ingress_service: Str,
+    /// What is done about Kubernetes Ingress.
+    pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
 }
@@ -188,7 +189,7 @@ impl Default for Mesh {
             default_retries: None,
             default_connection_pool: None,
             default_outlier_detection: None,
-            ingress_service: "istio-ingressgateway".into(),
+            ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
         }
     }

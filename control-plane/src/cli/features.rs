@@ -12,6 +12,9 @@ pub(super) struct FeatureArgs {
     /// The field tls of a Sidecar's ingress listeners takes effect.
     #[arg(long, env = "ENABLE_TLS_ON_SIDECAR_INGRESS", value_parser = FalseyValueParser::new())]
     tls_on_sidecar_ingress: bool,
+    /// The namespace of the gateway that serves Ingresses.
+    #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
+    ingress_namespace: String,
 }
 
 impl FeatureArgs {
@@ -20,6 +23,7 @@ impl FeatureArgs {
         Features {
             skip_validate_trust_domain: self.skip_validate_trust_domain,
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
+            ingress_namespace: self.ingress_namespace.as_str().into(),
         }
     }
 }

@@ -16,9 +16,13 @@ pub struct VirtualServices {
     by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>>,
 }
 
-/// Sorts and indexes.
-pub fn virtual_services(table: &Table<VirtualService>) -> VirtualServices {
+/// Sorts and indexes those that users wrote and those that were `made` of other kinds.
+pub fn virtual_services(
+    table: &Table<VirtualService>,
+    made: &[Shared<VirtualService>],
+) -> VirtualServices {
     let mut sorted: Vec<Shared<VirtualService>> = table.iter().map(|(_, vs)| vs.clone()).collect();
+    sorted.extend_from_slice(made);
     sorted.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     let mut by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>> = BTreeMap::new();
     for vs in &sorted {
