@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod gateway;
 pub mod ids;
+pub mod ingress;
 pub mod labels;
 pub mod mesh;
 pub mod object;

@@ -1,6 +1,7 @@
 //! What a source hands in: one lowered object of any kind.
 
 use crate::gateway::Gateway;
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
 use crate::security::PeerAuthentication;
@@ -62,6 +63,10 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// An Ingress.
+    Ingress(Shared<Ingress>),
+    /// An IngressClass.
+    IngressClass(Shared<IngressClass>),
 }
 
 impl Object {
@@ -82,6 +87,8 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::Ingress(o) => &o.meta.key,
+            Object::IngressClass(o) => &o.meta.key,
         }
     }
 }

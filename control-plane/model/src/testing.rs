@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
@@ -48,6 +49,8 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    Ingress => Ingress,
+    IngressClass => IngressClass,
 }
 
 impl From<Mesh> for Object {
