@@ -82,6 +82,7 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         gateway_ports: BTreeMap::new(),
         own_ips: Vec::new(),
         node: "".into(),
+        unmet: Default::default(),
     }
 }
 

@@ -37,11 +37,13 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// networking.istio.io EnvoyFilter.
+    EnvoyFilter,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -56,6 +58,7 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::EnvoyFilter,
     ];
 
     /// The name that users write in `kind:`.
@@ -75,6 +78,7 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::EnvoyFilter => "EnvoyFilter",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a source hands in: one lowered object of any kind.
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
@@ -62,6 +63,8 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// An EnvoyFilter.
+    EnvoyFilter(Shared<EnvoyFilter>),
 }
 
 impl Object {
@@ -82,6 +85,7 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::EnvoyFilter(o) => &o.meta.key,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
@@ -47,6 +48,7 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    EnvoyFilter => EnvoyFilter,
 }
 
 impl From<Mesh> for Object {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
@@ -124,6 +125,8 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// EnvoyFilters.
+    pub envoy_filters: Table<EnvoyFilter>,
 }
 
 impl Store {
@@ -155,6 +158,7 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
         }
     }
 
@@ -174,6 +178,7 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::EnvoyFilter => self.envoy_filters.remove(key),
         }
     }
 }

@@ -75,7 +75,8 @@ fn config_path(object: &ObjectKey) -> String {
         | Kind::EndpointSlice
         | Kind::ServiceAccount
         | Kind::MeshConfig
-        | Kind::PeerAuthentication => "",
+        | Kind::PeerAuthentication
+        | Kind::EnvoyFilter => "",
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

@@ -3,6 +3,7 @@
 mod istio;
 mod kubernetes;
 mod mesh;
+mod envoy_filter;
 mod peer_authentication;
 mod virtual_service;
 
@@ -69,9 +70,9 @@ fn kinds_are_told_apart() {
         ("v1", "Secret", ""),
         ("v1", "ConfigMap", ""),
         (
-            "networking.istio.io/v1alpha3",
-            "EnvoyFilter",
-            "EnvoyFilter ns/x is not supported yet",
+            "extensions.istio.io/v1alpha1",
+            "WasmPlugin",
+            "WasmPlugin ns/x is not supported yet",
         ),
         (
             "security.istio.io/v1",

@@ -85,6 +85,11 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.peer_authentications,
             &shown.peer_authentications,
         ),
+        envoy_filters: choice.of(
+            &all.envoy_filters,
+            &old.envoy_filters,
+            &shown.envoy_filters,
+        ),
     }
 }
 

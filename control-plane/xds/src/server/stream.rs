@@ -172,7 +172,7 @@ impl<R: WireResponse> Peer<'_, R> {
 }
 
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 4] {
+fn rejecting(session: &Session) -> [bool; 5] {
     ResourceType::ALL.map(|ty| {
         session
             .subscription(ty)
@@ -180,7 +180,7 @@ fn rejecting(session: &Session) -> [bool; 4] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 4], after: [bool; 4]) {
+fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -220,7 +220,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 4],
+            [false; 5],
         );
     }
 }
