@@ -8,7 +8,7 @@ use bytes::Bytes;
 use regex::Regex;
 
 use crate::object::Meta;
-use crate::{Labels, ObjectKey, Shared, Str};
+use crate::{Hostname, Labels, ObjectKey, Shared, Str};
 
 /// An EnvoyFilter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +21,9 @@ pub struct EnvoyFilter {
     pub gateways: Option<Vec<Str>>,
     /// Smaller ones are applied first.
     pub priority: i32,
+    /// `envoyfilter.istio.io/referenced-services`: services whose clusters a gateway keeps although no route of it leads
+    /// there, with their namespace where it is said.
+    pub references: Vec<(Option<Str>, Hostname)>,
     /// The patches that can be applied, in order.
     pub patches: Vec<Shared<Patch>>,
 }
@@ -414,6 +417,7 @@ mod tests {
             selector: labels(selector),
             gateways: gateways.map(|g| g.iter().map(|n| (*n).into()).collect()),
             priority: 0,
+            references: Vec::new(),
             patches: Vec::new(),
         };
         let gateway = "app=x,gateway.networking.k8s.io/gateway-name=gw";

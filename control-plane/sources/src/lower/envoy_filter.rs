@@ -9,7 +9,7 @@ use meltemi_api::envoy_filter as api;
 use meltemi_model::envoy_filter::{
     ApplyTo, Condition, Context, EnvoyFilter, Operation, Patch, ProxyCondition, VersionPattern,
 };
-use meltemi_model::{Labels, Object, Shared, Str};
+use meltemi_model::{Hostname, Labels, Object, Shared, Str};
 use meltemi_proto::any::type_name;
 use meltemi_proto::pool::partial_message;
 
@@ -20,6 +20,9 @@ mod conditions;
 
 /// What no proxy is served: patches of the bootstrap (neither does Istio 1.31).
 const BOOTSTRAP: &str = "envoy.config.bootstrap.v3.Bootstrap";
+
+/// Services whose clusters gateways keep.
+const REFERENCES: &str = "envoyfilter.istio.io/referenced-services";
 
 /// Istio 1.31: `ValidateEnvoyFilter`, `convertToEnvoyFilterWrapper`.
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
@@ -52,11 +55,25 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
         selector,
         gateways: gateways(&spec.target_refs, raw.namespace(), findings),
         priority: spec.priority,
+        references: references(raw),
         patches: patches
             .filter_map(|(index, patch)| lower_patch(raw, index, patch, findings))
             .map(Shared::new)
             .collect(),
     })))
+}
+
+fn references(raw: &Raw<'_>) -> Vec<(Option<Str>, Hostname)> {
+    let text = raw.meta.annotations.get(REFERENCES);
+    let names = text.iter().flat_map(|text| text.split(','));
+    names
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|name| match name.split_once('/') {
+            Some((namespace, host)) => (Some(namespace.into()), Hostname::new(host)),
+            None => (None, Hostname::new(name)),
+        })
+        .collect()
 }
 
 /// The Gateways that are named. A policy for other things is for nothing that is served here.

@@ -94,6 +94,7 @@ mod tests {
             selector: labels(selector),
             gateways: None,
             priority,
+            references: Vec::new(),
             patches: Vec::new(),
         };
         filter.into()
