@@ -41,11 +41,13 @@ pub enum Kind {
     Ingress,
     /// networking.k8s.io/v1 IngressClass.
     IngressClass,
+    /// networking.istio.io EnvoyFilter.
+    EnvoyFilter,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -62,6 +64,7 @@ impl Kind {
         Kind::PeerAuthentication,
         Kind::Ingress,
         Kind::IngressClass,
+        Kind::EnvoyFilter,
     ];
 
     /// The name that users write in `kind:`.
@@ -83,6 +86,7 @@ impl Kind {
             Kind::PeerAuthentication => "PeerAuthentication",
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
+            Kind::EnvoyFilter => "EnvoyFilter",
         }
     }
 }

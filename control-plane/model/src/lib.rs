@@ -7,6 +7,7 @@
 
 pub mod diagnostic;
 pub mod duration;
+pub mod envoy_filter;
 pub mod gateway;
 pub mod ids;
 pub mod ingress;

@@ -1,5 +1,6 @@
 //! What a source hands in: one lowered object of any kind.
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
@@ -67,6 +68,8 @@ pub enum Object {
     Ingress(Shared<Ingress>),
     /// An IngressClass.
     IngressClass(Shared<IngressClass>),
+    /// An EnvoyFilter.
+    EnvoyFilter(Shared<EnvoyFilter>),
 }
 
 impl Object {
@@ -89,6 +92,7 @@ impl Object {
             Object::PeerAuthentication(o) => &o.meta.key,
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
+            Object::EnvoyFilter(o) => &o.meta.key,
         }
     }
 }

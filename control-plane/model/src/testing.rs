@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
@@ -51,6 +52,7 @@ objects! {
     PeerAuthentication => PeerAuthentication,
     Ingress => Ingress,
     IngressClass => IngressClass,
+    EnvoyFilter => EnvoyFilter,
 }
 
 impl From<Mesh> for Object {

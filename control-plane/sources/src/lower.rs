@@ -7,6 +7,7 @@ mod checks;
 mod common;
 mod destination_rule;
 mod endpoint_slice;
+mod envoy_filter;
 mod findings;
 mod gateway;
 mod ingress;
@@ -188,6 +189,7 @@ fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
+        Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
     };
     Lowered {
         object: object.filter(|_| findings.is_usable()),
@@ -255,6 +257,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
+        "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
         _ => Known::NotYet,
     }
 }

@@ -88,7 +88,8 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::Gateway
         | Kind::Sidecar
         | Kind::PeerAuthentication
-        | Kind::Ingress => true,
+        | Kind::Ingress
+        | Kind::EnvoyFilter => true,
         Kind::Namespace
         | Kind::Node
         | Kind::Pod

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
@@ -129,6 +130,8 @@ pub struct Store {
     pub ingresses: Table<Ingress>,
     /// IngressClasses.
     pub ingress_classes: Table<IngressClass>,
+    /// EnvoyFilters.
+    pub envoy_filters: Table<EnvoyFilter>,
 }
 
 impl Store {
@@ -166,6 +169,7 @@ impl Store {
             }
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
+            Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
         })
     }
 
@@ -188,6 +192,7 @@ impl Store {
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
+            Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
         }
     }
 
@@ -209,6 +214,7 @@ impl Store {
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
+            Kind::EnvoyFilter => self.envoy_filters.remove(key),
         }
     }
 }

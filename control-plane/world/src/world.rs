@@ -10,6 +10,7 @@ use meltemi_model::{Labels, Shared};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
@@ -46,6 +47,8 @@ pub struct World {
     pub sidecars: Arc<Vec<Shared<Sidecar>>>,
     /// Gateways, oldest first.
     pub gateways: Arc<Vec<Shared<Gateway>>>,
+    /// EnvoyFilters by namespace.
+    pub envoy_filters: Arc<EnvoyFilters>,
 }
 
 impl World {
@@ -65,6 +68,7 @@ impl World {
             destination_rules: Arc::default(),
             sidecars: Arc::default(),
             gateways: Arc::default(),
+            envoy_filters: Arc::default(),
         }
     }
 
@@ -164,6 +168,11 @@ impl World {
             sort_gateways(store, &ingresses.gateways)
         });
 
+        let same = !first && store.envoy_filters.same(&old.envoy_filters);
+        let envoy_filters = reuse(same, &self.envoy_filters, || {
+            envoy_filters(&store.envoy_filters)
+        });
+
         Self {
             revision: self.revision + 1,
             store: store.clone(),
@@ -178,6 +187,7 @@ impl World {
             destination_rules,
             sidecars,
             gateways,
+            envoy_filters,
         }
     }
 

@@ -44,7 +44,12 @@ impl ControlPlane {
         let drain = CancellationToken::new();
         let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
         let ads = Ads::new(
-            Arc::new(Served::new(Arc::new(engine), None, false, quarantine::channel().0)),
+            Arc::new(Served::new(
+                Arc::new(engine),
+                None,
+                false,
+                quarantine::channel().0,
+            )),
             Arc::clone(&streams),
             metrics,
             Limits::default(),

@@ -1,5 +1,6 @@
 //! Tables per kind: an object as a user writes it, and the fields that matter.
 
+mod envoy_filter;
 mod ingress;
 mod istio;
 mod kubernetes;
@@ -70,9 +71,9 @@ fn kinds_are_told_apart() {
         ("v1", "Secret", ""),
         ("v1", "ConfigMap", ""),
         (
-            "networking.istio.io/v1alpha3",
-            "EnvoyFilter",
-            "EnvoyFilter ns/x is not supported yet",
+            "extensions.istio.io/v1alpha1",
+            "WasmPlugin",
+            "WasmPlugin ns/x is not supported yet",
         ),
         (
             "security.istio.io/v1",
