@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ingress::IngressSettings;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -90,8 +91,8 @@ pub struct Mesh {
     pub filter_gateway_clusters: bool,
     /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
     pub scope_gateway_to_namespace: bool,
-    /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
-    pub ingress_service: Str,
+    /// What is done about Kubernetes Ingress.
+    pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
 }
@@ -117,6 +118,10 @@ pub struct ProxyConfig {
     pub tracing_sampling: Option<u32>,
     /// `tracing.maxPathTagLength`.
     pub tracing_max_path_tag_length: Option<u32>,
+    /// `tracing.enableIstioTags: false`.
+    pub no_istio_tags: bool,
+    /// `tracing.customTags`, sorted by tag.
+    pub tracing_tags: Vec<(Str, TracingTag)>,
     /// `gatewayTopology.numTrustedProxies`.
     pub num_trusted_proxies: u32,
     /// `gatewayTopology.forwardClientCertDetails`; empty: not said.
@@ -129,6 +134,17 @@ pub struct ProxyConfig {
     pub headers: ProxyHeaders,
     /// The fields of `proxyHeaders`, `connectionSettings`, `tracing` that are not lowered yet, for Diagnostics.
     pub not_lowered: Vec<String>,
+}
+
+/// Where the value of a span's tag comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TracingTag {
+    /// This text.
+    Literal(Str),
+    /// A variable of the proxy's environment, and the value where it is not set.
+    Environment(Str, Str),
+    /// A header of the request, and the value where there is none.
+    Header(Str, Str),
 }
 
 /// `proxyHeaders`. `None`: not said.
@@ -194,7 +210,7 @@ impl Default for Mesh {
             default_outlier_detection: None,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
-            ingress_service: "istio-ingressgateway".into(),
+            ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
         }
     }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use meltemi_model::proxy::ProxyKind;
+use meltemi_model::service::ServiceKey;
 use meltemi_model::testing;
 
 use super::*;
@@ -188,6 +189,45 @@ fn sni_hosts_have_no_namespaces() {
         .collect();
     assert_eq!(hosts, ["a.com", "b.com"]);
     assert!(!merged.auto_passthrough());
+}
+
+#[test]
+fn a_gateway_may_name_the_services_that_it_is_for() {
+    let named = |services: &str, servers: &[&str]| {
+        let mut gateway = (*gateway("named", "nobody", servers)).clone();
+        gateway
+            .meta
+            .annotations
+            .0
+            .insert("internal.istio.io/gateway-service".into(), services.into());
+        Shared::new(gateway)
+    };
+    let key = |host: &str, namespace: &str| ServiceKey {
+        host: Hostname::new(host),
+        namespace: namespace.into(),
+    };
+    let services = BTreeMap::from([
+        (key("a.com", "default"), BTreeMap::from([(80, vec![8080])])),
+        (key("b.com", "default"), BTreeMap::from([(80, vec![8081])])),
+        (key("c.com", "other"), BTreeMap::from([(80, vec![8082])])),
+    ]);
+    let class = ProxyClass {
+        gateway_services: services,
+        ..class()
+    };
+    for (services, ports) in [
+        ("a.com", vec![8080]),
+        ("a.com,b.com", vec![8080, 8081]),
+        // A Service of another namespace, and none.
+        ("c.com", vec![]),
+        ("d.com", vec![]),
+    ] {
+        // Port 81 is no port of theirs.
+        let gateways = [named(services, &["HTTP 80 http a", "HTTP 81 other a"])];
+        let merged = merge(&gateways, &class, false);
+        let found: Vec<u16> = merged.ports.iter().map(|port| port.port).collect();
+        assert_eq!(found, ports, "{services}");
+    }
 }
 
 #[test]
