@@ -107,7 +107,7 @@ apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: edge, namespace: far}
 spec:
-  selector: {istio: edge}
+  selector: {istio: ingressgateway}
   servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]
 ---
 apiVersion: networking.istio.io/v1
@@ -119,10 +119,27 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: far}
 spec: {mtls: {mode: DISABLE}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: web, namespace: far}
+spec:
+  configPatches:
+  - applyTo: CLUSTER
+    match: {context: SIDECAR_OUTBOUND}
+    patch: {operation: MERGE, value: {connect_timeout: 7s}}
+---
+{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: other}, spec: {controller: example.com/other}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: far, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  defaultBackend: {service: {name: web, port: {number: 80}}}
 "#;
 
 /// Kinds of which an object elsewhere changes nothing for anybody: no push at all is right.
-const WITHOUT_EFFECT: [Kind; 2] = [Kind::Namespace, Kind::ServiceAccount];
+const WITHOUT_EFFECT: [Kind; 3] = [Kind::Namespace, Kind::ServiceAccount, Kind::IngressClass];
 
 /// Kinds that no Sidecar scopes, since they hold for the whole mesh.
 const WHOLE_MESH: [Kind; 1] = [Kind::MeshConfig];
@@ -147,11 +164,15 @@ fn a_change_outside_a_sidecars_egress_pushes_nothing() {
         let kind = change.key().kind;
         tried.insert(kind);
         let engine = engine(good(&documents(BEFORE)));
-        let mut scoped =
-            engine.subscribe(&proxy("sidecar~10.1.9.1~near-0", "near", &json!({"app": "near"})));
+        let mut scoped = engine.subscribe(&proxy(
+            "sidecar~10.1.9.1~near-0",
+            "near",
+            &json!({"app": "near"}),
+        ));
         // Those that see it: a client of the namespace, and its gateway.
         let far = proxy("sidecar~10.1.9.2~far-0", "far", &json!({"app": "far"}));
-        let edge = proxy("router~10.1.9.3~edge-0", "far", &json!({"istio": "edge"}));
+        let labels = json!({"istio": "ingressgateway"});
+        let edge = proxy("router~10.1.9.3~edge-0", "far", &labels);
         let _others = [engine.subscribe(&far), engine.subscribe(&edge)];
         scoped.mark_unchanged();
         let before = scoped.borrow().clone();
@@ -163,7 +184,11 @@ fn a_change_outside_a_sidecars_egress_pushes_nothing() {
         );
         let after = scoped.borrow().clone();
         for ty in meltemi_model::ResourceType::ALL {
-            assert_eq!(before.set(ty).version, after.set(ty).version, "{kind:?} {ty:?}");
+            assert_eq!(
+                before.set(ty).version,
+                after.set(ty).version,
+                "{kind:?} {ty:?}"
+            );
         }
         pushes.insert(kind, applied.woken);
     }
