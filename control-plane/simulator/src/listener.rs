@@ -6,9 +6,9 @@ use meltemi_proto::envoy::config::listener::v3::Listener;
 
 use crate::address;
 use crate::call::{Call, Mode};
+use crate::config_of;
 use crate::outcome::{Miss, MissKind, Stage, Step};
 use crate::resources::Resources;
-use crate::config_of;
 
 /// Names and ports that Istio gives to the listeners which redirected connections reach first.
 const OUTBOUND: (&str, u16) = ("virtualOutbound", 15001);

@@ -6,6 +6,7 @@
 mod plane;
 mod policies;
 mod process;
+mod simulated;
 mod world;
 
 use std::collections::BTreeSet;
