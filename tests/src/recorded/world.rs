@@ -1,5 +1,6 @@
 //! A case becomes a world, in process, and is compiled for its proxy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -50,9 +51,10 @@ pub fn build(case: &Case) -> Result<Built> {
     let map = mesh::config_map(case, &default_mesh_config()?);
     let mut diagnostics = Diagnostics::new();
     let mut objects = registry::rows(case);
-    let raw = case.kubernetes.values().flatten().chain(&case.configs);
+    let configs: Vec<Value> = case.configs.iter().map(with_whole_hosts).collect();
+    let raw = case.kubernetes.values().flatten().chain(&configs);
     for raw in raw.chain([&map]) {
-        let lowered = lower(raw, &settings);
+        let lowered = lower(&with_unlike_port_names(raw), &settings);
         diagnostics.extend(lowered.diagnostics);
         objects.extend(lowered.object);
     }
@@ -74,6 +76,62 @@ impl Built {
             diagnostics: answer.diagnostics,
         }
     }
+}
+
+/// The short hosts of objects that did not come through an API server are completed with their namespace only.
+fn with_whole_hosts(raw: &Value) -> Value {
+    let mut object = raw.clone();
+    let namespace = raw.pointer("/metadata/namespace").and_then(Value::as_str);
+    let short = matches!(
+        raw.get("kind").and_then(Value::as_str),
+        Some("VirtualService" | "DestinationRule")
+    );
+    if let (true, Some(namespace), Some(spec)) = (short, namespace, object.get_mut("spec")) {
+        complete_hosts(spec, namespace);
+    }
+    object
+}
+
+fn complete_hosts(value: &mut Value, namespace: &str) {
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| complete_hosts(item, namespace)),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(host)
+                        if name == "host" && !host.contains('.') && !host.is_empty() =>
+                    {
+                        *host = format!("{host}.{namespace}");
+                    }
+                    other => complete_hosts(other, namespace),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// istiod's tests give all ports of a Service the same name, which no API server takes. What stands before a "-" tells
+/// the protocol, so the number may follow it.
+fn with_unlike_port_names(raw: &Value) -> Value {
+    let mut object = raw.clone();
+    let ports = object
+        .get_mut("spec")
+        .and_then(|spec| spec.get_mut("ports"));
+    let mut seen = BTreeSet::new();
+    let ports = ports.and_then(Value::as_array_mut).into_iter().flatten();
+    if raw.get("kind").is_some_and(|kind| kind == "Service") {
+        for port in ports {
+            let name = port.get("name").and_then(Value::as_str).unwrap_or("");
+            if !seen.insert(name.to_owned()) {
+                let number = port.get("port").and_then(Value::as_u64).unwrap_or(0);
+                port["name"] = format!("{name}-{number}").into();
+            }
+        }
+    }
+    object
 }
 
 /// The mesh configuration that the cases' overrides are laid over.
