@@ -87,14 +87,17 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::DestinationRule
         | Kind::Gateway
         | Kind::Sidecar
-        | Kind::PeerAuthentication => true,
+        | Kind::PeerAuthentication
+        | Kind::Ingress
+        | Kind::EnvoyFilter => true,
         Kind::Namespace
         | Kind::Node
         | Kind::Pod
         | Kind::Service
         | Kind::EndpointSlice
         | Kind::ServiceAccount
-        | Kind::MeshConfig => false,
+        | Kind::MeshConfig
+        | Kind::IngressClass => false,
     }
 }
 

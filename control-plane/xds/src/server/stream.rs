@@ -185,7 +185,7 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
 }
 
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 4] {
+fn rejecting(session: &Session) -> [bool; 5] {
     ResourceType::ALL.map(|ty| {
         session
             .subscription(ty)
@@ -193,7 +193,7 @@ fn rejecting(session: &Session) -> [bool; 4] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 4], after: [bool; 4]) {
+fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -233,7 +233,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 4],
+            [false; 5],
         );
     }
 }
