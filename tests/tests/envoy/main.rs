@@ -7,6 +7,7 @@ mod patches;
 mod plane;
 mod policies;
 mod process;
+mod simulated;
 mod world;
 
 use std::collections::BTreeSet;

@@ -51,8 +51,13 @@ impl Envoy {
             xds_port: xds.port(),
             admin_port: 0,
         };
+        Self::run(program, &bootstrap(&request), dir, &case.name).await
+    }
+
+    /// Starts it on a bootstrap, and waits for its admin interface.
+    pub(crate) async fn run(program: &Path, bootstrap: &Value, dir: &Path, name: &str) -> Self {
         let config = dir.join("bootstrap.json");
-        fs::write(&config, bootstrap(&request).to_string()).expect("a file");
+        fs::write(&config, bootstrap.to_string()).expect("a file");
         let address = dir.join("admin");
         let mut child = Command::new(program)
             .arg("-c")
@@ -84,7 +89,7 @@ impl Envoy {
         let known = tokio::time::timeout(PATIENCE, known).await;
         let Ok(Some(admin)) = known else {
             let log = log(dir);
-            panic!("{}: Envoy does not come up: {known:?}\n{log}", case.name);
+            panic!("{name}: Envoy does not come up: {known:?}\n{log}");
         };
         Self { child, admin }
     }
