@@ -1,8 +1,10 @@
-//! A real Envoy takes everything that Meltemi serves it, for the world and the node of every golden.
+//! A real Envoy takes everything that Meltemi serves it: for the world and the node of every golden, and for those of
+//! every recorded world.
 //!
 //! Envoy says itself what it can run, and has no certificates: the extensions of `node.yaml` are left out, and the
 //! bootstrap says that there is no identity.
 
+mod corpus;
 mod plane;
 mod policies;
 mod process;
@@ -11,6 +13,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use meltemi::bootstrap::Request;
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_tests::golden::{Case, cases};
 use meltemi_tests::shared::skipped;
@@ -49,7 +52,15 @@ async fn envoy_takes_the_world_of_every_golden() {
         let dir = tempfile::tempdir().expect("a folder");
         world::write(&case, dir.path());
         let plane = ControlPlane::start(dir.path()).await;
-        let mut envoy = Envoy::start(&program, &case, plane.address, dir.path()).await;
+        let request = Request {
+            node: case.node.id.clone(),
+            cluster: case.node.cluster.clone(),
+            metadata: Value::Object(case.node.metadata.clone()),
+            xds_host: plane.address.ip().to_string(),
+            xds_port: plane.address.port(),
+            admin_port: 0,
+        };
+        let mut envoy = Envoy::start(&program, &request, dir.path()).await;
         if let Err(problem) = takes(&case, &plane, &mut envoy).await {
             wrong.push(format!(
                 "{}: {problem}\n{}",
