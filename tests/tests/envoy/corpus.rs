@@ -117,7 +117,7 @@ async fn one_envoy_takes_every_recorded_world() {
         xds_port: feeder.address.port(),
         admin_port: 0,
     };
-    let mut envoy = Envoy::start(&program, &request, folder.path()).await;
+    let mut envoy = Envoy::start_as(&program, &request, folder.path()).await;
     let arrival = tokio::time::timeout(PATIENCE, feeder.came.recv()).await;
     let proxy = arrival.ok().flatten().expect("Envoy connects");
     let certificates = Certificates::write(folder.path());

@@ -5,6 +5,7 @@
 //! bootstrap says that there is no identity.
 
 mod corpus;
+mod patches;
 mod plane;
 mod policies;
 mod process;
@@ -13,7 +14,6 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use meltemi::bootstrap::Request;
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_tests::golden::{Case, cases};
 use meltemi_tests::shared::skipped;
@@ -52,15 +52,7 @@ async fn envoy_takes_the_world_of_every_golden() {
         let dir = tempfile::tempdir().expect("a folder");
         world::write(&case, dir.path());
         let plane = ControlPlane::start(dir.path()).await;
-        let request = Request {
-            node: case.node.id.clone(),
-            cluster: case.node.cluster.clone(),
-            metadata: Value::Object(case.node.metadata.clone()),
-            xds_host: plane.address.ip().to_string(),
-            xds_port: plane.address.port(),
-            admin_port: 0,
-        };
-        let mut envoy = Envoy::start(&program, &request, dir.path()).await;
+        let mut envoy = Envoy::start(&program, &case, plane.address, dir.path()).await;
         if let Err(problem) = takes(&case, &plane, &mut envoy).await {
             wrong.push(format!(
                 "{}: {problem}\n{}",

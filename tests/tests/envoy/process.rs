@@ -11,7 +11,8 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use meltemi::bootstrap::{Request, bootstrap};
-use serde_json::json;
+use meltemi_tests::golden::Case;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
@@ -40,8 +41,21 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
+    /// Starts it as the node of a golden.
+    pub(crate) async fn start(program: &Path, case: &Case, xds: SocketAddr, dir: &Path) -> Self {
+        let request = Request {
+            node: case.node.id.clone(),
+            cluster: case.node.cluster.clone(),
+            metadata: Value::Object(case.node.metadata.clone()),
+            xds_host: xds.ip().to_string(),
+            xds_port: xds.port(),
+            admin_port: 0,
+        };
+        Self::start_as(program, &request, dir).await
+    }
+
     /// Starts it on the bootstrap of `meltemi bootstrap`, and waits for its admin interface.
-    pub(crate) async fn start(program: &Path, request: &Request, dir: &Path) -> Self {
+    pub(crate) async fn start_as(program: &Path, request: &Request, dir: &Path) -> Self {
         let mut settings = bootstrap(request);
         settings["typed_dns_resolver_config"] = nobody_resolves();
         let config = dir.join("bootstrap.json");
@@ -121,7 +135,7 @@ impl Envoy {
 }
 
 /// Names are asked for on loopback only, where nobody answers: clusters of DNS names are ready without addresses.
-fn nobody_resolves() -> serde_json::Value {
+fn nobody_resolves() -> Value {
     let kind = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
     json!({
         "name": "envoy.network.dns_resolver.cares",
