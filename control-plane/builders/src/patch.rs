@@ -60,7 +60,13 @@ impl Hash for PatchInput {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // The version stands for the bytes.
         (self.resource.ty, &self.resource.name, self.resource.version).hash(state);
-        (self.context, &self.hosts, &self.service_ports, &self.patches).hash(state);
+        (
+            self.context,
+            &self.hosts,
+            &self.service_ports,
+            &self.patches,
+        )
+            .hash(state);
     }
 }
 

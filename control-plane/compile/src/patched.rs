@@ -101,7 +101,11 @@ pub(crate) fn chosen(world: &World, class: &ProxyClass) -> Option<Chosen> {
     let mut diagnostics = Diagnostics::new();
     let mut all = Vec::new();
     for patch in filters.iter().flat_map(|filter| &filter.patches) {
-        if patch.proxy.as_ref().is_some_and(|p| class.unmet.contains(p)) {
+        if patch
+            .proxy
+            .as_ref()
+            .is_some_and(|p| class.unmet.contains(p))
+        {
             continue;
         }
         match lacks(class, patch) {
@@ -158,7 +162,10 @@ fn lacks(class: &ProxyClass, patch: &Patch) -> Option<Diagnostic> {
     if !class.capabilities.lack(category, &patch.extension) {
         return None;
     }
-    let path = format!("spec.configPatches[{}].patch.value.typed_config", patch.index);
+    let path = format!(
+        "spec.configPatches[{}].patch.value.typed_config",
+        patch.index
+    );
     let message = format!(
         "an Envoy without {} is served without this patch; Istio's own proxy has it",
         patch.extension
@@ -252,7 +259,9 @@ impl Chosen {
                 service_ports: Vec::new(),
                 patches: patches.clone(),
             });
-            fetched.by_patched.extend(patched.references.iter().cloned());
+            fetched
+                .by_patched
+                .extend(patched.references.iter().cloned());
             served.clusters.extend(patched.resource.clone());
             served.say(&patched);
         }
@@ -435,10 +444,16 @@ pub(crate) fn fetched_routes(
     planned: &mut Planned,
     names: BTreeSet<Str>,
 ) -> Vec<meltemi_builders::route::RouteInput> {
-    let known = planned.routes.drain(..).chain(planned.spare_routes.drain(..));
+    let known = planned
+        .routes
+        .drain(..)
+        .chain(planned.spare_routes.drain(..));
     let mut known: BTreeMap<Str, _> = known.map(|r| (r.name.clone(), r)).collect();
     names
         .into_iter()
         .map(|name| known.remove(&name).unwrap_or_else(|| empty_route(&name)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,8 +108,8 @@ impl Session {
                     ResourceType::Route,
                     ResourceType::Extension,
                 ]
-                    .into_iter()
-                    .any(|ty| self.is_behind(ty)))
+                .into_iter()
+                .any(|ty| self.is_behind(ty)))
     }
 
     /// Takes a request.

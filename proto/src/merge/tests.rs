@@ -76,11 +76,7 @@ fn messages_merge_as_in_istio() {
     ];
     for (what, target, source, (appended, replaced)) in cases {
         assert_eq!(merged(&target, &source, Lists::Append), appended, "{what}");
-        assert_eq!(
-            merged(&target, &source, Lists::Replace),
-            replaced,
-            "{what}"
-        );
+        assert_eq!(merged(&target, &source, Lists::Replace), replaced, "{what}");
     }
 }
 

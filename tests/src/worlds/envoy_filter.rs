@@ -47,8 +47,7 @@ fn listener(name: &str, port: u32, routes: &str) -> Value {
 fn patches() -> Vec<Value> {
     let null = Value::Null;
     let any = json!({});
-    let sub =
-        json!({"listener": {"filterChain": {"filter": {"name": HTTP, "subFilter": {"name": ROUTER}}}}});
+    let sub = json!({"listener": {"filterChain": {"filter": {"name": HTTP, "subFilter": {"name": ROUTER}}}}});
     let port = json!({"listener": {"portNumber": 80}});
     let service = json!({"cluster": {"service": "s1.a.svc.cluster.local"}});
     let api = |name: &str| json!({"routeConfiguration": {"name": name}});
@@ -56,29 +55,89 @@ fn patches() -> Vec<Value> {
         patch("HTTP_FILTER", &sub, "INSERT_BEFORE", &buffer("before", 1)),
         patch("HTTP_FILTER", &any, "ADD", &buffer("last", 2)),
         patch("HTTP_FILTER", &sub, "REMOVE", &null),
-        patch("NETWORK_FILTER", &any, "INSERT_FIRST", &json!({"name": "x"})),
+        patch(
+            "NETWORK_FILTER",
+            &any,
+            "INSERT_FIRST",
+            &json!({"name": "x"}),
+        ),
         patch("FILTER_CHAIN", &port, "REMOVE", &null),
         patch("LISTENER", &port, "REMOVE", &null),
-        patch("LISTENER", &any, "MERGE", &json!({"per_connection_buffer_limit_bytes": 7})),
+        patch(
+            "LISTENER",
+            &any,
+            "MERGE",
+            &json!({"per_connection_buffer_limit_bytes": 7}),
+        ),
         patch("LISTENER", &any, "ADD", &listener("own", 7000, "80")),
-        patch("LISTENER", &any, "ADD", &listener("other", 7001, "nobody-has-these")),
+        patch(
+            "LISTENER",
+            &any,
+            "ADD",
+            &listener("other", 7001, "nobody-has-these"),
+        ),
         patch("LISTENER_FILTER", &any, "ADD", &json!({"name": "x"})),
         patch("CLUSTER", &service, "REMOVE", &null),
         patch("CLUSTER", &service, "MERGE", &json!({"type": "STATIC"})),
-        patch("CLUSTER", &any, "MERGE", &json!({"connect_timeout": "1.5s"})),
-        patch("CLUSTER", &any, "ADD", &eds("own", "outbound|80||s1.a.svc.cluster.local")),
+        patch(
+            "CLUSTER",
+            &any,
+            "MERGE",
+            &json!({"connect_timeout": "1.5s"}),
+        ),
+        patch(
+            "CLUSTER",
+            &any,
+            "ADD",
+            &eds("own", "outbound|80||s1.a.svc.cluster.local"),
+        ),
         patch("CLUSTER", &any, "ADD", &eds("lonely", "nobody-has-these")),
         patch("CLUSTER", &any, "ADD", &json!({"name": "BlackHoleCluster"})),
-        patch("ROUTE_CONFIGURATION", &api("80"), "MERGE", &json!({"request_headers_to_remove": ["x"]})),
-        patch("VIRTUAL_HOST", &any, "MERGE", &json!({"include_request_attempt_count": true})),
-        patch("VIRTUAL_HOST", &api("80"), "ADD", &json!({"name": "own", "domains": ["own.example.com"]})),
-        patch("HTTP_ROUTE", &any, "MERGE", &json!({"route": {"idle_timeout": "3s"}})),
-        patch("HTTP_ROUTE", &any, "INSERT_FIRST", &json!({"name": "first", "match": {"prefix": "/"}, "direct_response": {"status": 200}})),
+        patch(
+            "ROUTE_CONFIGURATION",
+            &api("80"),
+            "MERGE",
+            &json!({"request_headers_to_remove": ["x"]}),
+        ),
+        patch(
+            "VIRTUAL_HOST",
+            &any,
+            "MERGE",
+            &json!({"include_request_attempt_count": true}),
+        ),
+        patch(
+            "VIRTUAL_HOST",
+            &api("80"),
+            "ADD",
+            &json!({"name": "own", "domains": ["own.example.com"]}),
+        ),
+        patch(
+            "HTTP_ROUTE",
+            &any,
+            "MERGE",
+            &json!({"route": {"idle_timeout": "3s"}}),
+        ),
+        patch(
+            "HTTP_ROUTE",
+            &any,
+            "INSERT_FIRST",
+            &json!({"name": "first", "match": {"prefix": "/"}, "direct_response": {"status": 200}}),
+        ),
         patch("EXTENSION_CONFIG", &any, "ADD", &buffer("extension-a", 3)),
         patch("EXTENSION_CONFIG", &any, "ADD", &buffer("extension-b", 4)),
         // What is left out.
-        patch("CLUSTER", &any, "MERGE", &json!({"connect_timeout": "soon"})),
-        patch("HTTP_FILTER", &any, "ADD", &json!({"name": "x", "typed_config": {"@type": "type.googleapis.com/no.Such"}})),
+        patch(
+            "CLUSTER",
+            &any,
+            "MERGE",
+            &json!({"connect_timeout": "soon"}),
+        ),
+        patch(
+            "HTTP_FILTER",
+            &any,
+            "ADD",
+            &json!({"name": "x", "typed_config": {"@type": "type.googleapis.com/no.Such"}}),
+        ),
         patch("HTTP_FILTER", &sub, "MERGE", &buffer("", 5)),
     ]
 }
@@ -89,7 +148,10 @@ pub(super) fn envoy_filter() -> impl Strategy<Value = Value> {
         one_of(["f1", "f2", "f3"]),
         created(),
     );
-    let selector = maybe([json!({"labels": {"app": "x"}}), json!({"labels": {"app": "y"}})]);
+    let selector = maybe([
+        json!({"labels": {"app": "x"}}),
+        json!({"labels": {"app": "y"}}),
+    ]);
     let context = one_of([
         "ANY",
         "ANY",
@@ -102,16 +164,13 @@ pub(super) fn envoy_filter() -> impl Strategy<Value = Value> {
         json!({"proxyVersion": "^1\\.1.*"}),
         json!({"metadata": {"NAMESPACE": "a"}}),
     ]);
-    let chosen = (
-        proptest::sample::select(patches()),
-        context,
-        proxy,
-    )
-        .prop_map(|(mut patch, context, proxy)| {
+    let chosen = (proptest::sample::select(patches()), context, proxy).prop_map(
+        |(mut patch, context, proxy)| {
             patch["match"]["context"] = json!(context);
             set(&mut patch["match"], "proxy", proxy);
             patch
-        });
+        },
+    );
     let chosen = proptest::collection::vec(chosen, 1..5);
     (names, selector, one_of([0, 0, 5, -5]), chosen).prop_map(
         |((namespace, name, created), selector, priority, patches)| {

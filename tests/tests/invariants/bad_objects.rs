@@ -33,8 +33,16 @@ const SPOILS: [fn(&Value, usize) -> Value; 10] = [
     },
     |_, n| broken("Gateway", n, &json!({"servers": {"port": 80}})),
     |_, n| {
-        let filter = broken("EnvoyFilter", n, &json!({"configPatches": {"applyTo": "CLUSTER"}}));
-        with(&filter, "/apiVersion", json!("networking.istio.io/v1alpha3"))
+        let filter = broken(
+            "EnvoyFilter",
+            n,
+            &json!({"configPatches": {"applyTo": "CLUSTER"}}),
+        );
+        with(
+            &filter,
+            "/apiVersion",
+            json!("networking.istio.io/v1alpha3"),
+        )
     },
 ];
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use meltemi_model::envoy_filter::{ApplyTo, Operation, Patch};
 use meltemi_model::Str;
+use meltemi_model::envoy_filter::{ApplyTo, Operation, Patch};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 use meltemi_proto::envoy::config::core::v3::TransportSocket;
 use meltemi_proto::envoy::config::core::v3::transport_socket::ConfigType;

@@ -72,7 +72,8 @@ fn patch_inline_routes(run: &mut Run<'_>, listener: &mut pb::Listener) {
                 continue;
             };
             let inline = &mut manager.route_specifier;
-            if let Some(hcm::http_connection_manager::RouteSpecifier::RouteConfig(routes)) = inline {
+            if let Some(hcm::http_connection_manager::RouteSpecifier::RouteConfig(routes)) = inline
+            {
                 route::patch(run, routes);
                 set_config(filter, pack(&manager));
             }

@@ -1,9 +1,9 @@
 //! Tables per kind: an object as a user writes it, and the fields that matter.
 
+mod envoy_filter;
 mod istio;
 mod kubernetes;
 mod mesh;
-mod envoy_filter;
 mod peer_authentication;
 mod virtual_service;
 

@@ -85,11 +85,7 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.peer_authentications,
             &shown.peer_authentications,
         ),
-        envoy_filters: choice.of(
-            &all.envoy_filters,
-            &old.envoy_filters,
-            &shown.envoy_filters,
-        ),
+        envoy_filters: choice.of(&all.envoy_filters, &old.envoy_filters, &shown.envoy_filters),
     }
 }
 

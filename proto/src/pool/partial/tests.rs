@@ -4,8 +4,7 @@ use super::*;
 use crate::pool::message_to_json;
 
 const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
-const FILTER: &str =
-    "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter";
+const FILTER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter";
 
 fn buffer(fields: &Value) -> Value {
     let mut config =
@@ -69,7 +68,12 @@ fn what_cannot_be_read_is_named() {
     for (ty, json, path, reason) in [
         ("envoy.Nothing", json!({}), "", "unknown message type"),
         (CLUSTER, json!(7), "", "expected"),
-        (CLUSTER, json!({"connect_timeout": "soon"}), "connect_timeout", ""),
+        (
+            CLUSTER,
+            json!({"connect_timeout": "soon"}),
+            "connect_timeout",
+            "",
+        ),
         (
             CLUSTER,
             json!({"filters": [{"name": "a"}, {"name": 7}]}),

@@ -64,7 +64,13 @@ fn route_configurations_are_chosen_by_what_their_names_say() {
         (of(0, "", "", "81"), sidecar, "80", &[], false),
         (of(0, "", "x/y", ""), sidecar, "80", &[], true),
         (of(80, "", "", ""), sidecar, "a.b:80", &[], false),
-        (of(8080, "", "", ""), Context::SidecarInbound, "inbound|8080||", &[], true),
+        (
+            of(8080, "", "", ""),
+            Context::SidecarInbound,
+            "inbound|8080||",
+            &[],
+            true,
+        ),
         (of(8080, "", "", ""), gateway, "http.8080", &[], true),
         (of(80, "", "", ""), gateway, "http.8080", &[80, 81], true),
         (of(8080, "", "", ""), gateway, "http.8080", &[80], false),
@@ -87,7 +93,8 @@ fn route_configurations_are_chosen_by_what_their_names_say() {
 #[test]
 fn route_configurations_are_merged() {
     let base = json!({"name": "80", "request_headers_to_remove": ["a"]});
-    let value = json!({"most_specific_header_mutations_wins": true, "request_headers_to_remove": ["b"]});
+    let value =
+        json!({"most_specific_header_mutations_wins": true, "request_headers_to_remove": ["b"]});
     for (operation, left) in [
         (Operation::Merge, json!(["a", "b"])),
         (Operation::MergeAndReplaceList, json!(["b"])),
@@ -207,17 +214,77 @@ fn http_routes() {
     use Operation::*;
     for (what, operation, condition, value, want) in [
         ("add", Add, all(), &new, of(&[&x, &y, &z, &new])),
-        ("insert first", InsertFirst, all(), &new, of(&[&new, &x, &y, &z])),
-        ("insert first, named", InsertFirst, named("y"), &new, of(&[&new, &x, &y, &z])),
-        ("insert first, absent", InsertFirst, named("q"), &new, of(&[&x, &y, &z])),
-        ("insert before", InsertBefore, named("y"), &new, of(&[&x, &new, &y, &z])),
-        ("insert before all", InsertBefore, all(), &new, of(&[&new, &x, &y, &z])),
-        ("insert after", InsertAfter, named("y"), &new, of(&[&x, &y, &new, &z])),
-        ("insert after all", InsertAfter, all(), &new, of(&[&x, &y, &z, &new])),
-        ("insert after, absent", InsertAfter, named("q"), &new, of(&[&x, &y, &z])),
+        (
+            "insert first",
+            InsertFirst,
+            all(),
+            &new,
+            of(&[&new, &x, &y, &z]),
+        ),
+        (
+            "insert first, named",
+            InsertFirst,
+            named("y"),
+            &new,
+            of(&[&new, &x, &y, &z]),
+        ),
+        (
+            "insert first, absent",
+            InsertFirst,
+            named("q"),
+            &new,
+            of(&[&x, &y, &z]),
+        ),
+        (
+            "insert before",
+            InsertBefore,
+            named("y"),
+            &new,
+            of(&[&x, &new, &y, &z]),
+        ),
+        (
+            "insert before all",
+            InsertBefore,
+            all(),
+            &new,
+            of(&[&new, &x, &y, &z]),
+        ),
+        (
+            "insert after",
+            InsertAfter,
+            named("y"),
+            &new,
+            of(&[&x, &y, &new, &z]),
+        ),
+        (
+            "insert after all",
+            InsertAfter,
+            all(),
+            &new,
+            of(&[&x, &y, &z, &new]),
+        ),
+        (
+            "insert after, absent",
+            InsertAfter,
+            named("q"),
+            &new,
+            of(&[&x, &y, &z]),
+        ),
         ("remove", Remove, named("y"), &null, of(&[&x, &z])),
-        ("remove what responds", Remove, does(RouteAction::DirectResponse), &null, of(&[&x, &z])),
-        ("remove what redirects", Remove, does(RouteAction::Redirect), &null, of(&[&x, &y, &z])),
+        (
+            "remove what responds",
+            Remove,
+            does(RouteAction::DirectResponse),
+            &null,
+            of(&[&x, &z]),
+        ),
+        (
+            "remove what redirects",
+            Remove,
+            does(RouteAction::Redirect),
+            &null,
+            of(&[&x, &y, &z]),
+        ),
         (
             "merge into what routes",
             Merge,
@@ -225,7 +292,13 @@ fn http_routes() {
             &timeout,
             vec![merged("x"), y.clone(), merged("z")],
         ),
-        ("merge by name", Merge, named("z"), &timeout, vec![x.clone(), y.clone(), merged("z")]),
+        (
+            "merge by name",
+            Merge,
+            named("z"),
+            &timeout,
+            vec![x.clone(), y.clone(), merged("z")],
+        ),
     ] {
         let found = patched(
             &base,

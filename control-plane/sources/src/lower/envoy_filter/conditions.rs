@@ -94,7 +94,10 @@ fn check_filter(
         );
     }
     if filter.name.is_empty() {
-        return mistake(format!("{path}.name"), "filter match has no name to match on");
+        return mistake(
+            format!("{path}.name"),
+            "filter match has no name to match on",
+        );
     }
     let Some(sub) = &filter.sub_filter else {
         return Ok(());
@@ -105,7 +108,8 @@ fn check_filter(
         return mistake(path, message);
     }
     if filter.name != HTTP_CONNECTION_MANAGER {
-        let message = format!("subfilter match requires filter match with {HTTP_CONNECTION_MANAGER}");
+        let message =
+            format!("subfilter match requires filter match with {HTTP_CONNECTION_MANAGER}");
         return mistake(path, message);
     }
     if sub.name.is_empty() {

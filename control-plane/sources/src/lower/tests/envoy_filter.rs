@@ -1,9 +1,9 @@
-use meltemi_model::{Object, Severity};
 use meltemi_model::envoy_filter::{
     ApplyTo, ChainCondition, Condition, Context, HttpRouteCondition, ListenerCondition, Operation,
     RouteAction, RouteCondition, VirtualHostCondition,
 };
 use meltemi_model::testing::labels;
+use meltemi_model::{Object, Severity};
 use meltemi_proto::pool::message_to_json;
 use serde_json::json;
 
@@ -102,11 +102,35 @@ fn mistakes_leave_their_patch_out() {
         "{{applyTo: CLUSTER, match: {{proxy: {{proxyVersion: '{long}'}}}}, patch: {{operation: REMOVE}}}}"
     );
     for (patch, severity, path, says, kept) in [
-        ("{patch: {operation: REMOVE}}", error, "applyTo", "is missing", false),
-        ("{applyTo: CLUSTR, patch: {operation: REMOVE}}", error, "applyTo", "", false),
+        (
+            "{patch: {operation: REMOVE}}",
+            error,
+            "applyTo",
+            "is missing",
+            false,
+        ),
+        (
+            "{applyTo: CLUSTR, patch: {operation: REMOVE}}",
+            error,
+            "applyTo",
+            "",
+            false,
+        ),
         ("{applyTo: CLUSTER}", error, "patch", "is missing", false),
-        ("{applyTo: CLUSTER, patch: {}}", error, "patch.operation", "is missing", false),
-        ("{applyTo: CLUSTER, patch: {operation: MERGE}}", error, "patch.value", "is missing", false),
+        (
+            "{applyTo: CLUSTER, patch: {}}",
+            error,
+            "patch.operation",
+            "is missing",
+            false,
+        ),
+        (
+            "{applyTo: CLUSTER, patch: {operation: MERGE}}",
+            error,
+            "patch.value",
+            "is missing",
+            false,
+        ),
         (
             "{applyTo: CLUSTER, patch: {operation: ADD, value: {type: STATIC}}}",
             error,
@@ -142,7 +166,13 @@ fn mistakes_leave_their_patch_out() {
             "invalid regex",
             false,
         ),
-        (&too_long, warning, "match.proxy.proxyVersion", "matches no proxy", true),
+        (
+            &too_long,
+            warning,
+            "match.proxy.proxyVersion",
+            "matches no proxy",
+            true,
+        ),
         (
             "{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: soon}}}",
             error,
@@ -196,9 +226,16 @@ fn mistakes_leave_their_patch_out() {
         let good = "{applyTo: CLUSTER, patch: {operation: REMOVE}}";
         let text = patches(&[patch, good]);
         let found = lowered(&text);
-        let first = found.diagnostics.first().unwrap_or_else(|| panic!("{patch}"));
+        let first = found
+            .diagnostics
+            .first()
+            .unwrap_or_else(|| panic!("{patch}"));
         let path = format!("spec.configPatches[0].{path}");
-        assert_eq!((first.severity, &first.path), (severity, &path), "{patch}: {first}");
+        assert_eq!(
+            (first.severity, &first.path),
+            (severity, &path),
+            "{patch}: {first}"
+        );
         assert!(first.message.contains(says), "{patch}: {first}");
         let Some(Object::EnvoyFilter(filter)) = found.object else {
             panic!("{patch}");
