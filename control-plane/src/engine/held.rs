@@ -87,7 +87,8 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::DestinationRule
         | Kind::Gateway
         | Kind::Sidecar
-        | Kind::PeerAuthentication => true,
+        | Kind::PeerAuthentication
+        | Kind::EnvoyFilter => true,
         Kind::Namespace
         | Kind::Node
         | Kind::Pod
