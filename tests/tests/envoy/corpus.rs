@@ -28,6 +28,12 @@ use tonic::Status;
 use crate::process::{self, Envoy};
 use crate::{DUMPS, PATIENCE, names, rejections, settled, wanted};
 
+/// Worlds that ask for what no Envoy takes, and get it from istiod, too.
+const WRONG: [(&str, &str); 1] = [(
+    "envoyfilter/filter-class",
+    "it adds HTTP filters behind the router",
+)];
+
 const NODE: &str = "sidecar~10.0.0.1~corpus.default~default.svc.cluster.local";
 const PROXY: &str = "corpus.default";
 
@@ -126,6 +132,7 @@ async fn one_envoy_takes_every_recorded_world() {
     let (sender, mut fodder) = mpsc::channel(4);
     let compiling = tokio::task::spawn_blocking(move || {
         let worlds = std::iter::once(&corpus.base).chain(&corpus.cases);
+        let worlds = worlds.filter(|case| WRONG.iter().all(|(id, _)| *id != case.id()));
         let proxies = worlds.flat_map(|case| case.nodes.iter().map(move |node| (case, node)));
         for (case, node) in proxies {
             let next = compiled(case, node, &proxy, &certificates);
