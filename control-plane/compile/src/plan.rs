@@ -70,6 +70,9 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         })
         .collect();
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
+    if class.kind == ProxyKind::Router {
+        diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
+    }
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod envoy_filter;
 pub mod gateway;
 pub mod ids;
+pub mod ingress;
 pub mod labels;
 pub mod mesh;
 pub mod object;

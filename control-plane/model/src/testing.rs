@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
@@ -49,6 +50,8 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    Ingress => Ingress,
+    IngressClass => IngressClass,
     EnvoyFilter => EnvoyFilter,
 }
 

@@ -88,6 +88,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::Gateway
         | Kind::Sidecar
         | Kind::PeerAuthentication
+        | Kind::Ingress
         | Kind::EnvoyFilter => true,
         Kind::Namespace
         | Kind::Node
@@ -95,7 +96,8 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::Service
         | Kind::EndpointSlice
         | Kind::ServiceAccount
-        | Kind::MeshConfig => false,
+        | Kind::MeshConfig
+        | Kind::IngressClass => false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
+use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::security::PeerAuthentication;
@@ -125,6 +126,10 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// Ingresses.
+    pub ingresses: Table<Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: Table<IngressClass>,
     /// EnvoyFilters.
     pub envoy_filters: Table<EnvoyFilter>,
 }
@@ -162,6 +167,8 @@ impl Store {
             Kind::PeerAuthentication => {
                 Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
             }
+            Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
+            Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
         })
     }
@@ -183,6 +190,8 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::Ingress(o) => self.ingresses.set(key, o),
+            Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
         }
     }
@@ -203,6 +212,8 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::Ingress => self.ingresses.remove(key),
+            Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
         }
     }

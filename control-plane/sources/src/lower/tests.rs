@@ -1,6 +1,7 @@
 //! Tables per kind: an object as a user writes it, and the fields that matter.
 
 mod envoy_filter;
+mod ingress;
 mod istio;
 mod kubernetes;
 mod mesh;
@@ -84,7 +85,11 @@ fn kinds_are_told_apart() {
             "Gateway",
             "not supported yet",
         ),
-        ("networking.k8s.io/v1", "Ingress", "not supported yet"),
+        (
+            "networking.k8s.io/v1beta1",
+            "Ingress",
+            "write networking.k8s.io/v1",
+        ),
         (
             "networking.istio.io/v2",
             "Sidecar",
