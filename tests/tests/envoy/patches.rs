@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
+use http::StatusCode;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -43,7 +43,7 @@ async fn patched_filters_act_on_requests() {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
     let mut statuses = Vec::new();
     for _ in 0..6 {
-        let request = hyper::Request::get(format!("http://127.0.0.1:{port}/"))
+        let request = http::Request::get(format!("http://127.0.0.1:{port}/"))
             .header("host", "www.example.com")
             .body(Empty::new())
             .expect("a request");
