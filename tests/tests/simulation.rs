@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Calls that may differ; it only goes down.
-const MOST_EXCEPTIONS: usize = 11;
+const MOST_EXCEPTIONS: usize = 7;
 
 #[test]
 fn every_call_goes_where_istiods_went() {
@@ -30,7 +30,6 @@ fn every_call_goes_where_istiods_went() {
 
     let mut wrong = Vec::new();
     let mut total = 0;
-    let mut differing = 0;
     for path in cases(&suite).expect("the cases") {
         let case = Case::read(&path).expect("a case");
         let results = run(&case).unwrap_or_else(|error| {
@@ -41,7 +40,6 @@ fn every_call_goes_where_istiods_went() {
         });
         total += results.len();
         for (name, difference) in results {
-            differing += usize::from(difference.is_some());
             match (difference, expected.contains_key(&name)) {
                 (Some(difference), false) => wrong.push(format!("{name}: {difference}")),
                 (None, true) => wrong.push(format!("{name} is equal: take it off the list")),
@@ -49,7 +47,6 @@ fn every_call_goes_where_istiods_went() {
             }
         }
     }
-    println!("{} of {total} calls are equal", total - differing);
     assert!(
         wrong.is_empty(),
         "{} of {total} calls:\n{}",

@@ -76,7 +76,6 @@ async fn envoy_and_the_simulator_agree_on_random_calls() {
         envoy.stop().await;
         upstreams.stop().await;
     }
-    println!("{kinds:?}");
     let total = usize::try_from(WORLDS).expect("few") * CALLS;
     assert!(
         wrong.is_empty(),
