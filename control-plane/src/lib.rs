@@ -14,4 +14,5 @@ pub mod offline;
 pub mod render;
 pub mod served;
 pub mod settings;
+pub mod vault;
 pub mod webhooks;

@@ -3,9 +3,10 @@
 use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
 use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `secrets` where there
+/// are any, without keys.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -14,7 +15,12 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
         ("endpoints", ResourceType::Endpoint),
     ];
     let lists = order.map(|(key, ty)| (key.to_owned(), Value::Array(set(snapshot.set(ty)))));
-    Value::Object(Map::from_iter(lists))
+    let mut page = Map::from_iter(lists);
+    let secrets = snapshot.set(ResourceType::Secret);
+    if !secrets.by_name.is_empty() {
+        page.insert("secrets".to_owned(), Value::Array(set(secrets)));
+    }
+    Value::Object(page)
 }
 
 fn set(set: &ResourceSet) -> Vec<Value> {
@@ -25,8 +31,21 @@ fn set(set: &ResourceSet) -> Vec<Value> {
 pub fn resource(resource: &Resource) -> Value {
     let mut value = pool::message_to_json(type_name(resource.ty.type_url()), &resource.body)
         .unwrap_or_else(|error| Value::String(format!("{}: {error}", resource.name)));
+    if resource.ty == ResourceType::Secret {
+        redact(&mut value);
+    }
     value.sort_all_objects();
     value
+}
+
+/// `[redacted]`, as Envoy's own dumps show a key.
+const REDACTED: &str = "W3JlZGFjdGVkXQ==";
+
+/// Takes the key out of a Secret. The certificates are public.
+fn redact(secret: &mut Value) {
+    if let Some(key) = secret.pointer_mut("/tls_certificate/private_key") {
+        *key = json!({"inline_bytes": REDACTED});
+    }
 }
 
 /// One line per resource: type, name, version, bytes, and the objects that decided it.

@@ -16,7 +16,8 @@ pub mod cluster;
 pub mod endpoint;
 pub mod listener;
 pub mod route;
-mod sds;
+pub mod sds;
+pub mod secret;
 
 /// What a builder made.
 #[derive(Debug, Clone)]

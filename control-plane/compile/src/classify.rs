@@ -296,6 +296,8 @@ fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet
         dns_capture: meta.flag("DNS_CAPTURE"),
         inbound_exact_balance: meta.flag("INBOUND_LISTENER_EXACT_BALANCE"),
         outbound_exact_balance: meta.flag("OUTBOUND_LISTENER_EXACT_BALANCE"),
+        credential_socket: meta.text("credential") == "true",
+        file_credential_socket: meta.text("file-credential") == "true",
         canonical_service: label(&service).unwrap_or(workload),
         canonical_revision: label(&revision).unwrap_or_else(|| "latest".to_owned()),
     }

@@ -11,6 +11,7 @@ pub mod compiler;
 mod fixtures;
 pub mod memo;
 pub mod plan;
+pub mod secrets;
 
 pub use classify::classify;
 pub use compiler::{Compiled, Compiler, Scopes};

@@ -12,6 +12,7 @@ use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, 
 use meltemi_world::{Scope, World};
 
 pub mod clusters;
+mod credentials;
 pub mod gateway;
 pub mod listeners;
 pub mod routes;
@@ -64,6 +65,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             Diagnostic::warning(&refused.gateway, server, &*refused.reason)
         })
         .collect();
+    diagnostics.extend(credentials::missing(world, class, &gateways));
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));

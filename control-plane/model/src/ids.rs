@@ -37,11 +37,15 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// core/v1 Secret with a certificate.
+    Secret,
+    /// A ConfigMap with the certificates of a CA.
+    CaConfigMap,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -56,6 +60,8 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::Secret,
+        Kind::CaConfigMap,
     ];
 
     /// The name that users write in `kind:`.
@@ -75,6 +81,8 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::Secret => "Secret",
+            Kind::CaConfigMap => "ConfigMap",
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct Mesh {
     pub default_connection_pool: Option<ConnectionPool>,
     /// `defaultTrafficPolicy.outlierDetection`.
     pub default_outlier_detection: Option<OutlierDetection>,
+    /// The first of `extensionProviders` with `sds`: its service (`HOST` or `NAMESPACE/HOST`) and port.
+    pub sds_provider: Option<(Str, u16)>,
     /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
     pub ingress_service: Str,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
@@ -188,6 +190,7 @@ impl Default for Mesh {
             default_retries: None,
             default_connection_pool: None,
             default_outlier_detection: None,
+            sds_provider: None,
             ingress_service: "istio-ingressgateway".into(),
             default_config: ProxyConfig::default(),
         }

@@ -3,6 +3,7 @@
 use crate::gateway::Gateway;
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
+use crate::secret::Credential;
 use crate::security::PeerAuthentication;
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
@@ -62,6 +63,10 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// A Secret.
+    Secret(Shared<Credential>),
+    /// A ConfigMap with the certificates of a CA.
+    CaConfigMap(Shared<Credential>),
 }
 
 impl Object {
@@ -82,6 +87,7 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }
 }

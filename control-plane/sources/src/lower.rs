@@ -17,6 +17,7 @@ mod node;
 mod peer_authentication;
 mod pod;
 mod proxy_config;
+mod secret;
 mod service;
 mod service_account;
 mod service_entry;
@@ -141,14 +142,14 @@ impl Lowered {
     }
 }
 
-fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
-    let raw = match Raw::read(kind, raw, settings) {
+fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
+    let raw = match Raw::read(kind, value, settings) {
         Ok(raw) => raw,
         Err(diagnostic) => return Lowered::refused(diagnostic),
     };
-    // Other ConfigMaps are none of ours.
+    // Of other ConfigMaps only those with a CA matter.
     if kind == Kind::MeshConfig && !mesh_config::is_mesh_config(&raw.meta.key, settings) {
-        return Lowered::default();
+        return lower_kind(Kind::CaConfigMap, value, settings);
     }
     let key = raw.meta.key.clone();
     let mut findings = Findings::new(&key);
@@ -167,6 +168,8 @@ fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
+        Kind::Secret => secret::lower(&raw, &mut findings),
+        Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
     Lowered {
         object: object.filter(|_| findings.is_usable()),
@@ -200,6 +203,7 @@ fn known(api_version: &str, kind: &str) -> Known {
         ("", "Service") => core(Kind::Service),
         ("", "ServiceAccount") => core(Kind::ServiceAccount),
         ("", "ConfigMap") => core(Kind::MeshConfig),
+        ("", "Secret") => core(Kind::Secret),
         ("discovery.k8s.io", "EndpointSlice") if version == "v1" => {
             Known::Lowered(Kind::EndpointSlice)
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
+use meltemi_model::secret::Credential;
 use meltemi_model::security::PeerAuthentication;
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
@@ -124,6 +125,10 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// Secrets with certificates.
+    pub secrets: Table<Credential>,
+    /// ConfigMaps with the certificates of a CA.
+    pub ca_config_maps: Table<Credential>,
 }
 
 impl Store {
@@ -155,6 +160,8 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::Secret(o) => self.secrets.set(key, o),
+            Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
         }
     }
 
@@ -174,6 +181,8 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::Secret => self.secrets.remove(key),
+            Kind::CaConfigMap => self.ca_config_maps.remove(key),
         }
     }
 }

@@ -25,6 +25,8 @@ pub fn referrer(ty: ResourceType) -> ResourceType {
     match ty {
         ResourceType::Cluster | ResourceType::Endpoint => ResourceType::Cluster,
         ResourceType::Listener | ResourceType::Route => ResourceType::Listener,
+        // Listeners and clusters name them; who asks for one gets it whoever names it.
+        ResourceType::Secret => ResourceType::Secret,
     }
 }
 
@@ -86,7 +88,7 @@ pub fn diff(
                 .map(|r| r.name.clone())
                 .collect();
         }
-        ResourceType::Cluster | ResourceType::Listener => {}
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::Secret => {}
     }
     out
 }
@@ -100,7 +102,7 @@ pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) ->
             .by_name
             .contains_key(name),
         ResourceType::Route => is_named(snapshot.set(ResourceType::Listener), name),
-        ResourceType::Cluster | ResourceType::Listener => false,
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::Secret => false,
     }
 }
 

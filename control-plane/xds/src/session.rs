@@ -8,7 +8,9 @@
 //! 2. Listeners, then routes: at once, unless step 1 brought *new* clusters to a client that is serving. Then they wait
 //!    until the client subscribed to the endpoints of those clusters and answered (`session/gate.rs`); else traffic would be
 //!    routed to clusters that are still warming.
-//! 3. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
+//! 3. Secrets, at once: nothing waits for them but the listeners and clusters that name them. Which there are is found
+//!    out for each stream ([`Session::hold_secrets`]); they are no part of a class's snapshot.
+//! 4. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
 //!    fetched, since until then old routes still use them.
 //!
 //! A client that never answers does not block itself for ever: the shell calls [`Session::release`] after a while.
@@ -47,7 +49,7 @@ pub struct Session {
     nonce: u64,
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
-    subscriptions: [Option<Subscription>; 4],
+    subscriptions: [Option<Subscription>; 5],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -74,7 +76,7 @@ impl Session {
             diffs,
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
-            subscriptions: [None, None, None, None],
+            subscriptions: [const { None }; 5],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -144,7 +146,12 @@ impl Session {
 
     /// Takes a newer snapshot. Snapshots in between may be skipped.
     pub fn on_snapshot(&mut self, snapshot: Arc<ProxySnapshot>) -> Vec<Action> {
-        self.target = snapshot;
+        let secrets = self.target.set(ResourceType::Secret);
+        self.target = if secrets.by_name.is_empty() {
+            snapshot
+        } else {
+            Arc::new(snapshot.with_secrets(secrets.clone()))
+        };
         let clusters = self.target.set(ResourceType::Cluster);
         self.leaving
             .retain(|name, _| !clusters.by_name.contains_key(name));
@@ -152,6 +159,47 @@ impl Session {
         self.routes_awaited
             .retain(|name| routes.by_name.contains_key(name));
         self.gate.retain(self.target.set(ResourceType::Endpoint));
+        self.advance()
+    }
+
+    /// The secrets that a client would be subscribed to with this request; `None` when it says nothing about secrets
+    /// that was not known before it.
+    pub fn secrets_asked(&self, request: &Request) -> Option<BTreeSet<Str>> {
+        if request.ty != ResourceType::Secret {
+            return None;
+        }
+        let asked: Vec<&String> = match &request.interest {
+            Interest::Delta {
+                subscribe, initial, ..
+            } => subscribe.iter().chain(initial.keys()).collect(),
+            Interest::Sotw { names, .. } => names.iter().collect(),
+        };
+        let known = self.subscription(ResourceType::Secret);
+        let is_new = |name: &&String| !known.is_some_and(|s| s.names.contains(name));
+        if !asked.iter().any(is_new) {
+            return None;
+        }
+        let mut all = self.secrets_watched();
+        all.extend(asked.into_iter().map(|name| Str::from(name.as_str())));
+        // What is too much is refused with the request; nobody looks it up.
+        (all.len() <= MAX_NAMES).then_some(all)
+    }
+
+    /// The secrets that the client watches.
+    pub fn secrets_watched(&self) -> BTreeSet<Str> {
+        self.subscription(ResourceType::Secret)
+            .map(|s| s.names.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// From now on these are the secrets that the client may have, of those that it watches or is about to.
+    pub fn hold_secrets(&mut self, secrets: Arc<ResourceSet>) {
+        self.target = Arc::new(self.target.with_secrets(secrets));
+    }
+
+    /// The same, and says what is new.
+    pub fn on_secrets(&mut self, secrets: Arc<ResourceSet>) -> Vec<Action> {
+        self.hold_secrets(secrets);
         self.advance()
     }
 
@@ -181,7 +229,7 @@ impl Session {
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
             // A listener that was refused fetches no routes.
             ResourceType::Listener if request.error.is_some() => self.routes_awaited.clear(),
-            ResourceType::Listener | ResourceType::Route => {}
+            ResourceType::Listener | ResourceType::Route | ResourceType::Secret => {}
         }
     }
 
@@ -302,6 +350,7 @@ impl Session {
             self.gate.endpoints_sent(endpoints);
         }
         self.send_listeners_and_routes(&mut out);
+        self.send(ResourceType::Secret, &mut out);
         if !self.leaving.is_empty() && self.is_quiet() {
             self.send_removals(&mut out);
         }

@@ -6,6 +6,7 @@
 mod plane;
 mod policies;
 mod process;
+mod tls;
 mod world;
 
 use std::collections::BTreeSet;

@@ -75,7 +75,9 @@ fn config_path(object: &ObjectKey) -> String {
         | Kind::EndpointSlice
         | Kind::ServiceAccount
         | Kind::MeshConfig
-        | Kind::PeerAuthentication => "",
+        | Kind::PeerAuthentication
+        | Kind::Secret
+        | Kind::CaConfigMap => "",
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

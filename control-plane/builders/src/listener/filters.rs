@@ -253,7 +253,11 @@ fn config_path(object: &ObjectKey) -> String {
         Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => {
             object.kind.as_str()
         }
-        Kind::ServiceAccount | Kind::MeshConfig | Kind::PeerAuthentication => object.kind.as_str(),
+        Kind::ServiceAccount
+        | Kind::MeshConfig
+        | Kind::PeerAuthentication
+        | Kind::Secret
+        | Kind::CaConfigMap => object.kind.as_str(),
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

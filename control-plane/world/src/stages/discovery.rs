@@ -85,6 +85,12 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.peer_authentications,
             &shown.peer_authentications,
         ),
+        secrets: choice.of(&all.secrets, &old.secrets, &shown.secrets),
+        ca_config_maps: choice.of(
+            &all.ca_config_maps,
+            &old.ca_config_maps,
+            &shown.ca_config_maps,
+        ),
     }
 }
 
