@@ -9,6 +9,7 @@ use meltemi_ca::gate::{Gate, verified_identity};
 use meltemi_compile::secrets::{Reader, needs_permission};
 use meltemi_model::proxy::Proxy;
 use meltemi_model::{ProxySnapshot, Str};
+use meltemi_xds::Subscription;
 use meltemi_xds::server::{Secrets, Snapshots};
 use tokio::sync::{Semaphore, watch};
 use tonic::metadata::MetadataMap;
@@ -16,6 +17,7 @@ use tonic::{Extensions, Status};
 use tracing::warn;
 
 use crate::engine::Engine;
+use crate::quarantine::Ear;
 use crate::vault::{Permission, Permissions, Vault};
 
 /// The engine, as streams see it.
@@ -30,17 +32,20 @@ pub struct Served {
     vault: Arc<Vault>,
     /// Who may read Secrets; `None` where nobody knows: then nobody whose identity must be known.
     permissions: Option<Arc<dyn Permissions>>,
+    /// Who hears what proxies refuse.
+    ear: Ear,
 }
 
 impl Served {
     /// For this engine. Without a gate everybody may have everything. `check_identity`: Istio's
     /// PILOT_ENABLE_XDS_IDENTITY_CHECK.
-    pub fn new(engine: Arc<Engine>, gate: Option<Gate>, check_identity: bool) -> Self {
+    pub fn new(engine: Arc<Engine>, gate: Option<Gate>, check_identity: bool, ear: Ear) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             engine,
             gate,
             check_identity,
+            ear,
             doors: Arc::new(Semaphore::new(cores)),
             vault: Arc::default(),
             permissions: None,
@@ -191,5 +196,9 @@ impl Snapshots for Served {
             .inspect_err(|status| {
                 warn!(proxy = %proxy.node_id, %status, "identity and node do not match");
             })
+    }
+
+    fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {
+        self.ear.hear(proxy, subscription);
     }
 }

@@ -80,6 +80,7 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         proxy_config: Shared::default(),
         instances: Vec::new(),
         gateway_ports: BTreeMap::new(),
+        gateway_services: BTreeMap::new(),
         own_ips: Vec::new(),
         node: "".into(),
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::mesh::ProxyConfig;
+use crate::service::ServiceKey;
 use crate::workload::ServiceInstance;
 use crate::{Labels, Locality, Shared, Str};
 
@@ -285,6 +286,8 @@ pub struct ProxyClass {
     pub instances: Vec<ServiceInstance>,
     /// Service port → the gateway's own port, for routers: of the Services that select its pod.
     pub gateway_ports: BTreeMap<u16, Vec<u16>>,
+    /// The same by service, for routers where some Gateway names the Services that it is for; else empty.
+    pub gateway_services: BTreeMap<ServiceKey, BTreeMap<u16, Vec<u16>>>,
     /// Its addresses, only where a resource depends on them (its workload belongs to a headless service, or it takes
     /// no redirected traffic); else empty.
     pub own_ips: Vec<IpAddr>,
@@ -317,8 +320,10 @@ pub struct MetaFacet {
     pub credential_socket: bool,
     /// `file-credential`: an SDS server for files is.
     pub file_credential_socket: bool,
-    /// Canonical service and revision, for tracing tags.
+    /// CLUSTER_ID as the proxy says it, for tracing tags.
+    pub cluster_id: String,
+    /// The label of the canonical service, for tracing tags; empty: none.
     pub canonical_service: String,
-    /// Canonical revision.
+    /// The label of the canonical revision; empty: none.
     pub canonical_revision: String,
 }

@@ -35,7 +35,15 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "meltemi-world",
         ],
     ),
-    ("meltemi-tests", &[]),
+    (
+        "meltemi-tests",
+        &[
+            "meltemi",
+            "meltemi-model",
+            "meltemi-sources",
+            "meltemi-world",
+        ],
+    ),
     ("meltemi-validation", &["meltemi-api", "meltemi-model"]),
     ("meltemi-world", &["meltemi-model"]),
     ("meltemi-xds", &["meltemi-model", "meltemi-proto"]),

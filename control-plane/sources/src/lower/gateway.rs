@@ -50,7 +50,9 @@ fn lower_server(
     let number = check_port(server, port, path, findings);
     let protocol = names::protocol(&port.protocol);
     if !server.default_endpoint.is_empty() {
-        findings.not_supported_yet(format!("{path}.defaultEndpoint"));
+        let message =
+            "a Gateway does nothing with this field, in Istio neither; write a VirtualService";
+        findings.warning(format!("{path}.defaultEndpoint"), message);
     }
     let tls = server.tls.as_ref().map(|tls| {
         let path = format!("{path}.tls");
@@ -219,6 +221,7 @@ pub(super) fn lower_tls(
         min_version: version(tls.min_protocol_version),
         max_version: version(tls.max_protocol_version),
         cipher_suites: cipher_suites(tls, path, findings),
+        ecdh_curves: strings(&tls.ecdh_curves),
     }
 }
 
@@ -267,11 +270,6 @@ fn cipher_suites(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findin
 /// What is said of clients' certificates and has no effect. Istio 1.31 ignores it, too.
 fn check_verification(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) {
     use api::ServerTlsMode as Mode;
-    if !tls.ecdh_curves.is_empty() {
-        let message =
-            "ecdhCurves has no effect here; set tlsDefaults.ecdhCurves of the mesh configuration";
-        findings.warning(format!("{path}.ecdhCurves"), message);
-    }
     let asks = matches!(
         tls.mode,
         Mode::Mutual | Mode::OptionalMutual | Mode::IstioMutual

@@ -14,6 +14,7 @@ const ANNOTATIONS: &[&str] = &[
     "alpha.istio.io/canonical-serviceaccounts",
     "alpha.istio.io/kubernetes-serviceaccounts",
     "ambient.istio.io/connect-strategy",
+    "internal.istio.io/gateway-service",
     "istio.io/connect-strategy",
     "istio.io/dry-run",
     "networking.istio.io/exportTo",

@@ -56,10 +56,10 @@ where
     let connection = Arc::new(Connection::new(id, proxy, (inner.clock)(), session));
     let live = Live::enter(connection, inner.registry.clone(), inner.metrics.clone());
     let peer = Peer {
-        snapshots: &*inner.snapshots,
         extensions,
         connection: &live.connection,
         metrics: &inner.metrics,
+        snapshots: &*inner.snapshots,
         sender,
     };
 
@@ -136,10 +136,10 @@ async fn changed(secrets: &mut Option<watch::Receiver<u64>>) {
 
 /// The other end of a stream.
 struct Peer<'a, S, R> {
-    snapshots: &'a S,
     extensions: &'a Extensions,
     connection: &'a Connection,
     metrics: &'a Metrics,
+    snapshots: &'a S,
     sender: &'a Sender<Result<R, Status>>,
 }
 
@@ -155,10 +155,6 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
             debug!(id = %self.connection.id, %url, "type is not served");
             return Ok(());
         };
-        if let Some(error) = &request.error {
-            warn!(id = %self.connection.id, ty = request.ty.short(), nonce = %request.nonce, %error, "rejected by the proxy");
-            self.metrics.rejects.get_or_create(&request.ty.into()).inc();
-        }
         let asked = self.connection.with(|s| s.secrets_asked(&request));
         let secrets = match asked {
             Some(names) => Some(self.secrets(names, true, look_again_at).await),
@@ -168,7 +164,19 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
             if let Some(secrets) = secrets {
                 session.hold_secrets(secrets);
             }
-            session.on_request(&request)
+            let actions = session.on_request(&request);
+            if let Some(subscription) = session.subscription(request.ty)
+                && !request.nonce.is_empty()
+            {
+                // A refused trial is no rejection.
+                if let (Some(_), Some(error)) = (&request.error, &subscription.report.error) {
+                    warn!(id = %self.connection.id, ty = request.ty.short(), nonce = %request.nonce, %error, "rejected by the proxy");
+                    self.metrics.rejects.get_or_create(&request.ty.into()).inc();
+                }
+                self.snapshots
+                    .answered(&self.connection.proxy, subscription);
+            }
+            actions
         })
         .await
     }

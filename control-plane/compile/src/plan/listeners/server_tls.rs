@@ -56,7 +56,10 @@ pub(super) fn server_tls(
             [] => defaults.cipher_suites.clone(),
             own => own.to_vec(),
         };
-        server.ecdh_curves = defaults.ecdh_curves.clone();
+        server.ecdh_curves = match tls.ecdh_curves.as_slice() {
+            [] => defaults.ecdh_curves.clone(),
+            own => own.to_vec(),
+        };
     }
     DownstreamTls::Server(server)
 }
