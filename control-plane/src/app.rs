@@ -89,7 +89,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let mut lowering = LowerSettings {
         domain: settings.domain.as_str().into(),
         cluster_id: settings.cluster_id.as_str().into(),
-        features: settings.features,
+        features: settings.features.clone(),
         ..LowerSettings::default()
     };
     let is_cluster = match &settings.objects {

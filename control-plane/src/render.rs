@@ -5,8 +5,8 @@ use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
 use serde_json::{Map, Value, json};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `secrets` where there
-/// are any, without keys.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` and `secrets`,
+/// without keys, where there are any.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -15,12 +15,17 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
         ("endpoints", ResourceType::Endpoint),
     ];
     let lists = order.map(|(key, ty)| (key.to_owned(), Value::Array(set(snapshot.set(ty)))));
-    let mut page = Map::from_iter(lists);
-    let secrets = snapshot.set(ResourceType::Secret);
-    if !secrets.by_name.is_empty() {
-        page.insert("secrets".to_owned(), Value::Array(set(secrets)));
+    let mut lists = Map::from_iter(lists);
+    for (key, ty) in [
+        ("extensions", ResourceType::Extension),
+        ("secrets", ResourceType::Secret),
+    ] {
+        let found = set(snapshot.set(ty));
+        if !found.is_empty() {
+            lists.insert(key.to_owned(), Value::Array(found));
+        }
     }
-    Value::Object(page)
+    Value::Object(lists)
 }
 
 fn set(set: &ResourceSet) -> Vec<Value> {

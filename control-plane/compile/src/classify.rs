@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use meltemi_model::envoy_filter::ProxyCondition;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::ProxyConfig;
 use meltemi_model::proxy::{InterceptionMode, IpMode, MetaFacet, Proxy, ProxyClass, ProxyKind};
@@ -82,6 +83,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         } else {
             "".into()
         },
+        unmet: unmet(world, proxy),
         instances: if router { Vec::new() } else { instances },
         labels,
     }
@@ -229,6 +231,18 @@ fn gateway_ports(instances: &[ServiceInstance]) -> BTreeMap<u16, Vec<u16>> {
         }
     }
     ports
+}
+
+/// What EnvoyFilters that may be for the proxy ask of it and it does not meet.
+fn unmet(world: &World, proxy: &Proxy) -> BTreeSet<ProxyCondition> {
+    let text = |key: &str| proxy.meta.raw.get(key).and_then(|value| value.as_str());
+    let conditions = world
+        .envoy_filters
+        .conditions(&proxy.namespace, &world.mesh);
+    conditions
+        .filter(|condition| !condition.holds(text))
+        .cloned()
+        .collect()
 }
 
 /// Whether any Gateway is for Services rather than for what its selector selects.

@@ -83,6 +83,7 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         gateway_services: BTreeMap::new(),
         own_ips: Vec::new(),
         node: "".into(),
+        unmet: Default::default(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Planned {
     pub listeners: Vec<ListenerInput>,
     /// Routes.
     pub routes: Vec<RouteInput>,
+    /// Routes that no listener names; an EnvoyFilter may add one that does.
+    pub spare_routes: Vec<RouteInput>,
     /// What only shows once objects are put together.
     pub diagnostics: Diagnostics,
 }
@@ -57,7 +59,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             )
         }
     };
-    let routes = referenced(&listeners, routes);
+    let (routes, spare_routes) = referenced(&listeners, routes);
     let unserved = listeners::unserved_servers(class, &gateways);
     let mut diagnostics: Diagnostics = gateways
         .refused
@@ -70,6 +72,9 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         .collect();
     diagnostics.extend(credentials::missing(world, class, &gateways));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
+    if class.kind == ProxyKind::Router {
+        diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
+    }
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));
@@ -80,6 +85,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         endpoints: clusters.endpoints,
         listeners,
         routes,
+        spare_routes,
         diagnostics,
     }
 }
@@ -109,23 +115,27 @@ fn left_out(class: &ProxyClass) -> Option<Diagnostic> {
     })
 }
 
-/// Exactly the route configurations that listeners refer to (I7). One that nothing yields is empty rather than missing:
-/// Envoy would wait for it without limit.
-fn referenced(listeners: &[ListenerInput], routes: Vec<RouteInput>) -> Vec<RouteInput> {
+/// Exactly the route configurations that listeners refer to (I7), and the others. One that nothing yields is empty rather
+/// than missing: Envoy would wait for it without limit.
+fn referenced(
+    listeners: &[ListenerInput],
+    routes: Vec<RouteInput>,
+) -> (Vec<RouteInput>, Vec<RouteInput>) {
     let names: BTreeSet<&Str> = listeners
         .iter()
         .flat_map(ListenerInput::route_names)
         .collect();
     let mut planned: BTreeMap<Str, RouteInput> =
         routes.into_iter().map(|r| (r.name.clone(), r)).collect();
-    names
+    let named = names
         .into_iter()
         .map(|name| {
             planned
                 .remove(name)
                 .unwrap_or_else(|| routes::empty_route(name))
         })
-        .collect()
+        .collect();
+    (named, planned.into_values().collect())
 }
 
 /// The service that stands for an ingress listener of a Sidecar where the workload has none at its port.

@@ -37,6 +37,12 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// networking.k8s.io/v1 Ingress.
+    Ingress,
+    /// networking.k8s.io/v1 IngressClass.
+    IngressClass,
+    /// networking.istio.io EnvoyFilter.
+    EnvoyFilter,
     /// core/v1 Secret with a certificate.
     Secret,
     /// A ConfigMap with the certificates of a CA.
@@ -45,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -60,6 +66,9 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::EnvoyFilter,
         Kind::Secret,
         Kind::CaConfigMap,
     ];
@@ -81,6 +90,9 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::Ingress => "Ingress",
+            Kind::IngressClass => "IngressClass",
+            Kind::EnvoyFilter => "EnvoyFilter",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
         }

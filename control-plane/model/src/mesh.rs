@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ingress::IngressSettings;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -92,8 +93,8 @@ pub struct Mesh {
     pub filter_gateway_clusters: bool,
     /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
     pub scope_gateway_to_namespace: bool,
-    /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
-    pub ingress_service: Str,
+    /// What is done about Kubernetes Ingress.
+    pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
 }
@@ -212,7 +213,7 @@ impl Default for Mesh {
             sds_provider: None,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
-            ingress_service: "istio-ingressgateway".into(),
+            ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
         }
     }

@@ -1,6 +1,8 @@
 //! What a source hands in: one lowered object of any kind.
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
@@ -63,6 +65,12 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// An Ingress.
+    Ingress(Shared<Ingress>),
+    /// An IngressClass.
+    IngressClass(Shared<IngressClass>),
+    /// An EnvoyFilter.
+    EnvoyFilter(Shared<EnvoyFilter>),
     /// A Secret.
     Secret(Shared<Credential>),
     /// A ConfigMap with the certificates of a CA.
@@ -87,6 +95,9 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::Ingress(o) => &o.meta.key,
+            Object::IngressClass(o) => &o.meta.key,
+            Object::EnvoyFilter(o) => &o.meta.key,
             Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }

@@ -1,10 +1,11 @@
 //! Who asks: a proxy's node, what it can run, and the part of it that can shape configuration (its class).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::envoy_filter::ProxyCondition;
 use crate::mesh::ProxyConfig;
 use crate::service::ServiceKey;
 use crate::workload::ServiceInstance;
@@ -125,6 +126,13 @@ impl Capabilities {
     /// Whether the proxy has a capability.
     pub fn has(self, capability: Capability) -> bool {
         self.0 & capability as u16 != 0
+    }
+
+    /// Whether a type of filter is known to be one of Istio's own, and the proxy has it not.
+    pub fn lack(self, category: &str, type_name: &str) -> bool {
+        CAPABILITY_TYPES
+            .iter()
+            .any(|(c, of, name)| *of == category && *name == type_name && !self.has(*c))
     }
 
     /// From `Node.extensions`: (category, disabled, type URLs) of each.
@@ -293,6 +301,8 @@ pub struct ProxyClass {
     pub own_ips: Vec<IpAddr>,
     /// Its node, only where endpoints are chosen by node; else empty.
     pub node: Str,
+    /// What EnvoyFilters of its namespaces ask of a proxy and this one does not meet.
+    pub unmet: BTreeSet<ProxyCondition>,
 }
 
 /// Metadata values that shape listeners and routes.

@@ -20,27 +20,31 @@ pub enum ResourceType {
     Listener,
     /// RouteConfigurations (RDS).
     Route,
+    /// TypedExtensionConfigs (ECDS).
+    Extension,
     /// Certificates and keys (SDS). Who may have which depends on the caller, so they are no part of what a class gets:
     /// each stream has its own set.
     Secret,
 }
 
 impl ResourceType {
-    /// All types that a stream may be served, in push order.
-    pub const SERVED: [ResourceType; 5] = [
+    /// All types that a stream may be served: those of its class, and its own.
+    pub const SERVED: [ResourceType; 6] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
+        ResourceType::Extension,
         ResourceType::Secret,
     ];
 
     /// The types that a class of proxies gets, in push order.
-    pub const ALL: [ResourceType; 4] = [
+    pub const ALL: [ResourceType; 5] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
+        ResourceType::Extension,
     ];
 
     /// The full type URL on the wire.
@@ -55,6 +59,9 @@ impl ResourceType {
             ResourceType::Secret => {
                 "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
             }
+            ResourceType::Extension => {
+                "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+            }
         }
     }
 
@@ -63,13 +70,14 @@ impl ResourceType {
         Self::SERVED.into_iter().find(|t| t.type_url() == url)
     }
 
-    /// `CDS`, `EDS`, `LDS`, `RDS` or `SDS`.
+    /// `CDS`, `EDS`, `LDS`, `RDS`, `ECDS` or `SDS`.
     pub fn short(self) -> &'static str {
         match self {
             ResourceType::Cluster => "CDS",
             ResourceType::Endpoint => "EDS",
             ResourceType::Listener => "LDS",
             ResourceType::Route => "RDS",
+            ResourceType::Extension => "ECDS",
             ResourceType::Secret => "SDS",
         }
     }
@@ -196,14 +204,14 @@ impl ResourceSet {
 pub struct ProxySnapshot {
     /// The world's revision that it was compiled from.
     pub revision: u64,
-    sets: [Arc<ResourceSet>; 4],
+    sets: [Arc<ResourceSet>; 5],
     /// Those of one stream; empty in what a class gets.
     secrets: Arc<ResourceSet>,
 }
 
 impl ProxySnapshot {
     /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
-    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 4]) -> Self {
+    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 5]) -> Self {
         debug_assert!(
             sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
             "sets must be in push order"

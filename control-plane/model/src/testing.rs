@@ -4,7 +4,9 @@
 
 use std::net::IpAddr;
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
@@ -48,6 +50,9 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    Ingress => Ingress,
+    IngressClass => IngressClass,
+    EnvoyFilter => EnvoyFilter,
 }
 
 impl From<Mesh> for Object {

@@ -18,6 +18,9 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// The namespace of the gateway that serves Ingresses.
+    #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
+    ingress_namespace: String,
 }
 
 impl FeatureArgs {
@@ -28,6 +31,7 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            ingress_namespace: self.ingress_namespace.as_str().into(),
         }
     }
 }

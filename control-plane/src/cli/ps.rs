@@ -40,7 +40,7 @@ pub async fn page(address: &str, namespace: &str) -> anyhow::Result<String> {
 
 fn table(proxies: &[Value]) -> String {
     let mut rows = vec![
-        ["NAME", "CDS", "EDS", "LDS", "RDS", "VERSION"]
+        ["NAME", "CDS", "EDS", "LDS", "RDS", "ECDS", "VERSION"]
             .map(str::to_owned)
             .to_vec(),
     ];

@@ -87,7 +87,9 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::DestinationRule
         | Kind::Gateway
         | Kind::Sidecar
-        | Kind::PeerAuthentication => true,
+        | Kind::PeerAuthentication
+        | Kind::Ingress
+        | Kind::EnvoyFilter => true,
         Kind::Namespace
         | Kind::Node
         | Kind::Pod
@@ -95,6 +97,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::EndpointSlice
         | Kind::ServiceAccount
         | Kind::MeshConfig
+        | Kind::IngressClass
         | Kind::Secret
         | Kind::CaConfigMap => false,
     }

@@ -124,7 +124,13 @@ pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
         empty("ScopedRoutesConfigDump"),
         routes,
         secrets,
-        empty("EcdsConfigDump"),
+        json!({
+            "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
+            "ecds_filters": list(ResourceType::Extension, &|r| json!({
+                "version_info": r.version.to_string(),
+                "ecds_filter": typed(r),
+            })),
+        }),
     ]);
     json!({"configs": configs})
 }

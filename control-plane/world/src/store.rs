@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
+use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
@@ -125,6 +127,12 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// Ingresses.
+    pub ingresses: Table<Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: Table<IngressClass>,
+    /// EnvoyFilters.
+    pub envoy_filters: Table<EnvoyFilter>,
     /// Secrets with certificates.
     pub secrets: Table<Credential>,
     /// ConfigMaps with the certificates of a CA.
@@ -164,6 +172,9 @@ impl Store {
             Kind::PeerAuthentication => {
                 Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
             }
+            Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
+            Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
+            Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
         })
@@ -186,6 +197,9 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::Ingress(o) => self.ingresses.set(key, o),
+            Object::IngressClass(o) => self.ingress_classes.set(key, o),
+            Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
         }
@@ -207,6 +221,9 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::Ingress => self.ingresses.remove(key),
+            Kind::IngressClass => self.ingress_classes.remove(key),
+            Kind::EnvoyFilter => self.envoy_filters.remove(key),
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
         }

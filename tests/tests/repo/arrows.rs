@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
         &[
             "meltemi-api",
             "meltemi-model",
+            "meltemi-proto",
             "meltemi-validation",
             "meltemi-world",
         ],

@@ -40,7 +40,7 @@ pub fn clusters(
     let facet = facet(class);
     let mesh = &scope.mesh;
     let mut planned = Clusters::default();
-    let only = referenced(world, class, gateways);
+    let only = referenced(world, scope, class, gateways);
     for row in &scope.services {
         let host = &row.service.key.host;
         if only.as_ref().is_none_or(|hosts| hosts.contains(host)) {
@@ -80,6 +80,7 @@ pub fn clusters(
 /// The hosts to which a gateway's routes lead, where it gets no other clusters. Istio 1.31: `GatewayServices`.
 fn referenced(
     world: &World,
+    scope: &Scope,
     class: &ProxyClass,
     gateways: &MergedGateways,
 ) -> Option<BTreeSet<Hostname>> {
@@ -92,7 +93,29 @@ fn referenced(
     let hosts = names
         .iter()
         .flat_map(|name| world.virtual_services.destinations(name, from));
-    Some(hosts.collect())
+    let mut hosts: BTreeSet<Hostname> = hosts.collect();
+    hosts.extend(referenced_by_patches(world, scope, class));
+    Some(hosts)
+}
+
+/// The hosts that EnvoyFilters need although no route leads there.
+fn referenced_by_patches(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+) -> impl Iterator<Item = Hostname> {
+    let filters = world
+        .envoy_filters
+        .selecting(&class.namespace, &class.labels, &world.mesh);
+    let names = filters.into_iter().flat_map(|filter| &filter.references);
+    names
+        .filter(|(namespace, host)| {
+            let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
+            namespace
+                .as_ref()
+                .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
+        })
+        .map(|(_, host)| host.clone())
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {

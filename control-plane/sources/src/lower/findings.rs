@@ -3,13 +3,14 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Severity};
+use meltemi_model::{Diagnostic, Diagnostics, ObjectKey};
 
 /// The Diagnostics of one object.
 #[derive(Debug)]
 pub(super) struct Findings {
     key: ObjectKey,
     diagnostics: Diagnostics,
+    unusable: bool,
 }
 
 impl Findings {
@@ -17,10 +18,18 @@ impl Findings {
         Self {
             key: key.clone(),
             diagnostics: Vec::new(),
+            unusable: false,
         }
     }
 
+    /// Something for which the object is not used.
     pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.unusable = true;
+        self.left_out(path, message);
+    }
+
+    /// Something for which a part of the object is not used; the rest is.
+    pub(super) fn left_out(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.diagnostics
             .push(Diagnostic::error(&self.key, path, message));
     }
@@ -35,6 +44,14 @@ impl Findings {
             .push(Diagnostic::not_supported_yet(&self.key, path));
     }
 
+    /// Says that a field is none of those that there are.
+    pub(super) fn unknown_field(&mut self, path: impl Into<String>) {
+        self.warning(
+            path,
+            "unknown field: it is ignored; check its spelling and indentation",
+        );
+    }
+
     /// Reports the error of a check.
     pub(super) fn check(&mut self, path: &str, result: Result<(), String>) {
         if let Err(message) = result {
@@ -42,11 +59,9 @@ impl Findings {
         }
     }
 
-    /// Whether the object may be used: nothing that was found is an error.
+    /// Whether the object may be used.
     pub(super) fn is_usable(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .all(|d| d.severity != Severity::Error)
+        !self.unusable
     }
 
     pub(super) fn into_diagnostics(self) -> Diagnostics {
@@ -77,10 +92,7 @@ impl Findings {
         match meltemi_api::parse_at(root, value) {
             Ok(parsed) => {
                 for path in parsed.unknown.into_iter().filter(|path| warn(path)) {
-                    self.warning(
-                        path,
-                        "unknown field: it is ignored; check its spelling and indentation",
-                    );
+                    self.unknown_field(path);
                 }
                 Some(parsed.value)
             }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 use meltemi_api::mesh_config as api;
+use meltemi_model::ingress::{IngressMode, IngressSettings};
 use meltemi_model::mesh::{Mesh, PathNormalization};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::sidecar::OutboundPolicy;
@@ -106,10 +107,6 @@ const HARMLESS: &[&str] = &[
     "defaultProviders",
     "enablePrometheusMerge",
     "extensionProviders",
-    "ingressClass",
-    "ingressControllerMode",
-    "ingressSelector",
-    "ingressService",
     "verifyCertificateAtClient",
 ];
 
@@ -133,6 +130,10 @@ const LOWERED: &[&str] = &[
     "h2UpgradePolicy",
     "inboundClusterStatName",
     "inboundTrafficPolicy",
+    "ingressClass",
+    "ingressControllerMode",
+    "ingressSelector",
+    "ingressService",
     "localityLbSetting",
     "meshMTLS",
     "outboundClusterStatName",
@@ -295,12 +296,29 @@ fn lower_config(
             let sds = provider.sds.as_ref()?;
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
         }),
-        ingress_service: config.ingress_service.as_str().into(),
+        ingress: ingress(config, settings),
         ..Mesh::default()
     };
     ports_and_times(root, config, &mut mesh, findings);
     traffic(root, config, &mut mesh, findings);
     mesh
+}
+
+/// Istio 1.31: a mode that is not said is no mode, and nothing is served.
+fn ingress(config: &api::MeshConfig, settings: &LowerSettings) -> IngressSettings {
+    IngressSettings {
+        mode: match config.ingress_controller_mode {
+            api::IngressControllerMode::Unspecified | api::IngressControllerMode::Off => {
+                IngressMode::Off
+            }
+            api::IngressControllerMode::Default => IngressMode::Default,
+            api::IngressControllerMode::Strict => IngressMode::Strict,
+        },
+        class: config.ingress_class.as_str().into(),
+        service: config.ingress_service.as_str().into(),
+        selector: config.ingress_selector.as_str().into(),
+        namespace: settings.features.ingress_namespace.clone(),
+    }
 }
 
 /// Istio 1.31, `selectorsChanged`: with one that cannot be understood it is as if there were none.

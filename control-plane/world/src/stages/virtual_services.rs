@@ -21,9 +21,14 @@ pub struct VirtualServices {
     pub findings: Diagnostics,
 }
 
-/// Joins delegates into the VirtualServices that name them, sorts and indexes.
-pub fn virtual_services(table: &Table<VirtualService>, mesh: &Mesh) -> VirtualServices {
+/// Joins delegates into the VirtualServices that name them, adds those that were `made` of other kinds, sorts and indexes.
+pub fn virtual_services(
+    table: &Table<VirtualService>,
+    made: &[Shared<VirtualService>],
+    mesh: &Mesh,
+) -> VirtualServices {
     let (mut sorted, findings) = delegates::joined(table, &mesh.virtual_service_export_to);
+    sorted.extend_from_slice(made);
     sorted.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     let mut by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>> = BTreeMap::new();
     for vs in &sorted {

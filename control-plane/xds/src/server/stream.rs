@@ -248,7 +248,7 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
 }
 
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 5] {
+fn rejecting(session: &Session) -> [bool; 6] {
     ResourceType::SERVED.map(|ty| {
         session
             .subscription(ty)
@@ -256,7 +256,7 @@ fn rejecting(session: &Session) -> [bool; 5] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
+fn count_rejecting(metrics: &Metrics, before: [bool; 6], after: [bool; 6]) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -296,7 +296,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 5],
+            [false; 6],
         );
     }
 }

@@ -178,7 +178,7 @@ impl Session {
             ResourceType::Listener | ResourceType::Secret if self.says_missing(ty) => {
                 step.removed.extend(gone.iter().map(|r| r.name.clone()))
             }
-            // Envoy drops endpoints and routes with the cluster or listener that named them, and ignores removals.
+            // Envoy drops endpoints, routes and extensions with the cluster or listener that named them, and ignores removals.
             _ => {}
         }
         if whole {
@@ -364,7 +364,10 @@ fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
             validate_clusters: Some(FalseValue {}),
         }
         .encode_to_vec(),
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Secret => return None,
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::Secret => return None,
     };
     Some(Resource::new(
         ty,
