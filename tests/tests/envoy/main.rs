@@ -10,6 +10,7 @@ mod plane;
 mod policies;
 mod process;
 mod simulated;
+mod tls;
 mod world;
 
 use std::collections::BTreeSet;

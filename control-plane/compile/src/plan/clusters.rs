@@ -69,6 +69,11 @@ pub fn clusters(
         }
         ProxyKind::Router => {}
     }
+    if class.facet.credential_socket {
+        planned
+            .clusters
+            .push(ClusterInput::ExternalSds(mesh.clone()));
+    }
     planned
 }
 
@@ -122,6 +127,8 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
             .has(Capability::TcpMetadataExchangeCluster),
         identity: class.has_identity,
         preserve_case: class.proxy_config.headers.preserve_http1_case,
+        credential_socket: class.facet.credential_socket,
+        file_credential_socket: class.facet.file_credential_socket,
         place: None,
     }
 }
