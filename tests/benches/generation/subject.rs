@@ -116,7 +116,11 @@ impl Subject for Meltemi {
         let router = class.kind == ProxyKind::Router;
         let merged = || {
             if router {
-                merge(&world.gateways, class, false)
+                merge(
+                    &world.gateways,
+                    class,
+                    world.mesh.scope_gateway_to_namespace,
+                )
             } else {
                 MergedGateways::default()
             }

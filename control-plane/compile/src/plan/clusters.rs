@@ -104,7 +104,7 @@ fn referenced_by_patches(
         .selecting(&class.namespace, &class.labels, &world.mesh);
     let names = filters.into_iter().flat_map(|filter| &filter.references);
     names
-        .filter(|(namespace, host)| {
+        .filter(move |(namespace, host)| {
             let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
             namespace
                 .as_ref()
