@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::fields;
 
 /// Whether there is such a case; why not.
-pub fn exists(case: &str) -> Result<(), String> {
+pub(crate) fn exists(case: &str) -> Result<(), String> {
     let root = repo_root();
     if let Some(golden) = case.strip_prefix("golden/") {
         let found = root.join("tests/golden").join(golden).join("out.yaml");
@@ -42,7 +42,7 @@ pub fn exists(case: &str) -> Result<(), String> {
 }
 
 /// The fields that the objects of a kind in a golden's world say.
-pub fn used(golden: &str, kind: &str, shape: &Shape) -> BTreeSet<String> {
+pub(crate) fn used(golden: &str, kind: &str, shape: &Shape) -> BTreeSet<String> {
     let path = repo_root()
         .join("tests/golden")
         .join(golden)

@@ -12,7 +12,7 @@ use meltemi_api::workload_entry::WorkloadEntry;
 use serde_json::Value;
 
 /// What a kind's `spec` holds; `None`: its table is not held against the types.
-pub fn shape(kind: &str) -> Option<Shape> {
+pub(crate) fn shape(kind: &str) -> Option<Shape> {
     match kind {
         "VirtualService" => Some(VirtualService::shape()),
         "DestinationRule" => Some(DestinationRule::shape()),
@@ -26,15 +26,15 @@ pub fn shape(kind: &str) -> Option<Shape> {
 
 /// The paths of a type.
 #[derive(Debug, Default)]
-pub struct Paths {
+pub(crate) struct Paths {
     /// Fields without fields of their own.
-    pub leaves: BTreeSet<String>,
+    pub(crate) leaves: BTreeSet<String>,
     /// All fields.
-    pub all: BTreeSet<String>,
+    pub(crate) all: BTreeSet<String>,
 }
 
 /// All paths below a shape.
-pub fn leaves(shape: &Shape) -> Paths {
+pub(crate) fn leaves(shape: &Shape) -> Paths {
     let mut paths = Paths::default();
     walk(shape, "", &mut paths);
     paths
@@ -79,7 +79,7 @@ fn has_fields(shape: &Shape) -> bool {
 }
 
 /// Whether a row's field is this one, or stands for it.
-pub fn covers(row: &str, leaf: &str) -> bool {
+pub(crate) fn covers(row: &str, leaf: &str) -> bool {
     match row.strip_suffix(".**") {
         None => row == leaf,
         Some(above) => {
@@ -92,7 +92,7 @@ pub fn covers(row: &str, leaf: &str) -> bool {
 }
 
 /// The paths that a value says, in the form of the rows.
-pub fn said(shape: &Shape, value: &Value) -> BTreeSet<String> {
+pub(crate) fn said(shape: &Shape, value: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     say(shape, value, "", &mut found);
     found

@@ -20,7 +20,7 @@ A case `golden/…` is a folder below `tests`, `world/…` is recorded from isti
 ";
 
 /// The whole page.
-pub fn page(tables: &[Table]) -> String {
+pub(crate) fn page(tables: &[Table]) -> String {
     let mut out = HEAD.to_owned();
     let _ = writeln!(
         out,

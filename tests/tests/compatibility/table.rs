@@ -9,42 +9,42 @@ use serde::Deserialize;
 /// One file: the rows of a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub(crate) struct Table {
     /// Such as `VirtualService`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// What stands above the rows.
     #[serde(default)]
-    pub about: String,
+    pub(crate) about: String,
     /// The rows, in the order of the page.
-    pub rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// One row: what users can say, and how it is shown to work.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Row {
+pub(crate) struct Row {
     /// Fields below `spec`, as `http[].match[].uri.exact`; the values of a map are `*`. A field that ends in `.**` stands
     /// for all fields below it, where the same message has rows of its own elsewhere.
     #[serde(default)]
     fields: Vec<String>,
     /// What it is, in words.
-    pub what: String,
+    pub(crate) what: String,
     /// How much it matters: core, common, rare or alpha.
-    pub level: String,
+    pub(crate) level: String,
     /// How far it is.
-    pub status: Status,
+    pub(crate) status: Status,
     /// `golden/AREA/CASE`, `world/AREA/CASE` (recorded from istiod) or `PATH.rs::TEST`.
     #[serde(default)]
-    pub cases: Vec<String>,
+    pub(crate) cases: Vec<String>,
     /// What is special.
     #[serde(default)]
-    pub note: String,
+    pub(crate) note: String,
 }
 
 /// How far a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
+pub(crate) enum Status {
     /// As in Istio.
     Done,
     /// As in Istio but for what docs/differences.md says.
@@ -59,18 +59,18 @@ pub enum Status {
 
 impl Row {
     /// The fields.
-    pub fn fields(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(String::as_str)
     }
 
     /// The goldens, as `AREA/CASE`.
-    pub fn goldens(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn goldens(&self) -> impl Iterator<Item = &str> {
         self.cases.iter().filter_map(|c| c.strip_prefix("golden/"))
     }
 }
 
 /// All tables of a folder, by file name.
-pub fn read(folder: &Path) -> Result<Vec<Table>> {
+pub(crate) fn read(folder: &Path) -> Result<Vec<Table>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         files.push(entry?.path());
