@@ -21,6 +21,7 @@ const OPTIONS: &str =
 /// A sidecar with Istio's own proxy in the default mesh.
 fn facet() -> ClusterFacet {
     ClusterFacet {
+        files: None,
         router: false,
         ip_mode: IpMode::V4,
         metadata_exchange: true,
