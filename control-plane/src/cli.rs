@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+mod analyze;
 mod bootstrap;
 mod common;
 mod compile;
@@ -35,6 +36,8 @@ enum Verb {
     Compile(compile::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
+    /// Say what is wrong with objects, also when seen together, in istioctl's words and with its codes.
+    Analyze(Box<analyze::Args>),
     /// Print resources with a sidecar injected.
     #[command(alias = "kube-inject")]
     Inject(inject::Args),
@@ -66,6 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
+        Verb::Analyze(args) => analyze::run(&args),
         Verb::Inject(args) => inject::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::DemoPart(args) => demo::run_part(&args),

@@ -34,10 +34,13 @@ pub struct Planned {
 /// Plans everything that a class is served.
 pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     let gateways = match class.kind {
-        ProxyKind::Router => gateway::merge(&world.gateways, class),
+        ProxyKind::Router => {
+            let own_namespace = world.mesh.scope_gateway_to_namespace;
+            gateway::merge(&world.gateways, class, own_namespace)
+        }
         ProxyKind::Sidecar => gateway::MergedGateways::default(),
     };
-    let clusters = clusters::clusters(world, scope, class, gateways.auto_passthrough());
+    let clusters = clusters::clusters(world, scope, class, &gateways);
     let (listeners, routes) = match class.kind {
         ProxyKind::Sidecar => (
             listeners::sidecar_listeners(scope, class),
@@ -64,6 +67,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             Diagnostic::warning(&refused.gateway, server, &*refused.reason)
         })
         .collect();
+    diagnostics.extend(world.virtual_services.findings.iter().cloned());
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));

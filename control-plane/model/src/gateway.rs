@@ -97,4 +97,6 @@ pub struct ServerTls {
     pub max_version: u8,
     /// Cipher suites.
     pub cipher_suites: Vec<Str>,
+    /// Curves of the key exchange.
+    pub ecdh_curves: Vec<Str>,
 }

@@ -86,6 +86,10 @@ pub struct Mesh {
     pub default_connection_pool: Option<ConnectionPool>,
     /// `defaultTrafficPolicy.outlierDetection`.
     pub default_outlier_detection: Option<OutlierDetection>,
+    /// Gateways get the clusters of their routes only (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG).
+    pub filter_gateway_clusters: bool,
+    /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
+    pub scope_gateway_to_namespace: bool,
     /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
     pub ingress_service: Str,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
@@ -203,6 +207,8 @@ impl Default for Mesh {
             default_retries: None,
             default_connection_pool: None,
             default_outlier_detection: None,
+            filter_gateway_clusters: false,
+            scope_gateway_to_namespace: false,
             ingress_service: "istio-ingressgateway".into(),
             default_config: ProxyConfig::default(),
         }

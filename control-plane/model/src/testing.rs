@@ -9,7 +9,8 @@ use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
 use crate::routing::{
-    Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, VirtualService,
+    Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, SingleMirror,
+    VirtualService,
 };
 use crate::security::{MtlsMode, PeerAuthentication};
 use crate::service::{
@@ -333,10 +334,12 @@ pub fn http_route(action: HttpAction) -> HttpRoute {
         timeout: None,
         retries: None,
         fault: None,
+        mirror: SingleMirror::default(),
         mirrors: Vec::new(),
         cors: None,
         headers: HeaderOperations::default(),
         rewrite: None,
+        delegate: None,
     }
 }
 
@@ -396,6 +399,7 @@ pub fn server_tls(mode: ServerTlsMode) -> ServerTls {
         min_version: 0,
         max_version: 0,
         cipher_suites: Vec::new(),
+        ecdh_curves: Vec::new(),
     }
 }
 

@@ -67,6 +67,10 @@ pub struct Features {
     pub skip_validate_trust_domain: bool,
     /// ENABLE_TLS_ON_SIDECAR_INGRESS: `tls` of a Sidecar's ingress listeners takes effect.
     pub tls_on_sidecar_ingress: bool,
+    /// PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: gateways get the clusters of their routes only.
+    pub filter_gateway_clusters: bool,
+    /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
+    pub scope_gateway_to_namespace: bool,
 }
 
 impl Default for LowerSettings {

@@ -138,6 +138,30 @@ impl Store {
         })
     }
 
+    /// The object of a key.
+    pub fn object(&self, key: &ObjectKey) -> Option<Object> {
+        Some(match key.kind {
+            Kind::Namespace => Object::Namespace(self.namespaces.get(key)?.clone()),
+            Kind::Node => Object::Node(self.nodes.get(key)?.clone()),
+            Kind::Pod => Object::Pod(self.pods.get(key)?.clone()),
+            Kind::Service => Object::Service(self.services.get(key)?.clone()),
+            Kind::EndpointSlice => Object::EndpointSlice(self.endpoint_slices.get(key)?.clone()),
+            Kind::ServiceAccount => Object::ServiceAccount(self.service_accounts.get(key)?.clone()),
+            Kind::MeshConfig => Object::Mesh(key.clone(), self.meshes.get(key)?.clone()),
+            Kind::ServiceEntry => Object::ServiceEntry(self.service_entries.get(key)?.clone()),
+            Kind::WorkloadEntry => Object::WorkloadEntry(self.workload_entries.get(key)?.clone()),
+            Kind::VirtualService => Object::VirtualService(self.virtual_services.get(key)?.clone()),
+            Kind::DestinationRule => {
+                Object::DestinationRule(self.destination_rules.get(key)?.clone())
+            }
+            Kind::Gateway => Object::Gateway(self.gateways.get(key)?.clone()),
+            Kind::Sidecar => Object::Sidecar(self.sidecars.get(key)?.clone()),
+            Kind::PeerAuthentication => {
+                Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
+            }
+        })
+    }
+
     fn set(&mut self, object: Object) -> bool {
         let key = object.key().clone();
         match object {

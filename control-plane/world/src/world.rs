@@ -129,9 +129,10 @@ impl World {
             endpoints(tables, &self.endpoints)
         });
 
-        let same = !first && store.virtual_services.same(&old.virtual_services);
-        let virtual_services = reuse(same, &self.virtual_services, || {
-            virtual_services(&store.virtual_services)
+        let same = store.virtual_services.same(&old.virtual_services)
+            && mesh.virtual_service_export_to == self.mesh.virtual_service_export_to;
+        let virtual_services = reuse(same && !first, &self.virtual_services, || {
+            virtual_services(&store.virtual_services, &mesh)
         });
 
         let same = !first && same_mesh && store.destination_rules.same(&old.destination_rules);

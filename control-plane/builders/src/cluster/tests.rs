@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod dynamic;
 mod inbound;
 mod outbound;
 mod policy;

@@ -1,5 +1,6 @@
 //! Which clusters, and the endpoints of those that ask for them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_builders::cluster::{
@@ -13,9 +14,10 @@ use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
 use meltemi_model::sidecar::{IngressListener, OutboundPolicy};
 use meltemi_model::traffic::{Algorithm, TlsMode};
-use meltemi_model::{Diagnostic, Diagnostics, Labels, Shared, Str};
+use meltemi_model::{Diagnostic, Diagnostics, Hostname, Labels, Shared, Str};
 use meltemi_world::{Scope, ScopedService, World};
 
+use super::gateway::MergedGateways;
 use super::listeners::{any_dns_cache, dns_family};
 
 /// Clusters and endpoint resources of a class.
@@ -29,18 +31,23 @@ pub struct Clusters {
     pub diagnostics: Diagnostics,
 }
 
-/// Plans the clusters of a class. `auto_passthrough`: a gateway that forwards by SNI needs clusters named by SNI.
+/// Plans the clusters of a class. `gateways`: empty for sidecars; a gateway that forwards by SNI needs clusters named by
+/// SNI.
 pub fn clusters(
     world: &World,
     scope: &Scope,
     class: &ProxyClass,
-    auto_passthrough: bool,
+    gateways: &MergedGateways,
 ) -> Clusters {
     let facet = facet(class);
     let mesh = &scope.mesh;
     let mut planned = Clusters::default();
+    let only = referenced(world, class, gateways);
     for row in &scope.services {
-        outbound(scope, class, row, &facet, false, &mut planned);
+        let host = &row.service.key.host;
+        if only.as_ref().is_none_or(|hosts| hosts.contains(host)) {
+            outbound(scope, class, row, &facet, false, &mut planned);
+        }
     }
     planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
     match class.kind {
@@ -60,7 +67,7 @@ pub fn clusters(
                 .clusters
                 .push(ClusterInput::InboundPassthrough(mesh.clone(), facet));
         }
-        ProxyKind::Router if auto_passthrough => {
+        ProxyKind::Router if gateways.auto_passthrough() => {
             for row in scope
                 .services
                 .iter()
@@ -72,6 +79,24 @@ pub fn clusters(
         ProxyKind::Router => {}
     }
     planned
+}
+
+/// The hosts to which a gateway's routes lead, where it gets no other clusters. Istio 1.31: `GatewayServices`.
+fn referenced(
+    world: &World,
+    class: &ProxyClass,
+    gateways: &MergedGateways,
+) -> Option<BTreeSet<Hostname>> {
+    let mesh = &world.mesh;
+    if class.kind != ProxyKind::Router || !mesh.filter_gateway_clusters {
+        return None;
+    }
+    let from = mesh.scope_gateway_to_namespace.then_some(&*class.namespace);
+    let names = gateways.names();
+    let hosts = names
+        .iter()
+        .flat_map(|name| world.virtual_services.destinations(name, from));
+    Some(hosts.collect())
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {

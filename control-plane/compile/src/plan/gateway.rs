@@ -94,6 +94,15 @@ impl MergedGateways {
             .any(|tls| tls.mode == ServerTlsMode::AutoPassthrough)
     }
 
+    /// `namespace/name` of every Gateway of which a server was accepted. Istio 1.31: `GatewayNameForServer`.
+    pub fn names(&self) -> BTreeSet<String> {
+        let servers = self.ports.iter().flat_map(|port| &port.servers);
+        servers
+            .chain(self.routes.values().flatten())
+            .map(MergedServer::gateway_name)
+            .collect()
+    }
+
     fn port(&mut self, key: &PortKey) -> Option<&mut MergedPort> {
         self.ports
             .iter_mut()
@@ -124,11 +133,17 @@ pub fn is_passthrough(server: &Server) -> bool {
 /// Port, protocol, bind address: what makes a listener.
 type PortKey = (u16, Protocol, Str);
 
-/// Merges the Gateways that select the class. `gateways`: all of them, oldest first.
-pub fn merge(gateways: &[Shared<Gateway>], class: &ProxyClass) -> MergedGateways {
+/// Merges the Gateways that select the class. `gateways`: all of them, oldest first. `own_namespace`: those of other
+/// namespaces do not count.
+pub fn merge(
+    gateways: &[Shared<Gateway>],
+    class: &ProxyClass,
+    own_namespace: bool,
+) -> MergedGateways {
     let mut merge = Merge::default();
     let named: Vec<_> = gateways
         .iter()
+        .filter(|gateway| !own_namespace || gateway.meta.key.namespace == class.namespace)
         .filter_map(|gateway| Some((gateway, Ports::of(gateway, class)?)))
         .collect();
     for (gateway, ports) in named {

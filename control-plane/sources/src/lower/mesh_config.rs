@@ -264,6 +264,8 @@ fn lower_config(
             .map(|d| d.as_str().into())
             .collect(),
         any_trust_domain: settings.features.skip_validate_trust_domain,
+        filter_gateway_clusters: settings.features.filter_gateway_clusters,
+        scope_gateway_to_namespace: settings.features.scope_gateway_to_namespace,
         mesh_mtls: tls_limits(config.mesh_mtls.as_ref()),
         tls_defaults: tls_limits(config.tls_defaults.as_ref()),
         root_namespace: config.root_namespace.as_str().into(),
