@@ -5,7 +5,7 @@ use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
 use serde_json::{Map, Value};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` where there are any.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` and `names` where there are any.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -18,6 +18,11 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let extensions = set(snapshot.set(ResourceType::Extension));
     if !extensions.is_empty() {
         lists.insert("extensions".to_owned(), Value::Array(extensions));
+    }
+    // Only agents that answer DNS queries have one.
+    let names = set(snapshot.set(ResourceType::NameTable));
+    if !names.is_empty() {
+        lists.insert("names".to_owned(), Value::Array(names));
     }
     Value::Object(lists)
 }

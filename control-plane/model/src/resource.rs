@@ -22,16 +22,22 @@ pub enum ResourceType {
     Route,
     /// TypedExtensionConfigs (ECDS).
     Extension,
+    /// The table of names for agents that answer DNS queries (NDS); istiod sends it last.
+    NameTable,
 }
 
 impl ResourceType {
+    /// The number of types.
+    pub const COUNT: usize = 6;
+
     /// All types, in push order.
-    pub const ALL: [ResourceType; 5] = [
+    pub const ALL: [ResourceType; Self::COUNT] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
         ResourceType::Extension,
+        ResourceType::NameTable,
     ];
 
     /// The full type URL on the wire.
@@ -46,6 +52,7 @@ impl ResourceType {
             ResourceType::Extension => {
                 "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
             }
+            ResourceType::NameTable => "type.googleapis.com/istio.networking.nds.v1.NameTable",
         }
     }
 
@@ -54,7 +61,7 @@ impl ResourceType {
         Self::ALL.into_iter().find(|t| t.type_url() == url)
     }
 
-    /// `CDS`, `EDS`, `LDS`, `RDS` or `ECDS`.
+    /// `CDS`, `EDS`, `LDS`, `RDS`, `ECDS` or `NDS`.
     pub fn short(self) -> &'static str {
         match self {
             ResourceType::Cluster => "CDS",
@@ -62,12 +69,16 @@ impl ResourceType {
             ResourceType::Listener => "LDS",
             ResourceType::Route => "RDS",
             ResourceType::Extension => "ECDS",
+            ResourceType::NameTable => "NDS",
         }
     }
 
     /// Whether an empty subscription means "everything". Istio 1.31: all types but EDS, RDS, SDS and ECDS.
     pub fn is_wildcard(self) -> bool {
-        matches!(self, ResourceType::Cluster | ResourceType::Listener)
+        matches!(
+            self,
+            ResourceType::Cluster | ResourceType::Listener | ResourceType::NameTable
+        )
     }
 
     /// Position in [`ResourceType::ALL`].
@@ -170,12 +181,12 @@ impl ResourceSet {
 pub struct ProxySnapshot {
     /// The world's revision that it was compiled from.
     pub revision: u64,
-    sets: [Arc<ResourceSet>; 5],
+    sets: [Arc<ResourceSet>; ResourceType::COUNT],
 }
 
 impl ProxySnapshot {
     /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
-    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 5]) -> Self {
+    pub fn new(revision: u64, sets: [Arc<ResourceSet>; ResourceType::COUNT]) -> Self {
         debug_assert!(
             sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
             "sets must be in push order"

@@ -27,6 +27,7 @@ pub fn referrer(ty: ResourceType) -> ResourceType {
         ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {
             ResourceType::Listener
         }
+        ResourceType::NameTable => ResourceType::NameTable,
     }
 }
 
@@ -88,7 +89,10 @@ pub fn diff(
                 .map(|r| r.name.clone())
                 .collect();
         }
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => {}
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::NameTable => {}
     }
     out
 }
@@ -102,7 +106,10 @@ pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) ->
             .by_name
             .contains_key(name),
         ResourceType::Route => is_named(snapshot.set(ResourceType::Listener), name),
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => false,
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::NameTable => false,
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Session {
     nonce: u64,
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
-    subscriptions: [Option<Subscription>; 5],
+    subscriptions: [Option<Subscription>; ResourceType::COUNT],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -75,7 +75,7 @@ impl Session {
             diffs,
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
-            subscriptions: [const { None }; 5],
+            subscriptions: [const { None }; ResourceType::COUNT],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -186,7 +186,10 @@ impl Session {
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
             // A listener that was refused fetches no routes.
             ResourceType::Listener if request.error.is_some() => self.routes_awaited.clear(),
-            ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {}
+            ResourceType::Listener
+            | ResourceType::Route
+            | ResourceType::Extension
+            | ResourceType::NameTable => {}
         }
     }
 
@@ -308,6 +311,8 @@ impl Session {
         }
         self.send_listeners_and_routes(&mut out);
         self.send_extensions(&mut out);
+        // It refers to nothing, and nothing to it.
+        self.send(ResourceType::NameTable, &mut out);
         if !self.leaving.is_empty() && self.is_quiet() {
             self.send_removals(&mut out);
         }

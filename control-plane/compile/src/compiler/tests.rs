@@ -49,8 +49,11 @@ fn every_resource_has_its_set_and_is_built_once() {
     let compiler = Compiler::default();
     let snapshot = compiled(&compiler, &before(), None);
     let sizes = ResourceType::ALL.map(|ty| snapshot.set(ty).by_name.len() as u64);
-    assert_eq!(misses(&compiler), sizes);
-    assert!(sizes.iter().all(|size| *size > 0), "{sizes:?}");
+    // No EnvoyFilter adds extensions here, and nobody answers DNS queries.
+    let (all, few) = sizes.split_at(4);
+    assert_eq!(misses(&compiler), all);
+    assert!(all.iter().all(|size| *size > 0), "{sizes:?}");
+    assert_eq!(few, [0, 0]);
     assert_eq!(snapshot.revision, 1);
 }
 

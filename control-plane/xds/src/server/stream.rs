@@ -184,8 +184,11 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
     }
 }
 
+/// By type, whether the last response was refused.
+type Rejecting = [bool; ResourceType::COUNT];
+
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 5] {
+fn rejecting(session: &Session) -> Rejecting {
     ResourceType::ALL.map(|ty| {
         session
             .subscription(ty)
@@ -193,7 +196,7 @@ fn rejecting(session: &Session) -> [bool; 5] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
+fn count_rejecting(metrics: &Metrics, before: Rejecting, after: Rejecting) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -233,7 +236,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 5],
+            [false; ResourceType::COUNT],
         );
     }
 }

@@ -177,7 +177,7 @@ impl Session {
                         .map(|r| (r.name.clone(), kept(r).filter(|_| whole))),
                 );
             }
-            ResourceType::Listener if !whole => {
+            ResourceType::Listener | ResourceType::NameTable if !whole => {
                 step.removed.extend(gone.iter().map(|r| r.name.clone()))
             }
             // Envoy drops endpoints, routes and extensions with the cluster or listener that named them, and ignores removals.
@@ -360,7 +360,10 @@ fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
             validate_clusters: Some(FalseValue {}),
         }
         .encode_to_vec(),
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => return None,
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::NameTable => return None,
     };
     Some(Resource::new(
         ty,
