@@ -16,6 +16,7 @@ mod log;
 pub mod ps;
 mod refusing_client;
 mod serve;
+mod validate;
 
 /// An Istio control plane for any Envoy.
 #[derive(Debug, Parser)]
@@ -33,6 +34,8 @@ enum Verb {
     Demo(demo::Args),
     /// Print the xDS that a proxy would be served, without a server.
     Compile(compile::Args),
+    /// Check objects in files by the rules of Istio's webhook, without a cluster.
+    Validate(validate::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
     /// Print resources with a sidecar injected.
@@ -65,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Serve(args) => serve::run(*args),
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
+        Verb::Validate(args) => validate::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Inject(args) => inject::run(&args),
         Verb::Ps(args) => ps::run(&args),

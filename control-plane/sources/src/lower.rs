@@ -55,9 +55,6 @@ pub struct LowerSettings {
     pub trust_domain: Str,
     /// istiod's feature flags.
     pub features: Features,
-    /// Whether an object is about to be admitted: then what Istio's webhook refuses, but what is served where it is
-    /// already there, is an error.
-    pub admission: bool,
 }
 
 /// istiod's feature flags that shape what is served; all are off by default.
@@ -79,7 +76,6 @@ impl Default for LowerSettings {
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
             features: Features::default(),
-            admission: false,
         }
     }
 }
@@ -141,8 +137,8 @@ impl Lowered {
     }
 }
 
-fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
-    let raw = match Raw::read(kind, raw, settings) {
+fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
+    let raw = match Raw::read(kind, value, settings) {
         Ok(raw) => raw,
         Err(diagnostic) => return Lowered::refused(diagnostic),
     };
@@ -168,8 +164,10 @@ fn lower_kind(kind: Kind, raw: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
     };
+    let object = object.filter(|_| findings.is_usable());
+    findings.settle(&meltemi_validation::validate(value));
     Lowered {
-        object: object.filter(|_| findings.is_usable()),
+        object,
         key: Some(key),
         diagnostics: findings.into_diagnostics(),
     }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Severity};
+use meltemi_validation::Finding;
 
 /// The Diagnostics of one object.
 #[derive(Debug)]
@@ -49,6 +50,35 @@ impl Findings {
             .all(|d| d.severity != Severity::Error)
     }
 
+    /// Lets validation speak where both have found something, so that users read one sentence, in Istio's words.
+    ///
+    /// Lowering decides alone whether an object is used: istiod, too, serves what its webhook would refuse, once it is in the
+    /// cluster. So what validation refuses in an object that is used is a warning here.
+    pub(super) fn settle(&mut self, said: &meltemi_validation::Findings) {
+        let is_used = self.is_usable();
+        let told = |path: &str, list: &[Finding]| list.iter().any(|f| is_same_place(&f.path, path));
+        self.diagnostics.retain(|own| match own.severity {
+            _ if own.message.starts_with("not supported yet") => true,
+            // An error that says why the object is not used stays, unless validation refuses the same place.
+            Severity::Error => !told(&own.path, &said.errors),
+            Severity::Warning => !told(&own.path, &said.errors) && !told(&own.path, &said.warnings),
+            Severity::Info => true,
+        });
+        for finding in &said.errors {
+            if is_used {
+                self.warning(
+                    &finding.path,
+                    format!("{}; Istio's webhook refuses this", finding.message),
+                );
+            } else {
+                self.error(&finding.path, &finding.message);
+            }
+        }
+        for finding in &said.warnings {
+            self.warning(&finding.path, &finding.message);
+        }
+    }
+
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
     }
@@ -90,4 +120,15 @@ impl Findings {
             }
         }
     }
+}
+
+/// Whether two findings are about the same field, or one about a part of the other's.
+fn is_same_place(one: &str, other: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    // What is said about the whole specification says nothing about its fields.
+    one == other || (one != "spec" && other != "spec" && (within(one, other) || within(other, one)))
 }
