@@ -40,6 +40,19 @@ pub fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, String> 
         .map_err(|error| format!("not PEM: {error}"))
 }
 
+/// Whether the first certificate of a text can be read and is valid at a time.
+pub fn first_is_valid_at(text: &[u8], now: std::time::SystemTime) -> bool {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+    let Some(Ok(der)) = CertificateDer::pem_slice_iter(text).next() else {
+        return false;
+    };
+    X509Certificate::from_der(&der).is_ok_and(|(_, certificate)| {
+        let (validity, now) = (certificate.validity(), crate::unix(now));
+        validity.not_before.timestamp() <= now && now <= validity.not_after.timestamp()
+    })
+}
+
 /// The first private key of a text: PKCS #8, PKCS #1 or SEC 1. (OpenSSL may write EC parameters before it.)
 pub(crate) fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     // The error of the reader could quote a line of the key, so it is not repeated.

@@ -33,6 +33,7 @@ use crate::engine::Engine;
 use crate::http::{self, Access, Probe, Shown};
 use crate::metrics;
 use crate::offline::default_mesh;
+use crate::quarantine;
 use crate::served::Served;
 use crate::settings::{Objects, Settings};
 use crate::webhooks;
@@ -87,7 +88,7 @@ pub async fn bind(settings: Settings) -> anyhow::Result<Bound> {
     let mut lowering = LowerSettings {
         domain: settings.domain.as_str().into(),
         cluster_id: settings.cluster_id.as_str().into(),
-        features: settings.features,
+        features: settings.features.clone(),
         ..LowerSettings::default()
     };
     let is_cluster = match &settings.objects {
@@ -234,6 +235,12 @@ impl Bound {
             report::report(found).await;
             anyhow::bail!("nobody tells what is found any more")
         });
+        let (ear, said) = quarantine::channel();
+        let keeper = Arc::clone(&engine);
+        tasks.spawn(async move {
+            quarantine::keep(keeper, said).await;
+            anyhow::bail!("nobody hears what proxies refuse any more")
+        });
         let (writer, quiet) = (Arc::clone(&engine), settings.quiet);
         tasks.spawn(async move { write::write(&writer, batches, quiet, mesh_findings).await });
 
@@ -250,7 +257,7 @@ impl Bound {
         let drain = CancellationToken::new();
         let limits = settings.limits;
         let ads = Ads::new(
-            Arc::new(Served::new(engine, gate, settings.check_identity)),
+            Arc::new(Served::new(engine, gate, settings.check_identity, ear)),
             streams,
             xds_metrics,
             limits.clone(),

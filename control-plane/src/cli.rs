@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+mod analyze;
 mod bootstrap;
 mod common;
 mod compile;
@@ -38,6 +39,8 @@ enum Verb {
     Validate(validate::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
+    /// Say what is wrong with objects, also when seen together, in istioctl's words and with its codes.
+    Analyze(Box<analyze::Args>),
     /// Print resources with a sidecar injected.
     #[command(alias = "kube-inject")]
     Inject(inject::Args),
@@ -70,6 +73,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Compile(args) => compile::run(&args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
+        Verb::Analyze(args) => analyze::run(&args),
         Verb::Inject(args) => inject::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::DemoPart(args) => demo::run_part(&args),

@@ -4,18 +4,24 @@
 //! then finds the newest snapshot of its class in a `watch` channel. A reader that is slow skips what it missed and
 //! holds up nobody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use meltemi_compile::{Compiler, Counts, Scopes, classify};
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{Proxy, ProxyClass};
-use meltemi_model::{Diagnostics, ProxySnapshot, ResourceType, Shared};
+use meltemi_model::{
+    Diagnostics, Object, ObjectKey, ProxySnapshot, Resource, ResourceSet, ResourceType, Shared, Str,
+};
 use meltemi_sources::lower::lower_proxy_config;
 use meltemi_world::{Change, Store, World};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+mod held;
+
+pub use held::{Held, Refusal, suspects};
 
 /// The engine.
 #[derive(Debug)]
@@ -41,6 +47,12 @@ struct State {
     compiling: HashSet<ProxyClass>,
     found: Diagnostics,
     compiled: Diagnostics,
+    /// Objects that are held back from classes that refuse them.
+    held: Vec<Held>,
+    /// How objects that can be held back were before their last change.
+    before: BTreeMap<ObjectKey, Object>,
+    /// What proxies are asked whether they take it, by node id.
+    trials: HashMap<Str, Arc<Resource>>,
     /// The number of proxies at which those that left are forgotten, so that reconnects alone cannot pile up.
     crowded: usize,
 }
@@ -62,6 +74,8 @@ struct Connected {
 pub struct Job {
     world: Arc<World>,
     class: ProxyClass,
+    proxy: Proxy,
+    config: Option<ProxyConfig>,
 }
 
 /// A proxy's place among those for which snapshots are kept; it is forgotten when this is dropped.
@@ -123,6 +137,9 @@ impl Engine {
     fn applied(&self, changes: Vec<Change>, found: Diagnostics) -> Applied {
         let mut state = self.state.lock();
         state.found = found;
+        for change in &changes {
+            state.note(change);
+        }
         let changed = state.store.apply(changes);
         let world = self.world.load_full();
         if !changed && world.revision > 0 {
@@ -148,6 +165,8 @@ impl Engine {
     fn refresh(&self, world: &World, state: &mut State) -> usize {
         let before = std::mem::take(&mut state.classes);
         state.compiling.clear(); // Their world is gone; who waits for them is served here.
+        let store = &state.store;
+        state.held.retain(|held| held.is_current(store));
         let mut diagnostics = Diagnostics::new();
         let mut scopes = Scopes::default();
         let mut woken = 0;
@@ -165,13 +184,24 @@ impl Engine {
                         .get(&class)
                         .cloned()
                         .unwrap_or_else(|| connected.latest.borrow().clone());
-                    let compiled =
-                        self.compiler
-                            .compile_among(world, &mut scopes, &class, Some(&old));
+                    let compiled = match self.without(world, &class, &state.held) {
+                        None => self
+                            .compiler
+                            .compile_among(world, &mut scopes, &class, Some(&old)),
+                        Some(other) => {
+                            let class =
+                                classify(&other, &connected.proxy, connected.config.as_ref());
+                            self.compiler.compile(&other, &class, Some(&old))
+                        }
+                    };
                     diagnostics.extend(compiled.diagnostics);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
                     compiled.snapshot
                 }
+            };
+            let snapshot = match state.trials.get(&connected.proxy.node_id) {
+                Some(trial) => Arc::new(with(&snapshot, trial)),
+                None => snapshot,
             };
             woken += usize::from(connected.latest.send_if_modified(|latest| {
                 let changed = Arc::ptr_eq(latest, &self.pending) || !same(latest, &snapshot);
@@ -179,11 +209,32 @@ impl Engine {
                 changed
             }));
         }
+        // Of a class that nobody is of nothing is known any more.
+        let classes = &state.classes;
+        state.held.retain(|held| classes.contains_key(&held.class));
+        diagnostics.extend(state.held.iter().map(Held::diagnostic));
         diagnostics.sort();
         diagnostics.dedup();
         state.compiled = diagnostics;
         self.compiler.sweep();
         woken
+    }
+
+    /// The world as a class from which objects are held back sees it; `None`: nothing is.
+    fn without(&self, world: &World, class: &ProxyClass, held: &[Held]) -> Option<World> {
+        let mut of_class = held.iter().filter(|held| held.class == *class).peekable();
+        of_class.peek()?;
+        Some(self.changed(world, of_class.map(Held::change)))
+    }
+
+    /// The same moment with some objects changed.
+    fn changed(&self, world: &World, changes: impl IntoIterator<Item = Change>) -> World {
+        let mut store = world.discovery.all.clone();
+        store.apply(changes);
+        World {
+            revision: world.revision,
+            ..world.next(&store, &self.mesh)
+        }
     }
 
     /// The snapshots of a proxy from now on; it is forgotten when the receiver is dropped. A new class is compiled here
@@ -207,24 +258,27 @@ impl Engine {
         let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
         let world = self.world.load_full();
         let class = classify(&world, proxy, config.as_ref());
-        Job { world, class }
+        let proxy = proxy.clone();
+        Job {
+            world,
+            class,
+            proxy,
+            config,
+        }
     }
 
     /// Keeps snapshots of a proxy from now on. Where its class is new and nobody is compiling it, the caller has to,
     /// at once and wherever it harms nobody: thousands of proxies that come at the same time wait for one compilation.
     pub fn open(&self, proxy: &Proxy) -> (Subscription, Option<Job>) {
-        let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
-        let Job {
-            mut world,
-            mut class,
-        } = self.job_of(proxy);
+        let mut job = self.job_of(proxy);
         let mut state = self.state.lock();
         let current = self.world.load_full();
-        if !Arc::ptr_eq(&world, &current) {
-            class = classify(&current, proxy, config.as_ref());
-            world = current;
+        if !Arc::ptr_eq(&job.world, &current) {
+            job.class = classify(&current, proxy, job.config.as_ref());
+            job.world = current;
         }
-        let ready = state.classes.get(&class).map(Arc::clone);
+        let class = &job.class;
+        let ready = state.classes.get(class).map(Arc::clone);
         let waits = ready.is_none();
         let (latest, receiver) = watch::channel(ready.unwrap_or_else(|| Arc::clone(&self.pending)));
         if state.proxies.len() >= state.crowded {
@@ -235,7 +289,7 @@ impl Engine {
         }
         state.proxies.push(Connected {
             proxy: proxy.clone(),
-            config,
+            config: job.config.clone(),
             latest,
             waits_for: waits.then(|| class.clone()),
         });
@@ -244,13 +298,20 @@ impl Engine {
             receiver,
             pending: Arc::clone(&self.pending),
         };
-        (subscription, is_mine.then_some(Job { world, class }))
+        (subscription, is_mine.then_some(job))
     }
 
     /// Compiles a class without holding anybody up, and hands it to those that wait for it. If the world became another
     /// one meanwhile they have theirs from [`Engine::apply`].
     pub fn compile(&self, job: Job) {
-        let compiled = self.compiler.compile(&job.world, &job.class, None);
+        let held = self.state.lock().held.clone();
+        let compiled = match self.without(&job.world, &job.class, &held) {
+            None => self.compiler.compile(&job.world, &job.class, None),
+            Some(other) => {
+                let class = classify(&other, &job.proxy, job.config.as_ref());
+                self.compiler.compile(&other, &class, None)
+            }
+        };
         let mut state = self.state.lock();
         if !Arc::ptr_eq(&job.world, &self.world.load()) {
             return;
@@ -271,6 +332,116 @@ impl Engine {
         state.classes.insert(job.class, compiled.snapshot);
         drop(state);
         self.told.send_replace(());
+    }
+
+    /// What a proxy is served now.
+    pub fn served_to(&self, node_id: &str) -> Option<Arc<ProxySnapshot>> {
+        let state = self.state.lock();
+        let connected = state.proxies.iter().rev();
+        let mut of_node = connected.filter(|c| *c.proxy.node_id == *node_id);
+        of_node.next().map(|c| c.latest.borrow().clone())
+    }
+
+    /// What a proxy would be served without some objects; or, where `back` says so, with those of them that were
+    /// another before as they were before.
+    pub fn served_without(
+        &self,
+        proxy: &Proxy,
+        out: &BTreeSet<ObjectKey>,
+        back: bool,
+    ) -> Arc<ProxySnapshot> {
+        let Job {
+            world,
+            class,
+            config,
+            ..
+        } = self.job_of(proxy);
+        let state = self.state.lock();
+        let before = |key: &ObjectKey| state.before.get(key).filter(|_| back);
+        let mut changes: Vec<Change> = state
+            .held
+            .iter()
+            .filter(|held| held.class == class)
+            .map(Held::change)
+            .collect();
+        changes.extend(out.iter().map(|key| held::change(key, before(key))));
+        drop(state);
+        let other = self.changed(&world, changes);
+        let class = classify(&other, proxy, config.as_ref());
+        self.compiler.compile(&other, &class, None).snapshot
+    }
+
+    /// Whether one of these objects was another before its last change.
+    pub fn was_another(&self, keys: &BTreeSet<ObjectKey>) -> bool {
+        let state = self.state.lock();
+        keys.iter().any(|key| state.before.contains_key(key))
+    }
+
+    /// Serves a proxy one resource more, to see whether it takes it, or no longer.
+    pub fn try_on(&self, node_id: &str, trial: Option<Arc<Resource>>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        match trial {
+            Some(trial) => state.trials.insert(node_id.into(), trial),
+            None => state.trials.remove(node_id),
+        };
+        let trial = state.trials.get(node_id);
+        for connected in &state.proxies {
+            if *connected.proxy.node_id != *node_id || connected.waits_for.is_some() {
+                continue;
+            }
+            let world = self.world.load();
+            let class = classify(&world, &connected.proxy, connected.config.as_ref());
+            if let Some(snapshot) = state.classes.get(&class) {
+                let snapshot = match trial {
+                    Some(trial) => Arc::new(with(snapshot, trial)),
+                    None => Arc::clone(snapshot),
+                };
+                connected.latest.send_replace(snapshot);
+            }
+        }
+    }
+
+    /// Holds objects back from a proxy and those that are equal to it, until they change.
+    pub fn hold(&self, proxy: &Proxy, keys: &BTreeSet<ObjectKey>, back: bool, refusal: &Refusal) {
+        let Job { world, class, .. } = self.job_of(proxy);
+        let mut state = self.state.lock();
+        for key in keys {
+            let Some(object) = state.store.object(key) else {
+                continue;
+            };
+            let before = state.before.get(key).filter(|_| back).cloned();
+            state
+                .held
+                .retain(|held| held.class != class || held.key() != key);
+            state.held.push(Held {
+                class: class.clone(),
+                object,
+                instead: before,
+                refusal: refusal.clone(),
+            });
+        }
+        if Arc::ptr_eq(&world, &self.world.load()) {
+            self.refresh(&world, &mut state);
+        }
+        drop(state);
+        self.told.send_replace(());
+    }
+
+    /// What is held back.
+    pub fn held(&self) -> Vec<Held> {
+        self.state.lock().held.clone()
+    }
+
+    /// The objects that are held back from a proxy.
+    pub fn held_from(&self, proxy: &Proxy) -> Vec<ObjectKey> {
+        if self.state.lock().held.is_empty() {
+            return Vec::new();
+        }
+        let class = self.job_of(proxy).class;
+        let state = self.state.lock();
+        let of_class = state.held.iter().filter(|held| held.class == class);
+        of_class.map(|held| held.key().clone()).collect()
     }
 
     /// Says that every source has delivered everything it has (I10).
@@ -319,6 +490,46 @@ impl Engine {
             .count();
         (connected, state.classes.len())
     }
+}
+
+impl State {
+    /// Remembers how an object was that is about to change. One that proxies refuse is no better than what comes.
+    fn note(&mut self, change: &Change) {
+        match change {
+            Change::Delete(key) => {
+                self.before.remove(key);
+            }
+            Change::Apply(object) => {
+                let key = object.key();
+                if !held::can_be_held(key.kind) {
+                    return;
+                }
+                let is_held = self.held.iter().any(|held| held.key() == key);
+                if let Some(old) = self.store.object(key)
+                    && old != *object
+                    && !is_held
+                {
+                    self.before.insert(key.clone(), old);
+                }
+            }
+        }
+    }
+}
+
+/// A snapshot with one resource more.
+fn with(snapshot: &ProxySnapshot, more: &Arc<Resource>) -> ProxySnapshot {
+    let sets = ResourceType::ALL.map(|ty| {
+        let set = snapshot.set(ty);
+        if ty != more.ty {
+            return Arc::clone(set);
+        }
+        let resources = set.by_name.values().cloned();
+        Arc::new(ResourceSet::new(
+            ty,
+            resources.chain(std::iter::once(Arc::clone(more))),
+        ))
+    });
+    ProxySnapshot::new(snapshot.revision, sets)
 }
 
 /// Whether two snapshots hold the same resources, whatever revision they are of.

@@ -149,7 +149,11 @@ struct Filter {
 }
 
 async fn syncz(State(shown): State<Shown>, Query(filter): Query<Filter>) -> Response {
-    json_page(&debug::syncz(&shown.streams, &filter.namespace))
+    json_page(&debug::syncz(
+        &shown.engine,
+        &shown.streams,
+        &filter.namespace,
+    ))
 }
 
 #[derive(Debug, Deserialize)]

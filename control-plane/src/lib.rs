@@ -3,6 +3,7 @@
 //! Read first: `app.rs` (how everything is wired), `engine.rs` (from changes to snapshots), `offline.rs` (the same
 //! without a server).
 
+pub mod analyze;
 pub mod app;
 pub mod bootstrap;
 pub mod cli;
@@ -11,7 +12,9 @@ pub mod engine;
 pub mod http;
 pub mod metrics;
 pub mod offline;
+pub mod quarantine;
 pub mod render;
 pub mod served;
 pub mod settings;
+pub mod simulation;
 pub mod webhooks;

@@ -23,7 +23,7 @@ impl Collector for Engined {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (proxies, classes) = self.0.connected();
         let world = self.0.world();
-        let gauges: [(&str, &str, usize); 5] = [
+        let gauges: [(&str, &str, usize); 6] = [
             (
                 "pilot_services",
                 "Services known",
@@ -40,6 +40,11 @@ impl Collector for Engined {
                 "meltemi_diagnostics",
                 "Findings about objects",
                 self.0.diagnostics().len(),
+            ),
+            (
+                "meltemi_objects_held_back",
+                "Objects held back from proxies that refuse what they come to, by class of proxies",
+                self.0.held().len(),
             ),
         ];
         for (name, help, value) in gauges {

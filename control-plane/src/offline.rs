@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use meltemi_compile::{Compiler, classify};
 use meltemi_model::mesh::Mesh;
-use meltemi_model::proxy::Proxy;
+use meltemi_model::proxy::{Proxy, ProxyClass};
 use meltemi_model::{Diagnostics, Locality, Object, ObjectKey, ProxySnapshot, Shared};
 use meltemi_sources::files;
 use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
@@ -58,15 +58,24 @@ pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input
         objects.extend(loaded.objects);
         diagnostics.extend(loaded.diagnostics);
     }
+    Ok(of_objects(objects.into_values(), diagnostics, settings))
+}
+
+/// The world of objects that are lowered already, with what was found on the way; of two with one key the later counts.
+pub fn of_objects(
+    objects: impl IntoIterator<Item = Object>,
+    diagnostics: Diagnostics,
+    settings: &LowerSettings,
+) -> Input {
     let mut store = Store::default();
-    store.apply(objects.into_values().map(Change::Apply));
+    store.apply(objects.into_iter().map(Change::Apply));
     let mesh = Shared::new(default_mesh(settings));
     let world = World::empty(mesh.clone()).next(&store, &mesh);
-    Ok(Input {
+    Input {
         world,
         diagnostics,
         compiler: Compiler::default(),
-    })
+    }
 }
 
 /// The mesh configuration where none was given.
@@ -87,9 +96,18 @@ pub fn compile(input: &Input, node: &Node) -> anyhow::Result<Answer> {
 
 /// Compiles for a proxy as it described itself.
 pub fn compile_for(input: &Input, proxy: &Proxy) -> Answer {
+    compile_class(input, &class_of(input, proxy))
+}
+
+/// The class of a proxy.
+pub fn class_of(input: &Input, proxy: &Proxy) -> ProxyClass {
     let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
-    let class = classify(&input.world, proxy, config.as_ref());
-    let compiled = input.compiler.compile(&input.world, &class, None);
+    classify(&input.world, proxy, config.as_ref())
+}
+
+/// Compiles for a class.
+pub fn compile_class(input: &Input, class: &ProxyClass) -> Answer {
+    let compiled = input.compiler.compile(&input.world, class, None);
     let mut diagnostics = input.diagnostics.clone();
     diagnostics.extend(compiled.diagnostics);
     Answer {

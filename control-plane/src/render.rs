@@ -5,7 +5,7 @@ use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
 use serde_json::{Map, Value};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` where there are any.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -14,7 +14,12 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
         ("endpoints", ResourceType::Endpoint),
     ];
     let lists = order.map(|(key, ty)| (key.to_owned(), Value::Array(set(snapshot.set(ty)))));
-    Value::Object(Map::from_iter(lists))
+    let mut lists = Map::from_iter(lists);
+    let extensions = set(snapshot.set(ResourceType::Extension));
+    if !extensions.is_empty() {
+        lists.insert("extensions".to_owned(), Value::Array(extensions));
+    }
+    Value::Object(lists)
 }
 
 fn set(set: &ResourceSet) -> Vec<Value> {

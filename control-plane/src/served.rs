@@ -6,6 +6,7 @@ use meltemi_ca::authenticate::Caller;
 use meltemi_ca::gate::{Gate, verified_identity};
 use meltemi_model::ProxySnapshot;
 use meltemi_model::proxy::Proxy;
+use meltemi_xds::Subscription;
 use meltemi_xds::server::Snapshots;
 use tokio::sync::{Semaphore, watch};
 use tonic::metadata::MetadataMap;
@@ -13,6 +14,7 @@ use tonic::{Extensions, Status};
 use tracing::warn;
 
 use crate::engine::Engine;
+use crate::quarantine::Ear;
 
 /// The engine, as streams see it.
 #[derive(Debug)]
@@ -24,17 +26,20 @@ pub struct Served {
     gate: Option<Gate>,
     /// Whether a proxy must be of the namespace and account of its identity.
     check_identity: bool,
+    /// Who hears what proxies refuse.
+    ear: Ear,
 }
 
 impl Served {
     /// For this engine. Without a gate everybody may have everything. `check_identity`: Istio's
     /// PILOT_ENABLE_XDS_IDENTITY_CHECK.
-    pub fn new(engine: Arc<Engine>, gate: Option<Gate>, check_identity: bool) -> Self {
+    pub fn new(engine: Arc<Engine>, gate: Option<Gate>, check_identity: bool, ear: Ear) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             engine,
             gate,
             check_identity,
+            ear,
             doors: Arc::new(Semaphore::new(cores)),
         }
     }
@@ -90,5 +95,9 @@ impl Snapshots for Served {
             .inspect_err(|status| {
                 warn!(proxy = %proxy.node_id, %status, "identity and node do not match");
             })
+    }
+
+    fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {
+        self.ear.hear(proxy, subscription);
     }
 }

@@ -233,7 +233,18 @@ async fn exchange(
     response(&reply)
 }
 
+/// The variable that makes a stand-in answer everything with this status: a pod that is broken.
+const BROKEN: &str = "STAND_IN_STATUS";
+
 async fn answer(app: &App, request: &Request) -> Reply {
+    let broken = app
+        .config
+        .env
+        .get(BROKEN)
+        .and_then(|code| code.parse().ok());
+    if let Some(status) = broken {
+        return Reply::text(status, "broken\n");
+    }
     match app.config.kind {
         AppKind::Productpage => productpage::answer(app, request).await,
         AppKind::Details => details::answer(request),

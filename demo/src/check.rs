@@ -26,6 +26,7 @@ use crate::wait::Patience;
 mod changes;
 mod load;
 mod restart;
+mod subsets;
 mod traffic;
 
 /// How long an edit may take until its effect is seen. The labs ask for 5 s; a loaded machine gets more.
@@ -139,7 +140,10 @@ pub(crate) async fn run(rig: &Rig, sections: &[Section]) -> Report {
     for section in sections {
         match section {
             Section::Traffic => traffic::run(rig, &mut report).await,
-            Section::Changes => changes::run(rig, &mut report).await,
+            Section::Changes => {
+                changes::run(rig, &mut report).await;
+                subsets::run(rig, &mut report).await;
+            }
             Section::Restart => restart::run(rig, &mut report).await,
         }
         let name = format!("no proxy rejected anything ({section:?})");

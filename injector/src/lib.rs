@@ -40,6 +40,7 @@ mod url;
 mod webhook;
 mod yaml;
 
+pub use annotations::check_annotation;
 pub use config::{Config, ConfigError, Values};
 pub use decision::{IGNORED_NAMESPACES, Policy, required};
 pub use functions::Environment;

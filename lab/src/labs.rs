@@ -9,9 +9,13 @@ use crate::report::{Step, Totals};
 use crate::say::say;
 use crate::settings;
 
+mod calls;
 mod faults;
 mod l01;
 mod l02;
+mod l03;
+mod l04;
+mod l05;
 mod l07;
 mod mesh;
 mod platform;
@@ -26,7 +30,7 @@ struct Lab {
     after: &'static [&'static str],
 }
 
-const LABS: [Lab; 7] = [
+const LABS: [Lab; 10] = [
     Lab {
         name: "platform",
         steps: platform::STEPS,
@@ -41,6 +45,21 @@ const LABS: [Lab; 7] = [
         name: "L02",
         steps: l02::STEPS,
         after: &["platform", "L01"],
+    },
+    Lab {
+        name: "L03",
+        steps: l03::STEPS,
+        after: &["platform", "L01", "L02"],
+    },
+    Lab {
+        name: "L04",
+        steps: l04::STEPS,
+        after: &["platform", "L01", "L02"],
+    },
+    Lab {
+        name: "L05",
+        steps: l05::STEPS,
+        after: &["platform", "L01", "L02"],
     },
     Lab {
         name: "L07",

@@ -5,7 +5,8 @@
 //! - [`ads`]: the aggregated discovery service, server and client, with payloads of shared [`bytes::Bytes`].
 //! - [`ca`]: the service that signs workload certificates, server and client.
 //! - [`istio`], [`udpa`]: filter configurations of Istio's proxies, and `TypedStruct`.
-//! - [`mod@canonical`]: equal messages become equal bytes. [`any`]: packing. [`pool`]: descriptors and JSON.
+//! - [`mod@canonical`]: equal messages become equal bytes. [`any`]: packing. [`pool`]: descriptors and JSON. [`merge`]: merging
+//!   as EnvoyFilters do.
 //!
 //! This crate must never know what a mesh is: no service, no route, no proxy; and it does no IO.
 //!
@@ -16,6 +17,7 @@ pub mod any;
 pub mod ca;
 pub mod canonical;
 pub mod istio;
+pub mod merge;
 pub mod pool;
 pub mod udpa;
 

@@ -5,6 +5,7 @@
 //! The pool is built at its first use and stays; it takes some 27 MB, so nothing on the path of a resource touches it.
 
 mod json;
+mod partial;
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 use crate::any::type_name;
 use crate::canonical;
+
+pub use partial::{Partial, Unreadable, partial_message};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
@@ -42,6 +45,14 @@ pub enum Error {
         type_name: String,
         /// What the parser or the printer says.
         reason: String,
+    },
+    /// Two messages of different types do not merge.
+    #[error("{source_type} does not merge into {target}")]
+    Mismatch {
+        /// The type to merge into.
+        target: String,
+        /// The other.
+        source_type: String,
     },
 }
 

@@ -18,5 +18,6 @@ pub use classify::unsupported_kinds;
 pub use command::Command;
 pub use load::{Case, Corpus, Locality, NodeSpec};
 pub use outcome::{NodeOutcome, ResourceDifference, Side, Verdict, WorldOutcome};
-pub use run::{Selection, run};
+pub(crate) use run::compare_answers;
+pub use run::{Selection, in_parallel, run};
 pub use thresholds::{Allowed, violations};

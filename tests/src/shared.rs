@@ -21,6 +21,12 @@ pub fn xds_corpus() -> Option<PathBuf> {
     dir.join("base/base.yaml").is_file().then_some(dir)
 }
 
+/// A suite of the corpus, `xds-recorded` for example.
+pub fn suite(name: &str) -> Option<PathBuf> {
+    let dir = shared_dir()?.join("corpus").join(name);
+    dir.is_dir().then_some(dir)
+}
+
 /// Istio's benchmark worlds.
 pub fn bench_configs() -> Option<PathBuf> {
     let dir = shared_dir()?.join("corpus/bench-configs");

@@ -7,6 +7,7 @@
 //! Read first: [`history`]; `worlds/kubernetes.rs` and `worlds/istio.rs` have a function for each kind.
 
 mod endpoints;
+mod envoy_filter;
 mod istio;
 mod kubernetes;
 
@@ -48,6 +49,9 @@ pub fn object() -> impl Strategy<Value = Value> {
         4 => istio::gateway(),
         4 => istio::sidecar(),
         4 => istio::peer_authentication(),
+        3 => kubernetes::ingress(),
+        1 => kubernetes::ingress_class(),
+        4 => envoy_filter::envoy_filter(),
     ]
 }
 

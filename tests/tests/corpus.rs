@@ -142,5 +142,6 @@ fn worlds_are_told_apart_by_what_they_ask_for() {
         of("virtualservice/jwt-claim-routing"),
         "RequestAuthentication"
     );
-    assert_eq!(of("gateway/filter-clusters-flag"), "istiod_env");
+    assert_eq!(of("gateway/filter-clusters-flag"), "");
+    assert_eq!(of("service/dual-stack-flag"), "istiod_env");
 }

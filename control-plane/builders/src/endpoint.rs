@@ -33,6 +33,27 @@ pub struct EndpointInput {
     pub from: Arc<[ObjectKey]>,
 }
 
+impl EndpointInput {
+    /// The endpoints of a cluster that nothing has endpoints for.
+    pub fn none(cluster: &Str) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            endpoints: Shared::default(),
+            choice: Choice {
+                port: "".into(),
+                subset: Labels::default(),
+                node: None,
+                unhealthy: false,
+                tls: None,
+                names: false,
+                only_mtls: false,
+            },
+            balance: Balance::None,
+            from: Arc::from([]),
+        }
+    }
+}
+
 /// Which endpoints of a service a cluster has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Choice {

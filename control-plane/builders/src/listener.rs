@@ -33,7 +33,7 @@ mod tests;
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
     AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
-    Tracing,
+    TracedWorkload, Tracing,
 };
 pub use hcm::{HttpChain, RouteSource};
 pub use inbound_route::InboundRoute;

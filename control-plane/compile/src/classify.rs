@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use meltemi_model::envoy_filter::ProxyCondition;
+use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::ProxyConfig;
 use meltemi_model::proxy::{InterceptionMode, IpMode, MetaFacet, Proxy, ProxyClass, ProxyKind};
-use meltemi_model::service::{KubeService, Service, TrafficDistribution};
+use meltemi_model::service::{KubeService, Service, ServiceKey, TrafficDistribution};
 use meltemi_model::workload::{Pod, ServiceInstance, resolve_target};
 use meltemi_model::{Hostname, Labels, Locality, Shared, Str};
 use meltemi_world::World;
@@ -45,7 +47,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         kind: proxy.kind,
         namespace: proxy.namespace.clone(),
         dns_domain: proxy.dns_domain.clone(),
-        facet: facet(proxy, &own, pod),
+        facet: facet(proxy, &own),
         locality,
         network: labels
             .get("topology.istio.io/network")
@@ -61,6 +63,11 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
             .unwrap_or((u32::MAX, u32::MAX, u32::MAX)),
         interception,
         proxy_config: Shared::new(config.clone()),
+        gateway_services: if router && gateways_name_services(world) {
+            gateway_services(&instances)
+        } else {
+            BTreeMap::new()
+        },
         gateway_ports: if router {
             gateway_ports
         } else {
@@ -76,6 +83,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         } else {
             "".into()
         },
+        unmet: unmet(world, proxy),
         instances: if router { Vec::new() } else { instances },
         labels,
     }
@@ -225,6 +233,38 @@ fn gateway_ports(instances: &[ServiceInstance]) -> BTreeMap<u16, Vec<u16>> {
     ports
 }
 
+/// What EnvoyFilters that may be for the proxy ask of it and it does not meet.
+fn unmet(world: &World, proxy: &Proxy) -> BTreeSet<ProxyCondition> {
+    let text = |key: &str| proxy.meta.raw.get(key).and_then(|value| value.as_str());
+    let conditions = world
+        .envoy_filters
+        .conditions(&proxy.namespace, &world.mesh);
+    conditions
+        .filter(|condition| !condition.holds(text))
+        .cloned()
+        .collect()
+}
+
+/// Whether any Gateway is for Services rather than for what its selector selects.
+fn gateways_name_services(world: &World) -> bool {
+    let named = |gateway: &Gateway| gateway.services().next().is_some();
+    world.gateways.iter().any(|gateway| named(gateway))
+}
+
+fn gateway_services(
+    instances: &[ServiceInstance],
+) -> BTreeMap<ServiceKey, BTreeMap<u16, Vec<u16>>> {
+    let mut services: BTreeMap<ServiceKey, BTreeMap<u16, Vec<u16>>> = BTreeMap::new();
+    for instance in instances {
+        let ports = services.entry(instance.service.key.clone()).or_default();
+        let targets = ports.entry(instance.port).or_default();
+        if !targets.contains(&instance.target) {
+            targets.push(instance.target);
+        }
+    }
+    services
+}
+
 /// Whether any service sends to endpoints of the caller's own node.
 fn chooses_by_node(world: &World) -> bool {
     let by_node =
@@ -255,27 +295,13 @@ fn interception(proxy: &Proxy, config: &ProxyConfig) -> InterceptionMode {
     }
 }
 
-fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet {
+fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
     let meta = &proxy.meta;
-    let label = |keys: &[&str]| {
-        keys.iter()
-            .find_map(|k| labels.get(k))
-            .map(|v| v.to_string())
+    // The injector sets these two. Istio 1.31: `buildServiceTags`.
+    let label = |name: &str| {
+        let label = labels.get(&format!("service.istio.io/canonical-{name}"));
+        label.map(|value| value.to_string()).unwrap_or_default()
     };
-    let workload = match meta.text("WORKLOAD_NAME") {
-        "" => pod.map(|p| p.workload.to_string()).unwrap_or_default(),
-        name => name.to_owned(),
-    };
-    let service = [
-        "service.istio.io/canonical-name",
-        "app.kubernetes.io/name",
-        "app",
-    ];
-    let revision = [
-        "service.istio.io/canonical-revision",
-        "app.kubernetes.io/version",
-        "version",
-    ];
     let reserved = [
         "ENVOY_STATUS_PORT",
         "ENVOY_PROMETHEUS_PORT",
@@ -296,8 +322,9 @@ fn facet(proxy: &Proxy, labels: &Labels, pod: Option<&Shared<Pod>>) -> MetaFacet
         dns_capture: meta.flag("DNS_CAPTURE"),
         inbound_exact_balance: meta.flag("INBOUND_LISTENER_EXACT_BALANCE"),
         outbound_exact_balance: meta.flag("OUTBOUND_LISTENER_EXACT_BALANCE"),
-        canonical_service: label(&service).unwrap_or(workload),
-        canonical_revision: label(&revision).unwrap_or_else(|| "latest".to_owned()),
+        cluster_id: meta.cluster_id.to_string(),
+        canonical_service: label("name"),
+        canonical_revision: label("revision"),
     }
 }
 

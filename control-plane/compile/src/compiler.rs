@@ -16,7 +16,8 @@ use meltemi_world::scope::{scope, scope_key};
 use meltemi_world::{Scope, ScopeKey, World};
 
 use crate::memo::{Counts, Memo};
-use crate::plan;
+use crate::patched::{self, Chosen, PatchMemo, Served};
+use crate::plan::{self, Planned};
 
 /// All memos.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub struct Compiler {
     endpoints: Memo<EndpointInput>,
     listeners: Memo<ListenerInput>,
     routes: Memo<RouteInput>,
+    patches: PatchMemo,
 }
 
 /// The scopes of one World that were needed so far.
@@ -67,49 +69,63 @@ impl Compiler {
             .entry(key)
             .or_insert_with_key(|key| scope(world, key));
         let mut planned = plan::plan(world, scope, class);
-        planned.diagnostics.sort();
-        planned.diagnostics.dedup();
+        let mut served = match patched::chosen(world, class) {
+            Some(chosen) => self.patched(&chosen, &mut planned),
+            None => self.built(&mut planned),
+        };
+        let endpoints = planned.endpoints.into_iter();
+        let endpoints = endpoints.map(|i| self.endpoints.get(i)).collect();
+        let mut diagnostics = planned.diagnostics;
+        diagnostics.append(&mut served.diagnostics);
+        diagnostics.sort();
+        diagnostics.dedup();
         let set =
             |ty, resources: Vec<Arc<Resource>>| reuse(previous, ResourceSet::new(ty, resources));
         let sets = [
-            set(
-                ResourceType::Cluster,
-                planned
-                    .clusters
-                    .into_iter()
-                    .map(|i| self.clusters.get(i))
-                    .collect(),
-            ),
-            set(
-                ResourceType::Endpoint,
-                planned
-                    .endpoints
-                    .into_iter()
-                    .map(|i| self.endpoints.get(i))
-                    .collect(),
-            ),
-            set(
-                ResourceType::Listener,
-                planned
-                    .listeners
-                    .into_iter()
-                    .map(|i| self.listeners.get(i))
-                    .collect(),
-            ),
-            set(
-                ResourceType::Route,
-                planned
-                    .routes
-                    .into_iter()
-                    .map(|i| self.routes.get(i))
-                    .collect(),
-            ),
+            set(ResourceType::Cluster, served.clusters),
+            set(ResourceType::Endpoint, endpoints),
+            set(ResourceType::Listener, served.listeners),
+            set(ResourceType::Route, served.routes),
+            set(ResourceType::Extension, served.extensions),
         ];
         let snapshot = Arc::new(ProxySnapshot::new(world.revision, sets));
         Compiled {
             snapshot,
-            diagnostics: planned.diagnostics,
+            diagnostics,
         }
+    }
+
+    /// Resources as their builders make them.
+    fn built(&self, planned: &mut Planned) -> Served {
+        let clusters = planned.clusters.drain(..);
+        let listeners = planned.listeners.drain(..);
+        let routes = planned.routes.drain(..);
+        Served {
+            clusters: clusters.map(|i| self.clusters.get(i)).collect(),
+            listeners: listeners.map(|i| self.listeners.get(i)).collect(),
+            routes: routes.map(|i| self.routes.get(i)).collect(),
+            ..Served::default()
+        }
+    }
+
+    /// The same with the patches of EnvoyFilters. Endpoints and routes follow what is left of clusters and listeners (I7).
+    fn patched(&self, chosen: &Chosen, planned: &mut Planned) -> Served {
+        let mut served = Served {
+            extensions: chosen.extensions(),
+            diagnostics: chosen.diagnostics.clone(),
+            ..Served::default()
+        };
+        let clusters = planned.clusters.drain(..);
+        let clusters = clusters.map(|i| (chosen.cluster_place(&i), self.clusters.get(i)));
+        let fetched = chosen.clusters(&self.patches, clusters.collect(), &mut served);
+        patched::fetched_endpoints(&mut planned.endpoints, fetched);
+        let listeners = planned.listeners.drain(..);
+        let listeners = listeners.map(|i| (chosen.listener_place(&i), self.listeners.get(i)));
+        let fetched = chosen.listeners(&self.patches, listeners.collect(), &mut served);
+        let routes = patched::fetched_routes(planned, fetched).into_iter();
+        let routes = routes.map(|i| self.routes.get(i)).collect();
+        chosen.routes(&self.patches, routes, &mut served);
+        served
     }
 
     /// Forgets resources that nobody has asked for since the sweep before the last. Called once for each revision.
@@ -118,6 +134,7 @@ impl Compiler {
         self.endpoints.sweep();
         self.listeners.sweep();
         self.routes.sweep();
+        self.patches.sweep();
     }
 
     /// Lookups and misses by type, exported as metrics: I5 and I6 are asserted on them.
@@ -128,6 +145,11 @@ impl Compiler {
             (ResourceType::Listener, self.listeners.counts()),
             (ResourceType::Route, self.routes.counts()),
         ])
+    }
+
+    /// Lookups and misses of resources that EnvoyFilters patch.
+    pub fn patch_counts(&self) -> Counts {
+        self.patches.counts()
     }
 }
 

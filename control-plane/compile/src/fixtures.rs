@@ -80,8 +80,10 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         proxy_config: Shared::default(),
         instances: Vec::new(),
         gateway_ports: BTreeMap::new(),
+        gateway_services: BTreeMap::new(),
         own_ips: Vec::new(),
         node: "".into(),
+        unmet: Default::default(),
     }
 }
 

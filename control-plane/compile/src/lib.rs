@@ -10,6 +10,7 @@ pub mod compiler;
 #[cfg(test)]
 mod fixtures;
 pub mod memo;
+mod patched;
 pub mod plan;
 
 pub use classify::classify;

@@ -27,6 +27,8 @@ pub struct Planned {
     pub listeners: Vec<ListenerInput>,
     /// Routes.
     pub routes: Vec<RouteInput>,
+    /// Routes that no listener names; an EnvoyFilter may add one that does.
+    pub spare_routes: Vec<RouteInput>,
     /// What only shows once objects are put together.
     pub diagnostics: Diagnostics,
 }
@@ -34,10 +36,13 @@ pub struct Planned {
 /// Plans everything that a class is served.
 pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     let gateways = match class.kind {
-        ProxyKind::Router => gateway::merge(&world.gateways, class),
+        ProxyKind::Router => {
+            let own_namespace = world.mesh.scope_gateway_to_namespace;
+            gateway::merge(&world.gateways, class, own_namespace)
+        }
         ProxyKind::Sidecar => gateway::MergedGateways::default(),
     };
-    let clusters = clusters::clusters(world, scope, class, gateways.auto_passthrough());
+    let clusters = clusters::clusters(world, scope, class, &gateways);
     let (listeners, routes) = match class.kind {
         ProxyKind::Sidecar => (
             listeners::sidecar_listeners(scope, class),
@@ -53,7 +58,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             )
         }
     };
-    let routes = referenced(&listeners, routes);
+    let (routes, spare_routes) = referenced(&listeners, routes);
     let unserved = listeners::unserved_servers(class, &gateways);
     let mut diagnostics: Diagnostics = gateways
         .refused
@@ -64,6 +69,10 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             Diagnostic::warning(&refused.gateway, server, &*refused.reason)
         })
         .collect();
+    diagnostics.extend(world.virtual_services.findings.iter().cloned());
+    if class.kind == ProxyKind::Router {
+        diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
+    }
     diagnostics.extend(left_out(class));
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));
@@ -74,6 +83,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         endpoints: clusters.endpoints,
         listeners,
         routes,
+        spare_routes,
         diagnostics,
     }
 }
@@ -103,23 +113,27 @@ fn left_out(class: &ProxyClass) -> Option<Diagnostic> {
     })
 }
 
-/// Exactly the route configurations that listeners refer to (I7). One that nothing yields is empty rather than missing:
-/// Envoy would wait for it without limit.
-fn referenced(listeners: &[ListenerInput], routes: Vec<RouteInput>) -> Vec<RouteInput> {
+/// Exactly the route configurations that listeners refer to (I7), and the others. One that nothing yields is empty rather
+/// than missing: Envoy would wait for it without limit.
+fn referenced(
+    listeners: &[ListenerInput],
+    routes: Vec<RouteInput>,
+) -> (Vec<RouteInput>, Vec<RouteInput>) {
     let names: BTreeSet<&Str> = listeners
         .iter()
         .flat_map(ListenerInput::route_names)
         .collect();
     let mut planned: BTreeMap<Str, RouteInput> =
         routes.into_iter().map(|r| (r.name.clone(), r)).collect();
-    names
+    let named = names
         .into_iter()
         .map(|name| {
             planned
                 .remove(name)
                 .unwrap_or_else(|| routes::empty_route(name))
         })
-        .collect()
+        .collect();
+    (named, planned.into_values().collect())
 }
 
 /// The service that stands for an ingress listener of a Sidecar where the workload has none at its port.

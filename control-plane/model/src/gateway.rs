@@ -15,6 +15,20 @@ pub struct Gateway {
     pub servers: Vec<Server>,
 }
 
+/// The hosts of the Services that a Gateway is for, instead of its selector. Istio 1.31: `InternalGatewayServiceAnnotation`.
+const SERVICES: &str = "internal.istio.io/gateway-service";
+
+impl Gateway {
+    /// The Services that it is for, where it names them; then its selector does not count, and its ports are theirs.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let named = self.meta.annotations.get(SERVICES);
+        named
+            .into_iter()
+            .flat_map(|hosts| hosts.split(','))
+            .filter(|host| !host.is_empty())
+    }
+}
+
 /// A server of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
@@ -83,4 +97,6 @@ pub struct ServerTls {
     pub max_version: u8,
     /// Cipher suites.
     pub cipher_suites: Vec<Str>,
+    /// Curves of the key exchange.
+    pub ecdh_curves: Vec<Str>,
 }

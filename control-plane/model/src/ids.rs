@@ -37,11 +37,17 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// networking.k8s.io/v1 Ingress.
+    Ingress,
+    /// networking.k8s.io/v1 IngressClass.
+    IngressClass,
+    /// networking.istio.io EnvoyFilter.
+    EnvoyFilter,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -56,6 +62,9 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::Ingress,
+        Kind::IngressClass,
+        Kind::EnvoyFilter,
     ];
 
     /// The name that users write in `kind:`.
@@ -75,6 +84,9 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::Ingress => "Ingress",
+            Kind::IngressClass => "IngressClass",
+            Kind::EnvoyFilter => "EnvoyFilter",
         }
     }
 }

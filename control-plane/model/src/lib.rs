@@ -7,8 +7,10 @@
 
 pub mod diagnostic;
 pub mod duration;
+pub mod envoy_filter;
 pub mod gateway;
 pub mod ids;
+pub mod ingress;
 pub mod labels;
 pub mod mesh;
 pub mod object;

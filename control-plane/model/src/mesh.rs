@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ingress::IngressSettings;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -86,8 +87,12 @@ pub struct Mesh {
     pub default_connection_pool: Option<ConnectionPool>,
     /// `defaultTrafficPolicy.outlierDetection`.
     pub default_outlier_detection: Option<OutlierDetection>,
-    /// `ingressService` and `ingressSelector`, for Kubernetes Ingress.
-    pub ingress_service: Str,
+    /// Gateways get the clusters of their routes only (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG).
+    pub filter_gateway_clusters: bool,
+    /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
+    pub scope_gateway_to_namespace: bool,
+    /// What is done about Kubernetes Ingress.
+    pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
 }
@@ -113,6 +118,10 @@ pub struct ProxyConfig {
     pub tracing_sampling: Option<u32>,
     /// `tracing.maxPathTagLength`.
     pub tracing_max_path_tag_length: Option<u32>,
+    /// `tracing.enableIstioTags: false`.
+    pub no_istio_tags: bool,
+    /// `tracing.customTags`, sorted by tag.
+    pub tracing_tags: Vec<(Str, TracingTag)>,
     /// `gatewayTopology.numTrustedProxies`.
     pub num_trusted_proxies: u32,
     /// `gatewayTopology.forwardClientCertDetails`; empty: not said.
@@ -125,6 +134,17 @@ pub struct ProxyConfig {
     pub headers: ProxyHeaders,
     /// The fields of `proxyHeaders`, `connectionSettings`, `tracing` that are not lowered yet, for Diagnostics.
     pub not_lowered: Vec<String>,
+}
+
+/// Where the value of a span's tag comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TracingTag {
+    /// This text.
+    Literal(Str),
+    /// A variable of the proxy's environment, and the value where it is not set.
+    Environment(Str, Str),
+    /// A header of the request, and the value where there is none.
+    Header(Str, Str),
 }
 
 /// `proxyHeaders`. `None`: not said.
@@ -188,7 +208,9 @@ impl Default for Mesh {
             default_retries: None,
             default_connection_pool: None,
             default_outlier_detection: None,
-            ingress_service: "istio-ingressgateway".into(),
+            filter_gateway_clusters: false,
+            scope_gateway_to_namespace: false,
+            ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
         }
     }

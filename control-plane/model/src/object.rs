@@ -1,6 +1,8 @@
 //! What a source hands in: one lowered object of any kind.
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
 use crate::security::PeerAuthentication;
@@ -62,6 +64,12 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// An Ingress.
+    Ingress(Shared<Ingress>),
+    /// An IngressClass.
+    IngressClass(Shared<IngressClass>),
+    /// An EnvoyFilter.
+    EnvoyFilter(Shared<EnvoyFilter>),
 }
 
 impl Object {
@@ -82,6 +90,9 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::Ingress(o) => &o.meta.key,
+            Object::IngressClass(o) => &o.meta.key,
+            Object::EnvoyFilter(o) => &o.meta.key,
         }
     }
 }

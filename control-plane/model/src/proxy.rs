@@ -1,11 +1,13 @@
 //! Who asks: a proxy's node, what it can run, and the part of it that can shape configuration (its class).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::envoy_filter::ProxyCondition;
 use crate::mesh::ProxyConfig;
+use crate::service::ServiceKey;
 use crate::workload::ServiceInstance;
 use crate::{Labels, Locality, Shared, Str};
 
@@ -124,6 +126,13 @@ impl Capabilities {
     /// Whether the proxy has a capability.
     pub fn has(self, capability: Capability) -> bool {
         self.0 & capability as u16 != 0
+    }
+
+    /// Whether a type of filter is known to be one of Istio's own, and the proxy has it not.
+    pub fn lack(self, category: &str, type_name: &str) -> bool {
+        CAPABILITY_TYPES
+            .iter()
+            .any(|(c, of, name)| *of == category && *name == type_name && !self.has(*c))
     }
 
     /// From `Node.extensions`: (category, disabled, type URLs) of each.
@@ -285,11 +294,15 @@ pub struct ProxyClass {
     pub instances: Vec<ServiceInstance>,
     /// Service port → the gateway's own port, for routers: of the Services that select its pod.
     pub gateway_ports: BTreeMap<u16, Vec<u16>>,
+    /// The same by service, for routers where some Gateway names the Services that it is for; else empty.
+    pub gateway_services: BTreeMap<ServiceKey, BTreeMap<u16, Vec<u16>>>,
     /// Its addresses, only where a resource depends on them (its workload belongs to a headless service, or it takes
     /// no redirected traffic); else empty.
     pub own_ips: Vec<IpAddr>,
     /// Its node, only where endpoints are chosen by node; else empty.
     pub node: Str,
+    /// What EnvoyFilters of its namespaces ask of a proxy and this one does not meet.
+    pub unmet: BTreeSet<ProxyCondition>,
 }
 
 /// Metadata values that shape listeners and routes.
@@ -313,8 +326,10 @@ pub struct MetaFacet {
     pub inbound_exact_balance: bool,
     /// OUTBOUND_LISTENER_EXACT_BALANCE.
     pub outbound_exact_balance: bool,
-    /// Canonical service and revision, for tracing tags.
+    /// CLUSTER_ID as the proxy says it, for tracing tags.
+    pub cluster_id: String,
+    /// The label of the canonical service, for tracing tags; empty: none.
     pub canonical_service: String,
-    /// Canonical revision.
+    /// The label of the canonical revision; empty: none.
     pub canonical_revision: String,
 }

@@ -20,15 +20,18 @@ pub enum ResourceType {
     Listener,
     /// RouteConfigurations (RDS).
     Route,
+    /// TypedExtensionConfigs (ECDS).
+    Extension,
 }
 
 impl ResourceType {
     /// All types, in push order.
-    pub const ALL: [ResourceType; 4] = [
+    pub const ALL: [ResourceType; 5] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
+        ResourceType::Extension,
     ];
 
     /// The full type URL on the wire.
@@ -40,6 +43,9 @@ impl ResourceType {
             }
             ResourceType::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             ResourceType::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            ResourceType::Extension => {
+                "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+            }
         }
     }
 
@@ -48,13 +54,14 @@ impl ResourceType {
         Self::ALL.into_iter().find(|t| t.type_url() == url)
     }
 
-    /// `CDS`, `EDS`, `LDS` or `RDS`.
+    /// `CDS`, `EDS`, `LDS`, `RDS` or `ECDS`.
     pub fn short(self) -> &'static str {
         match self {
             ResourceType::Cluster => "CDS",
             ResourceType::Endpoint => "EDS",
             ResourceType::Listener => "LDS",
             ResourceType::Route => "RDS",
+            ResourceType::Extension => "ECDS",
         }
     }
 
@@ -163,12 +170,12 @@ impl ResourceSet {
 pub struct ProxySnapshot {
     /// The world's revision that it was compiled from.
     pub revision: u64,
-    sets: [Arc<ResourceSet>; 4],
+    sets: [Arc<ResourceSet>; 5],
 }
 
 impl ProxySnapshot {
     /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
-    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 4]) -> Self {
+    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 5]) -> Self {
         debug_assert!(
             sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
             "sets must be in push order"

@@ -14,7 +14,7 @@ pub const MESH_GATEWAY: &str = "mesh";
 pub struct VirtualService {
     /// Key, labels, annotations, age.
     pub meta: Meta,
-    /// Fully qualified hosts.
+    /// Fully qualified hosts. Empty: only a delegate of others.
     pub hosts: Vec<Hostname>,
     /// `mesh` or `namespace/name`; never empty.
     pub gateways: Vec<Str>,
@@ -54,7 +54,9 @@ pub struct HttpRoute {
     pub retries: Option<Retries>,
     /// Injected faults.
     pub fault: Option<Fault>,
-    /// Copies of requests.
+    /// `http[].mirror`, where a delegate may say one half and its root the other.
+    pub mirror: SingleMirror,
+    /// `http[].mirrors`.
     pub mirrors: Vec<Mirror>,
     /// CORS.
     pub cors: Option<CorsPolicy>,
@@ -62,6 +64,44 @@ pub struct HttpRoute {
     pub headers: HeaderOperations,
     /// URI and authority rewrite.
     pub rewrite: Option<Rewrite>,
+    /// The VirtualService whose routes take this one's place. Routes of a `World` have none: it is joined in there.
+    pub delegate: Option<Delegate>,
+}
+
+impl HttpRoute {
+    /// All copies of requests, in Envoy's order: `mirror`, then `mirrors`. Istio 1.31: `applyHTTPRouteDestination`.
+    pub fn copies(&self) -> Vec<Mirror> {
+        let single = self.mirror.to.iter().map(|to| Mirror {
+            destination: to.clone(),
+            // The fraction wins over the old whole number. Istio 1.31: `MirrorPercent`.
+            share: self.mirror.percentage.or(self.mirror.percent),
+        });
+        single
+            .chain(self.mirrors.iter().cloned())
+            // A share of nothing is no mirror.
+            .filter(|mirror| mirror.share != Some(PerMillion(0)))
+            .collect()
+    }
+}
+
+/// `http[].delegate`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delegate {
+    /// Its namespace; never empty.
+    pub namespace: Str,
+    /// Its name.
+    pub name: Str,
+}
+
+/// `http[].mirror` with its two ways to say the share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct SingleMirror {
+    /// Where copies go.
+    pub to: Option<Destination>,
+    /// `mirrorPercentage`.
+    pub percentage: Option<PerMillion>,
+    /// `mirrorPercent`, the old whole number.
+    pub percent: Option<PerMillion>,
 }
 
 /// What a route does.

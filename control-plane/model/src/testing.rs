@@ -4,12 +4,15 @@
 
 use std::net::IpAddr;
 
+use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
+use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::object::{Meta, Object};
 use crate::port::Protocol;
 use crate::routing::{
-    Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, VirtualService,
+    Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, SingleMirror,
+    VirtualService,
 };
 use crate::security::{MtlsMode, PeerAuthentication};
 use crate::service::{
@@ -47,6 +50,9 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    Ingress => Ingress,
+    IngressClass => IngressClass,
+    EnvoyFilter => EnvoyFilter,
 }
 
 impl From<Mesh> for Object {
@@ -333,10 +339,12 @@ pub fn http_route(action: HttpAction) -> HttpRoute {
         timeout: None,
         retries: None,
         fault: None,
+        mirror: SingleMirror::default(),
         mirrors: Vec::new(),
         cors: None,
         headers: HeaderOperations::default(),
         rewrite: None,
+        delegate: None,
     }
 }
 
@@ -396,6 +404,7 @@ pub fn server_tls(mode: ServerTlsMode) -> ServerTls {
         min_version: 0,
         max_version: 0,
         cipher_suites: Vec::new(),
+        ecdh_curves: Vec::new(),
     }
 }
 

@@ -7,8 +7,10 @@ mod checks;
 mod common;
 mod destination_rule;
 mod endpoint_slice;
+mod envoy_filter;
 mod findings;
 mod gateway;
+mod ingress;
 mod mesh_config;
 mod meta;
 mod names;
@@ -57,13 +59,31 @@ pub struct LowerSettings {
     pub features: Features,
 }
 
-/// istiod's feature flags that shape what is served; all are off by default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// istiod's feature flags that shape what is served, with istiod's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
     /// PILOT_SKIP_VALIDATE_TRUST_DOMAIN: workloads of any trust domain may connect.
     pub skip_validate_trust_domain: bool,
     /// ENABLE_TLS_ON_SIDECAR_INGRESS: `tls` of a Sidecar's ingress listeners takes effect.
     pub tls_on_sidecar_ingress: bool,
+    /// PILOT_FILTER_GATEWAY_CLUSTER_CONFIG: gateways get the clusters of their routes only.
+    pub filter_gateway_clusters: bool,
+    /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
+    pub scope_gateway_to_namespace: bool,
+    /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
+    pub ingress_namespace: Str,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            skip_validate_trust_domain: false,
+            tls_on_sidecar_ingress: false,
+            filter_gateway_clusters: false,
+            scope_gateway_to_namespace: false,
+            ingress_namespace: "istio-system".into(),
+        }
+    }
 }
 
 impl Default for LowerSettings {
@@ -163,6 +183,9 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
+        Kind::Ingress => ingress::lower(&raw, &mut findings),
+        Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
+        Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
     };
     let object = object.filter(|_| findings.is_usable());
     findings.settle(&meltemi_validation::validate(value));
@@ -204,7 +227,11 @@ fn known(api_version: &str, kind: &str) -> Known {
         ("discovery.k8s.io", "EndpointSlice") => {
             Known::WrongVersion("discovery.k8s.io/v1".to_owned())
         }
-        ("networking.k8s.io", "Ingress" | "IngressClass") => Known::NotYet,
+        ("networking.k8s.io", "Ingress" | "IngressClass") if version != "v1" => {
+            Known::WrongVersion("networking.k8s.io/v1".to_owned())
+        }
+        ("networking.k8s.io", "Ingress") => Known::Lowered(Kind::Ingress),
+        ("networking.k8s.io", "IngressClass") => Known::Lowered(Kind::IngressClass),
         ("gateway.networking.k8s.io", _) => Known::NotYet,
         _ => istio(group, version, kind),
     }
@@ -228,6 +255,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
+        "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
         _ => Known::NotYet,
     }
 }

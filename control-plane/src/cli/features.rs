@@ -12,6 +12,15 @@ pub(super) struct FeatureArgs {
     /// The field tls of a Sidecar's ingress listeners takes effect.
     #[arg(long, env = "ENABLE_TLS_ON_SIDECAR_INGRESS", value_parser = FalseyValueParser::new())]
     tls_on_sidecar_ingress: bool,
+    /// Gateways get the clusters of their routes only, rather than those of all services that they see.
+    #[arg(long, env = "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG", value_parser = FalseyValueParser::new())]
+    filter_gateway_clusters: bool,
+    /// A Gateway selects workloads of its own namespace only.
+    #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
+    scope_gateway_to_namespace: bool,
+    /// The namespace of the gateway that serves Ingresses.
+    #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
+    ingress_namespace: String,
 }
 
 impl FeatureArgs {
@@ -20,6 +29,9 @@ impl FeatureArgs {
         Features {
             skip_validate_trust_domain: self.skip_validate_trust_domain,
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
+            filter_gateway_clusters: self.filter_gateway_clusters,
+            scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            ingress_namespace: self.ingress_namespace.as_str().into(),
         }
     }
 }

@@ -40,7 +40,7 @@ pub async fn page(address: &str, namespace: &str) -> anyhow::Result<String> {
 
 fn table(proxies: &[Value]) -> String {
     let mut rows = vec![
-        ["NAME", "CDS", "EDS", "LDS", "RDS", "VERSION"]
+        ["NAME", "CDS", "EDS", "LDS", "RDS", "ECDS", "VERSION"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -65,6 +65,12 @@ fn table(proxies: &[Value]) -> String {
                     rejected.join(", ")
                 ));
             }
+        }
+        let held = proxy["heldBack"].as_array().into_iter().flatten();
+        for object in held.filter_map(Value::as_str) {
+            why.push_str(&format!(
+                "  held back {object}: this proxy refuses what it comes to\n"
+            ));
         }
         row.push(
             if text("istio_version").is_empty() {
@@ -121,10 +127,12 @@ mod tests {
                 cluster: {"status": "SYNCED"},
                 listener: {"status": "ERROR", "lastError": "no such filter", "rejected": ["0.0.0.0_80"]},
             },
+            "heldBack": ["Gateway ns/g"],
         });
         let want = "NAME  CDS     EDS       LDS   RDS       VERSION\n\
                     a.ns  SYNCED  NOT SENT  NACK  NOT SENT  1.31.0\n  \
-                    LDS rejected 0.0.0.0_80: no such filter\n";
+                    LDS rejected 0.0.0.0_80: no such filter\n  \
+                    held back Gateway ns/g: this proxy refuses what it comes to\n";
         assert_eq!(table(&[proxy]), want);
     }
 }

@@ -4,19 +4,20 @@ use meltemi_model::{Resource, ResourceType};
 use meltemi_xds::registry::{Connection, Registry, TypeStatus};
 use serde_json::{Map, Value, json};
 
+use crate::engine::Engine;
 use crate::render;
 
 /// `/debug/syncz`: for every proxy the nonces sent and acknowledged, and the reason of a rejection. istioctl and `ps`
-/// read it. Fields beyond istiod's are in `resources`.
-pub(super) fn syncz(streams: &Registry, namespace: &str) -> Value {
+/// read it. Fields beyond istiod's are `resources` and `heldBack`.
+pub(super) fn syncz(engine: &Engine, streams: &Registry, namespace: &str) -> Value {
     let connections = streams.all();
     let shown = connections
         .iter()
         .filter(|c| namespace.is_empty() || *c.proxy.namespace == *namespace);
-    Value::Array(shown.map(|c| status(c)).collect())
+    Value::Array(shown.map(|c| status(engine, c)).collect())
 }
 
-fn status(connection: &Connection) -> Value {
+fn status(engine: &Engine, connection: &Connection) -> Value {
     let proxy = &connection.proxy;
     let mut page = Map::new();
     let mut add = |key: &str, value: &str| {
@@ -43,6 +44,11 @@ fn status(connection: &Connection) -> Value {
         .map(|t| (t.ty.type_url().to_owned(), type_status(t)))
         .collect();
     page.insert("resources".into(), Value::Object(resources));
+    let held = engine.held_from(proxy);
+    if !held.is_empty() {
+        let names: Vec<String> = held.iter().map(ToString::to_string).collect();
+        page.insert("heldBack".into(), json!(names));
+    }
     Value::Object(page)
 }
 
@@ -110,7 +116,13 @@ pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
         empty("ScopedRoutesConfigDump"),
         routes,
         empty("SecretsConfigDump"),
-        empty("EcdsConfigDump"),
+        json!({
+            "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
+            "ecds_filters": list(ResourceType::Extension, &|r| json!({
+                "version_info": r.version.to_string(),
+                "ecds_filter": typed(r),
+            })),
+        }),
     ]);
     json!({"configs": configs})
 }

@@ -4,7 +4,8 @@
 //! The decisions are those of Istio 1.31 (`pkg/config/validation`), also where they are odd; the words are Istio's where
 //! users search for them.
 //!
-//! This crate must never know other objects, proxies, Envoy or the cluster.
+//! This crate must never know other objects, proxies or the cluster. Envoy's API is asked about the values of EnvoyFilters
+//! only.
 //!
 //! Read first: `object.rs` (an object as a whole), `kinds/virtual_service.rs` (a kind), `rules.rs` (what kinds share).
 

@@ -16,6 +16,7 @@ use crate::stages::peer_authentications::PeerAuthentications;
 
 mod select;
 
+pub(crate) use select::destinations;
 pub use select::{scope, scope_key};
 
 /// What decides a scope: proxies of equal keys see the same.

@@ -3,6 +3,8 @@
 pub mod destination_rules;
 pub mod discovery;
 pub mod endpoints;
+pub mod envoy_filters;
+pub mod ingresses;
 pub mod peer_authentications;
 pub mod services;
 pub mod virtual_services;

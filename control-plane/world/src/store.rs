@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
+use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::security::PeerAuthentication;
@@ -124,6 +126,12 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// Ingresses.
+    pub ingresses: Table<Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: Table<IngressClass>,
+    /// EnvoyFilters.
+    pub envoy_filters: Table<EnvoyFilter>,
 }
 
 impl Store {
@@ -135,6 +143,33 @@ impl Store {
                     Change::Apply(object) => self.set(object),
                     Change::Delete(key) => self.remove(&key),
                 }
+        })
+    }
+
+    /// The object of a key.
+    pub fn object(&self, key: &ObjectKey) -> Option<Object> {
+        Some(match key.kind {
+            Kind::Namespace => Object::Namespace(self.namespaces.get(key)?.clone()),
+            Kind::Node => Object::Node(self.nodes.get(key)?.clone()),
+            Kind::Pod => Object::Pod(self.pods.get(key)?.clone()),
+            Kind::Service => Object::Service(self.services.get(key)?.clone()),
+            Kind::EndpointSlice => Object::EndpointSlice(self.endpoint_slices.get(key)?.clone()),
+            Kind::ServiceAccount => Object::ServiceAccount(self.service_accounts.get(key)?.clone()),
+            Kind::MeshConfig => Object::Mesh(key.clone(), self.meshes.get(key)?.clone()),
+            Kind::ServiceEntry => Object::ServiceEntry(self.service_entries.get(key)?.clone()),
+            Kind::WorkloadEntry => Object::WorkloadEntry(self.workload_entries.get(key)?.clone()),
+            Kind::VirtualService => Object::VirtualService(self.virtual_services.get(key)?.clone()),
+            Kind::DestinationRule => {
+                Object::DestinationRule(self.destination_rules.get(key)?.clone())
+            }
+            Kind::Gateway => Object::Gateway(self.gateways.get(key)?.clone()),
+            Kind::Sidecar => Object::Sidecar(self.sidecars.get(key)?.clone()),
+            Kind::PeerAuthentication => {
+                Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
+            }
+            Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
+            Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
+            Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
         })
     }
 
@@ -155,6 +190,9 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::Ingress(o) => self.ingresses.set(key, o),
+            Object::IngressClass(o) => self.ingress_classes.set(key, o),
+            Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
         }
     }
 
@@ -174,6 +212,9 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::Ingress => self.ingresses.remove(key),
+            Kind::IngressClass => self.ingress_classes.remove(key),
+            Kind::EnvoyFilter => self.envoy_filters.remove(key),
         }
     }
 }

@@ -10,6 +10,8 @@ use meltemi_model::{Labels, Shared};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
+use crate::stages::ingresses::{Ingresses, ingresses};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
 use crate::stages::virtual_services::{VirtualServices, virtual_services};
@@ -35,6 +37,8 @@ pub struct World {
     pub peer_authentications: Arc<PeerAuthentications>,
     /// Endpoints of every service.
     pub endpoints: Arc<Endpoints>,
+    /// Ingresses as Gateways and VirtualServices.
+    pub ingresses: Arc<Ingresses>,
     /// VirtualServices by gateway.
     pub virtual_services: Arc<VirtualServices>,
     /// DestinationRules by namespace and host.
@@ -43,6 +47,8 @@ pub struct World {
     pub sidecars: Arc<Vec<Shared<Sidecar>>>,
     /// Gateways, oldest first.
     pub gateways: Arc<Vec<Shared<Gateway>>>,
+    /// EnvoyFilters by namespace.
+    pub envoy_filters: Arc<EnvoyFilters>,
 }
 
 impl World {
@@ -57,10 +63,12 @@ impl World {
             workloads: Arc::default(),
             peer_authentications: Arc::default(),
             endpoints: Arc::default(),
+            ingresses: Arc::default(),
             virtual_services: Arc::default(),
             destination_rules: Arc::default(),
             sidecars: Arc::default(),
             gateways: Arc::default(),
+            envoy_filters: Arc::default(),
         }
     }
 
@@ -129,9 +137,22 @@ impl World {
             endpoints(tables, &self.endpoints)
         });
 
-        let same = !first && store.virtual_services.same(&old.virtual_services);
+        // Services count for the names of their ports only; without Ingresses they do not.
+        let same = same_mesh
+            && store.ingresses.same(&old.ingresses)
+            && store.ingress_classes.same(&old.ingress_classes)
+            && (store.ingresses.is_empty() || store.services.same(&old.services));
+        let same_ingresses = same && !first;
+        let ingresses = reuse(same_ingresses, &self.ingresses, || {
+            let (classes, services) = (&store.ingress_classes, &store.services);
+            ingresses(&store.ingresses, classes, services, &mesh)
+        });
+
+        let same = same_ingresses
+            && store.virtual_services.same(&old.virtual_services)
+            && mesh.virtual_service_export_to == self.mesh.virtual_service_export_to;
         let virtual_services = reuse(same, &self.virtual_services, || {
-            virtual_services(&store.virtual_services)
+            virtual_services(&store.virtual_services, &ingresses.virtual_services, &mesh)
         });
 
         let same = !first && same_mesh && store.destination_rules.same(&old.destination_rules);
@@ -142,8 +163,15 @@ impl World {
         let same = !first && store.sidecars.same(&old.sidecars);
         let sidecars = reuse(same, &self.sidecars, || sort_sidecars(store));
 
-        let same = !first && store.gateways.same(&old.gateways);
-        let gateways = reuse(same, &self.gateways, || sort_gateways(store));
+        let same = same_ingresses && store.gateways.same(&old.gateways);
+        let gateways = reuse(same, &self.gateways, || {
+            sort_gateways(store, &ingresses.gateways)
+        });
+
+        let same = !first && store.envoy_filters.same(&old.envoy_filters);
+        let envoy_filters = reuse(same, &self.envoy_filters, || {
+            envoy_filters(&store.envoy_filters)
+        });
 
         Self {
             revision: self.revision + 1,
@@ -154,10 +182,12 @@ impl World {
             workloads,
             peer_authentications,
             endpoints,
+            ingresses,
             virtual_services,
             destination_rules,
             sidecars,
             gateways,
+            envoy_filters,
         }
     }
 
@@ -198,8 +228,9 @@ fn sort_sidecars(store: &Store) -> Vec<Shared<Sidecar>> {
     all
 }
 
-fn sort_gateways(store: &Store) -> Vec<Shared<Gateway>> {
+fn sort_gateways(store: &Store, made: &[Shared<Gateway>]) -> Vec<Shared<Gateway>> {
     let mut all: Vec<Shared<Gateway>> = store.gateways.iter().map(|(_, g)| g.clone()).collect();
+    all.extend_from_slice(made);
     all.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     all
 }

@@ -20,11 +20,13 @@ pub struct SetDiff {
     pub dangling: Vec<Str>,
 }
 
-/// The type whose resources name those of `ty`: clusters name endpoints, listeners name routes.
+/// The type whose resources name those of `ty`: clusters name endpoints, listeners name routes and extensions.
 pub fn referrer(ty: ResourceType) -> ResourceType {
     match ty {
         ResourceType::Cluster | ResourceType::Endpoint => ResourceType::Cluster,
-        ResourceType::Listener | ResourceType::Route => ResourceType::Listener,
+        ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {
+            ResourceType::Listener
+        }
     }
 }
 
@@ -86,7 +88,7 @@ pub fn diff(
                 .map(|r| r.name.clone())
                 .collect();
         }
-        ResourceType::Cluster | ResourceType::Listener => {}
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => {}
     }
     out
 }
@@ -100,7 +102,7 @@ pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) ->
             .by_name
             .contains_key(name),
         ResourceType::Route => is_named(snapshot.set(ResourceType::Listener), name),
-        ResourceType::Cluster | ResourceType::Listener => false,
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => false,
     }
 }
 

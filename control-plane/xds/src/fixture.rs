@@ -10,7 +10,7 @@ use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
 /// Name and body of the resources of one type.
 pub(crate) type Bodies = BTreeMap<String, String>;
 
-pub(crate) fn snapshot_of(revision: u64, sets: &[Bodies; 4]) -> Arc<ProxySnapshot> {
+pub(crate) fn snapshot_of(revision: u64, sets: &[Bodies; 5]) -> Arc<ProxySnapshot> {
     let sets = ResourceType::ALL.map(|ty| {
         let resource = |(name, body): (&String, &String)| {
             let (name, body) = (name.as_str().into(), Bytes::from(body.clone()));
@@ -43,6 +43,7 @@ pub(crate) fn snapshot(
             bodies(endpoints),
             bodies(listeners),
             bodies(routes),
+            Bodies::new(),
         ],
     )
 }

@@ -22,6 +22,7 @@ pub use diff::Diffs;
 pub use message::{Action, Delivery, Interest, Protocol, Request, Response};
 pub use metrics::Metrics;
 pub use registry::{Connection, Registry, Status, TypeStatus};
+pub use rejection::TRIAL;
 pub use server::{Ads, Limits, Snapshots};
 pub use session::Session;
 pub use subscription::Subscription;

@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`.
+/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`, `ecds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeValue(ResourceType);
 
@@ -23,6 +23,7 @@ impl EncodeLabelValue for TypeValue {
             ResourceType::Endpoint => "eds",
             ResourceType::Listener => "lds",
             ResourceType::Route => "rds",
+            ResourceType::Extension => "ecds",
         };
         EncodeLabelValue::encode(&text, encoder)
     }
@@ -59,7 +60,7 @@ pub struct Metrics {
     /// `pilot_total_xds_rejects`: NACKs.
     pub rejects: Family<TypeLabel, Gauge>,
     /// `pilot_xds_cds_reject` and so on: proxies whose last response was refused, by [`ResourceType::index`].
-    pub rejecting: [Gauge<i64, AtomicI64>; 4],
+    pub rejecting: [Gauge<i64, AtomicI64>; 5],
     /// `meltemi_xds_resources_sent_total`.
     pub resources: Family<TypeLabel, Counter>,
     /// `meltemi_xds_bytes_sent_total`: encoded responses.
@@ -92,6 +93,7 @@ impl Metrics {
             "pilot_xds_eds_reject",
             "pilot_xds_lds_reject",
             "pilot_xds_rds_reject",
+            "pilot_xds_ecds_reject",
         ];
         for (name, gauge) in rejecting.into_iter().zip(&metrics.rejecting) {
             registry.register(

@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Where each type stands, in push order.
-    pub fn types(&self) -> [TypeStatus; 4] {
+    pub fn types(&self) -> [TypeStatus; 5] {
         self.with(|session| {
             ResourceType::ALL.map(|ty| TypeStatus::of(ty, session.subscription(ty)))
         })

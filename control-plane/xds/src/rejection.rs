@@ -6,6 +6,10 @@ use meltemi_model::{Resource, Version};
 
 use crate::message::Delivery;
 
+/// The name of a resource that is sent only to see whether the client takes it. That it does not is no mistake of
+/// anybody's, and is not reported as one.
+pub const TRIAL: &str = "meltemi-trial";
+
 /// A resource that a client refused. This version is not sent to it again.
 #[derive(Debug, Clone)]
 pub(crate) struct Rejected {

@@ -31,6 +31,7 @@ use crate::diff::Diffs;
 use crate::metrics::Metrics;
 use crate::node::proxy_of;
 use crate::registry::Registry;
+use crate::subscription::Subscription;
 use crate::wire::{WireRequest, WireResponse};
 
 mod pace;
@@ -66,6 +67,12 @@ pub trait Snapshots: Send + Sync + 'static {
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
         let _ = (proxy, extensions);
         Ok(())
+    }
+
+    /// The proxy accepted or refused a response of this type; runs after each such request, with the stream locked, so
+    /// it must be quick.
+    fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {
+        let _ = (proxy, subscription);
     }
 }
 

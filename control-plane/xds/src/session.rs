@@ -8,6 +8,7 @@
 //! 2. Listeners, then routes: at once, unless step 1 brought *new* clusters to a client that is serving. Then they wait
 //!    until the client subscribed to the endpoints of those clusters and answered (`session/gate.rs`); else traffic would be
 //!    routed to clusters that are still warming.
+//!    Configurations of filters (ECDS) follow them.
 //! 3. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
 //!    fetched, since until then old routes still use them.
 //!
@@ -47,7 +48,7 @@ pub struct Session {
     nonce: u64,
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
-    subscriptions: [Option<Subscription>; 4],
+    subscriptions: [Option<Subscription>; 5],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -74,7 +75,7 @@ impl Session {
             diffs,
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
-            subscriptions: [None, None, None, None],
+            subscriptions: [const { None }; 5],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -102,9 +103,13 @@ impl Session {
     pub fn is_waiting(&self) -> bool {
         !self.leaving.is_empty()
             || (!self.gate.is_open()
-                && [ResourceType::Listener, ResourceType::Route]
-                    .into_iter()
-                    .any(|ty| self.is_behind(ty)))
+                && [
+                    ResourceType::Listener,
+                    ResourceType::Route,
+                    ResourceType::Extension,
+                ]
+                .into_iter()
+                .any(|ty| self.is_behind(ty)))
     }
 
     /// Takes a request.
@@ -181,7 +186,7 @@ impl Session {
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
             // A listener that was refused fetches no routes.
             ResourceType::Listener if request.error.is_some() => self.routes_awaited.clear(),
-            ResourceType::Listener | ResourceType::Route => {}
+            ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {}
         }
     }
 
@@ -302,6 +307,7 @@ impl Session {
             self.gate.endpoints_sent(endpoints);
         }
         self.send_listeners_and_routes(&mut out);
+        self.send_extensions(&mut out);
         if !self.leaving.is_empty() && self.is_quiet() {
             self.send_removals(&mut out);
         }
@@ -386,6 +392,16 @@ impl Session {
             .collect();
         for name in wanted {
             self.routes_awaited.remove(&name);
+        }
+    }
+
+    /// Configurations of filters in listeners. A changed one may use a new cluster, so it waits as routes do; one that the
+    /// client asks for does not: its listener waits for it.
+    fn send_extensions(&mut self, out: &mut Vec<Action>) {
+        let asked = |s: &Subscription| s.first.is_some() || !s.owed.is_empty();
+        let subscription = self.subscription(ResourceType::Extension);
+        if self.gate.is_open() || subscription.is_some_and(asked) {
+            self.send(ResourceType::Extension, out);
         }
     }
 

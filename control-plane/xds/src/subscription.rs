@@ -7,7 +7,7 @@ use meltemi_model::{Resource, ResourceSet, ResourceType, Str, Version};
 
 use crate::message::{Delivery, Request};
 use crate::names::Names;
-use crate::rejection::{Rejected, culprits};
+use crate::rejection::{Rejected, TRIAL, culprits};
 
 /// The subscription of a stream to one type.
 #[derive(Debug)]
@@ -118,7 +118,25 @@ impl Subscription {
 
     /// Names of what the client refused and was not offered in another version since.
     pub fn rejected(&self) -> impl Iterator<Item = &Str> {
-        self.rejected.keys()
+        self.rejected.keys().filter(|name| ***name != *TRIAL)
+    }
+
+    /// What the client refused and was not offered in another version since: the resource, unless the client was
+    /// brought on to a set without it.
+    pub fn refused_resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rejected.iter().filter_map(|(name, rejected)| {
+            let current = self.sent.by_name.get(name)?;
+            (current.version == rejected.version).then_some(current)
+        })
+    }
+
+    /// What the client says to the resource of this name that it was sent: whether it takes it. `None` while it owes an
+    /// answer, or when it was sent nothing of the name.
+    pub fn verdict(&self, name: &str) -> Option<(Version, bool)> {
+        let current = self.sent.by_name.get(name).filter(|_| self.wants(name))?;
+        let rejected = self.rejected.get(name);
+        let refused = rejected.is_some_and(|r| r.version == current.version);
+        (refused || self.is_settled()).then_some((current.version, !refused))
     }
 
     /// Whether every response was answered.
@@ -163,8 +181,11 @@ impl Subscription {
             }
         }
         if let Some(message) = &request.error {
-            self.report.error = Some(cut(message));
-            return found.map(|r| self.refused(&r, message)).unwrap_or_default();
+            let refused = found.map(|r| self.refused(&r, message)).unwrap_or_default();
+            if !matches!(&refused[..], [only] if **only == *TRIAL) {
+                self.report.error = Some(cut(message));
+            }
+            return refused;
         }
         self.report.error = None;
         request.nonce.clone_into(&mut self.report.nonce_acked);

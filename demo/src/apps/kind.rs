@@ -59,6 +59,7 @@ impl AppKind {
             _ if image.contains("details") => Self::Details,
             _ if image.contains("ratings") => Self::Ratings,
             _ if image.contains("reviews") => Self::Reviews(version),
+            _ if image.contains("outside-httpbin") => Self::OutsideHttpbin,
             _ if image.contains("httpbin") => Self::Httpbin,
             _ if image.contains("helloworld") => Self::Helloworld(version),
             _ if image.contains("tcp-echo") => Self::TcpEcho,

@@ -23,7 +23,7 @@ pub(super) fn render(message: &DynamicMessage) -> Result<Value, String> {
 }
 
 /// Whether a message type has a JSON form other than an object of its fields; in an Any such a form stands under `value`.
-pub(super) fn has_own_form(name: &str) -> bool {
+pub(in crate::pool) fn has_own_form(name: &str) -> bool {
     name.strip_prefix("google.protobuf.").is_some_and(|name| {
         name.ends_with("Value")
             || matches!(

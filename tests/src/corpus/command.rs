@@ -21,7 +21,7 @@ impl Compiler for Command {
         let mut metadata = tempfile::NamedTempFile::new().context("a file for the metadata")?;
         metadata.write_all(&serde_json::to_vec(&node.metadata)?)?;
         let mut command = process::Command::new(&self.program);
-        command.arg("compile");
+        command.arg("compile").envs(&case.istiod_env);
         for file in files {
             command.arg("-f").arg(file);
         }

@@ -91,7 +91,7 @@ fn base_name(node: &NodeSpec) -> &str {
 }
 
 /// `work` over `items` on `jobs` threads, results in the order of the items.
-fn in_parallel<T: Sync, R: Send>(
+pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,
     work: impl Fn(&T) -> R + Sync,
@@ -171,7 +171,7 @@ fn served<'a>(answer: &'a Answer, kind: &str, name: &str) -> Option<&'a Value> {
 }
 
 /// Compares two answers; `bases` are the answers for the base world, ours and the recorded one.
-fn compare_answers(
+pub(crate) fn compare_answers(
     node: &str,
     ours: &Answer,
     theirs: &Answer,

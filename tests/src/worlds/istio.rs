@@ -9,7 +9,7 @@ use super::{ROOT, created, maybe, metadata, namespace, one_of, set};
 const GROUP: &str = "networking.istio.io";
 const SECURITY: &str = "security.istio.io";
 
-fn object(kind: &str, version: &str, metadata: Value, spec: Value) -> Value {
+pub(super) fn object(kind: &str, version: &str, metadata: Value, spec: Value) -> Value {
     let mut object = json!({"apiVersion": format!("{GROUP}/{version}"), "kind": kind});
     object["metadata"] = metadata;
     object["spec"] = spec;

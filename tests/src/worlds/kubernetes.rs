@@ -203,8 +203,52 @@ pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
         "localityLbSetting: {enabled: false}",
         "defaultConfig: {tracing: {sampling: 10}, holdApplicationUntilProxyStarts: true}",
         "defaultHttpRetryPolicy: {attempts: 5}",
+        "ingressControllerMode: DEFAULT",
+        "{ingressControllerMode: DEFAULT, ingressService: other}",
+        "ingressControllerMode: 'OFF'",
     ])
     .prop_map(|mesh| {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(ROOT, "istio", 0), "data": {"mesh": mesh}})
+    })
+}
+
+pub(super) fn ingress_class() -> impl Strategy<Value = Value> {
+    one_of(["istio.io/ingress-controller", "k8s.io/ingress-nginx"]).prop_map(|controller| {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": metadata("", "istio", 0), "spec": {"controller": controller}})
+    })
+}
+
+pub(super) fn ingress() -> impl Strategy<Value = Value> {
+    let names = (super::namespace(), 1..3_u8, created());
+    let class = maybe([json!("istio"), json!("none")]);
+    let rule = (
+        one_of(["a.example.com", "*.example.com", ""]),
+        one_of([
+            json!({"path": "/", "pathType": "Prefix"}),
+            json!({"path": "/exact", "pathType": "Exact"}),
+            json!({"path": "/old/*", "pathType": "ImplementationSpecific"}),
+            json!({}),
+        ]),
+        1..4_u8,
+        one_of([json!({"number": 80}), json!({"name": "http"})]),
+    );
+    let tls = maybe([
+        json!([{"hosts": ["a.example.com"], "secretName": "cert"}]),
+        json!([{"secretName": "all"}, {"hosts": ["*.example.com"]}]),
+    ]);
+    let rules = proptest::collection::vec(rule, 1..3);
+    (names, class, rules, tls).prop_map(|((namespace, name, created), class, rules, tls)| {
+        let rules: Vec<Value> = rules
+            .into_iter()
+            .map(|(host, mut path, service, port)| {
+                path["backend"] = json!({"service": {"name": format!("s{service}"), "port": port}});
+                json!({"host": host, "http": {"paths": [path]}})
+            })
+            .collect();
+        let mut spec = json!({"rules": rules});
+        set(&mut spec, "ingressClassName", class);
+        set(&mut spec, "tls", tls);
+        let metadata = metadata(namespace, &format!("i{name}"), created);
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec})
     })
 }

@@ -3,6 +3,7 @@
 //! Envoy says itself what it can run, and has no certificates: the extensions of `node.yaml` are left out, and the
 //! bootstrap says that there is no identity.
 
+mod patches;
 mod plane;
 mod policies;
 mod process;

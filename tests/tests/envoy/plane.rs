@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use meltemi::engine::Engine;
 use meltemi::offline::default_mesh;
+use meltemi::quarantine;
 use meltemi::served::Served;
 use meltemi_model::ProxySnapshot;
 use meltemi_sources::files;
@@ -43,7 +44,12 @@ impl ControlPlane {
         let drain = CancellationToken::new();
         let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
         let ads = Ads::new(
-            Arc::new(Served::new(Arc::new(engine), None, false)),
+            Arc::new(Served::new(
+                Arc::new(engine),
+                None,
+                false,
+                quarantine::channel().0,
+            )),
             Arc::clone(&streams),
             metrics,
             Limits::default(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::mesh::{contents, difference, engine};
 
 /// Ways to spoil any object. None of them gives a file that cannot be split into documents.
-const SPOILS: [fn(&Value, usize) -> Value; 9] = [
+const SPOILS: [fn(&Value, usize) -> Value; 10] = [
     |object, _| with(object, "/metadata/name", json!(7)),
     |object, _| with(object, "/metadata/name", json!("Not A Name")),
     |object, _| with(object, "/metadata/labels", json!(["a"])),
@@ -32,6 +32,18 @@ const SPOILS: [fn(&Value, usize) -> Value; 9] = [
         )
     },
     |_, n| broken("Gateway", n, &json!({"servers": {"port": 80}})),
+    |_, n| {
+        let filter = broken(
+            "EnvoyFilter",
+            n,
+            &json!({"configPatches": {"applyTo": "CLUSTER"}}),
+        );
+        with(
+            &filter,
+            "/apiVersion",
+            json!("networking.istio.io/v1alpha3"),
+        )
+    },
 ];
 
 fn with(object: &Value, pointer: &str, value: Value) -> Value {

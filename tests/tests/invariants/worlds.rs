@@ -25,7 +25,7 @@ fn random_worlds_have_good_objects_of_every_kind() {
         *good += usize::from(lowered.object.is_some());
         problems.extend(lowered.diagnostics.iter().map(ToString::to_string));
     }
-    assert_eq!(used.len(), 14, "{used:?}");
+    assert_eq!(used.len(), Kind::ALL.len(), "{used:?}");
     for (kind, (all, good)) in used {
         assert!(
             good * 10 >= all * 7,

@@ -31,12 +31,24 @@ const ARROWS: [(&str, &[&str]); 19] = [
         &[
             "meltemi-api",
             "meltemi-model",
+            "meltemi-proto",
             "meltemi-validation",
             "meltemi-world",
         ],
     ),
-    ("meltemi-tests", &[]),
-    ("meltemi-validation", &["meltemi-api", "meltemi-model"]),
+    (
+        "meltemi-tests",
+        &[
+            "meltemi",
+            "meltemi-model",
+            "meltemi-sources",
+            "meltemi-world",
+        ],
+    ),
+    (
+        "meltemi-validation",
+        &["meltemi-api", "meltemi-model", "meltemi-proto"],
+    ),
     ("meltemi-world", &["meltemi-model"]),
     ("meltemi-xds", &["meltemi-model", "meltemi-proto"]),
     ("xtask", &[]),

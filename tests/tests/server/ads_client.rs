@@ -68,6 +68,15 @@ pub(crate) struct Received {
     pub(crate) refused: Option<String>,
 }
 
+/// What a client refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The resource of a type and name.
+    Named(&'static str, String),
+    /// Listeners and routes that hold these words.
+    Holding(String),
+}
+
 /// The client.
 #[derive(Debug)]
 pub(crate) struct AdsClient {
@@ -75,8 +84,8 @@ pub(crate) struct AdsClient {
     held: Held,
     /// Names that were asked for; of clusters and listeners everything is wanted.
     asked: BTreeMap<&'static str, BTreeSet<String>>,
-    /// Type and name of the resource that is refused, with the reason.
-    refuses: Option<(&'static str, String, String)>,
+    /// What is refused, with the reasons.
+    refuses: Vec<(Refused, String)>,
     received: Vec<Received>,
 }
 
@@ -137,7 +146,7 @@ impl AdsClient {
             stream,
             held,
             asked: wanted,
-            refuses: None,
+            refuses: Vec::new(),
             received: Vec::new(),
         })
     }
@@ -152,14 +161,24 @@ impl AdsClient {
         self.held.get(ty)?.get(name)
     }
 
+    /// All responses since [`Self::take_received`].
+    pub(crate) fn received(&self) -> &[Received] {
+        &self.received
+    }
+
     /// All responses since the last call.
     pub(crate) fn take_received(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
     }
 
-    /// From now on refuses this resource, as Envoy says it: by name, with a reason.
-    pub(crate) fn refuse(&mut self, ty: &'static str, name: &str, reason: &str) {
-        self.refuses = Some((ty, name.to_owned(), reason.to_owned()));
+    /// From now on refuses this too, as Envoy says it: by name, with a reason.
+    pub(crate) fn refuse(&mut self, what: Refused, reason: &str) {
+        self.refuses.push((what, reason.to_owned()));
+    }
+
+    /// From now on refuses nothing.
+    pub(crate) fn refuse_nothing(&mut self) {
+        self.refuses.clear();
     }
 
     /// Reads responses until the client is as it should be.
@@ -217,9 +236,18 @@ impl AdsClient {
 
     /// The name and reason, if the response has what is refused.
     fn judge(&self, arrived: &Arrived) -> Option<(String, String)> {
-        let (ty, name, reason) = self.refuses.as_ref()?;
-        let has = arrived.ty == *ty && arrived.resources.iter().any(|(other, _)| other == name);
-        has.then(|| (name.clone(), reason.clone()))
+        let is_refused = |what: &Refused, name: &str, resource: &Resource| match what {
+            Refused::Named(ty, refused) => arrived.ty == *ty && name == refused,
+            Refused::Holding(words) => {
+                let mut found = resource.body.windows(words.len());
+                matches!(arrived.ty, LDS | RDS) && found.any(|w| w == words.as_bytes())
+            }
+        };
+        arrived.resources.iter().find_map(|(name, resource)| {
+            let mut refuses = self.refuses.iter();
+            let found = refuses.find(|(what, _)| is_refused(what, name, resource));
+            found.map(|(_, reason)| (name.clone(), reason.clone()))
+        })
     }
 
     /// Envoy: of a refused response the other resources are used.

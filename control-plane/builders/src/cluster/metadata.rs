@@ -68,14 +68,8 @@ fn config_path(object: &ObjectKey) -> String {
         Kind::Sidecar => "sidecar",
         Kind::ServiceEntry => "service-entry",
         Kind::WorkloadEntry => "workload-entry",
-        Kind::Namespace
-        | Kind::Node
-        | Kind::Pod
-        | Kind::Service
-        | Kind::EndpointSlice
-        | Kind::ServiceAccount
-        | Kind::MeshConfig
-        | Kind::PeerAuthentication => "",
+        // No other kind configures a cluster.
+        other => other.as_str(),
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

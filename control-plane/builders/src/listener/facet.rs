@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use meltemi_model::Str;
-use meltemi_model::mesh::PathNormalization;
+use meltemi_model::mesh::{PathNormalization, TracingTag};
 
 /// What network filters have in common.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -122,6 +122,15 @@ pub struct Tracing {
     pub sampling: u32,
     /// Longest path in a span; `None`: Envoy's default.
     pub max_path_tag_length: Option<u32>,
+    /// Istio's own tags; `None`: they are switched off.
+    pub own: Option<TracedWorkload>,
+    /// The user's tags.
+    pub tags: Vec<(Str, TracingTag)>,
+}
+
+/// What Istio's own tags say of the proxy's workload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TracedWorkload {
     /// Canonical service.
     pub service: Str,
     /// Canonical revision.

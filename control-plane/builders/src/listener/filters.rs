@@ -250,10 +250,8 @@ fn config_path(object: &ObjectKey) -> String {
         Kind::WorkloadEntry => "workload-entry",
         Kind::Gateway => "gateway",
         Kind::Sidecar => "sidecar",
-        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => {
-            object.kind.as_str()
-        }
-        Kind::ServiceAccount | Kind::MeshConfig | Kind::PeerAuthentication => object.kind.as_str(),
+        // No other kind configures a chain.
+        other => other.as_str(),
     };
     format!(
         "/apis/networking.istio.io/v1/namespaces/{}/{kind}/{}",

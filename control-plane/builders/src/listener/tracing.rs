@@ -1,6 +1,8 @@
 //! Tracing and request ids. Istio 1.31: `configureTracing` with the mesh's settings.
 
-use super::facet::Tracing;
+use meltemi_model::mesh::TracingTag;
+
+use super::facet::{TracedWorkload, Tracing};
 use super::pb;
 
 use pb::hcm::http_connection_manager as manager;
@@ -35,23 +37,57 @@ const DRY_RUN: [(&str, &str); 4] = [
 /// The message; tags are sorted by name.
 pub(super) fn tracing(settings: &Tracing) -> manager::Tracing {
     let percent = |value: f64| Some(Percent { value });
-    let literals = [
-        ("istio.canonical_revision", &settings.revision),
-        ("istio.canonical_service", &settings.service),
-        ("istio.cluster_id", &settings.cluster_id),
-        ("istio.mesh_id", &settings.mesh_id),
-        ("istio.namespace", &settings.namespace),
-    ];
-    let tags = DRY_RUN.into_iter().map(|(tag, key)| dry_run(tag, key));
+    let mut tags: Vec<CustomTag> = settings.own.iter().flat_map(own_tags).collect();
+    tags.extend(
+        settings
+            .tags
+            .iter()
+            .map(|(tag, value)| users_tag(tag, value)),
+    );
+    tags.sort_by(|a, b| a.tag.cmp(&b.tag));
     manager::Tracing {
         client_sampling: percent(100.0),
         random_sampling: percent(f64::from(settings.sampling) / 10_000.0),
         overall_sampling: percent(100.0),
         max_path_tag_length: settings.max_path_tag_length.map(pb::u32),
-        custom_tags: tags
-            .chain(literals.map(|(tag, value)| literal(tag, value)))
-            .collect(),
+        custom_tags: tags,
         ..Default::default()
+    }
+}
+
+/// Istio 1.31: `buildServiceTags`, and what policies that run dry would have done.
+fn own_tags(workload: &TracedWorkload) -> impl Iterator<Item = CustomTag> {
+    let literals = [
+        ("istio.canonical_revision", &workload.revision),
+        ("istio.canonical_service", &workload.service),
+        ("istio.cluster_id", &workload.cluster_id),
+        ("istio.mesh_id", &workload.mesh_id),
+        ("istio.namespace", &workload.namespace),
+    ];
+    let dry = DRY_RUN.into_iter().map(|(tag, key)| dry_run(tag, key));
+    dry.chain(literals.map(|(tag, value)| literal(tag, value)))
+}
+
+/// A tag of the user's.
+fn users_tag(tag: &str, value: &TracingTag) -> CustomTag {
+    let of = |r#type| CustomTag {
+        tag: tag.to_owned(),
+        r#type: Some(r#type),
+    };
+    match value {
+        TracingTag::Literal(text) => literal(tag, text),
+        TracingTag::Environment(name, default) => {
+            of(custom_tag::Type::Environment(custom_tag::Environment {
+                name: name.to_string(),
+                default_value: default.to_string(),
+            }))
+        }
+        TracingTag::Header(name, default) => {
+            of(custom_tag::Type::RequestHeader(custom_tag::Header {
+                name: name.to_string(),
+                default_value: default.to_string(),
+            }))
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn forward(
         }
     }
     action.request_mirror_policies = rule
-        .mirrors
+        .copies()
         .iter()
         .zip(&input.mirrors)
         .filter_map(|(mirror, to)| mirror_policy(mirror, to))

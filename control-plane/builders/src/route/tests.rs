@@ -57,7 +57,7 @@ fn spec(http: HttpRoute) -> RuleRoute {
     };
     RuleRoute {
         mirrors: http
-            .mirrors
+            .copies()
             .iter()
             .map(|m| resolved(&m.destination.host).cluster)
             .collect(),

@@ -254,24 +254,16 @@ fn pods_of_a_deployment_share_a_class() {
 
 #[test]
 fn what_a_proxy_says_of_itself() {
-    let pod_with = |text: &str| Pod {
-        workload: "deploy".into(),
-        ..a_1(text)
-    };
-    let named = || json!({"WORKLOAD_NAME": "named"});
-    // (labels of the pod, metadata, canonical service and revision).
-    for (text, metadata, want) in [
-        ("", json!({}), ("deploy", "latest")),
-        ("", named(), ("named", "latest")),
-        ("app=a,version=v1", named(), ("a", "v1")),
-        ("app=a,app.kubernetes.io/name=k", json!({}), ("k", "latest")),
+    // (labels of the pod, canonical service and revision).
+    for (text, want) in [
+        ("", ("", "")),
+        ("app=a,version=v1", ("", "")),
         (
             "app=a,service.istio.io/canonical-name=c,service.istio.io/canonical-revision=r,version=v1",
-            json!({}),
             ("c", "r"),
         ),
     ] {
-        let facet = class([pod_with(text).into()], &metadata).facet;
+        let facet = class([a_1(text).into()], &json!({})).facet;
         assert_eq!(
             (&*facet.canonical_service, &*facet.canonical_revision),
             want,
@@ -281,7 +273,7 @@ fn what_a_proxy_says_of_itself() {
     let metadata = json!({
         "MESH_ID": "m", "HTTP10": "1", "IDLE_TIMEOUT": "5s", "HTTP_PROXY_PORT": "8888",
         "ENVOY_STATUS_PORT": 15021, "ENVOY_PROMETHEUS_PORT": "15090", "UNPRIVILEGED_POD": "true",
-        "DNS_CAPTURE": "true", "INBOUND_LISTENER_EXACT_BALANCE": "true",
+        "DNS_CAPTURE": "true", "INBOUND_LISTENER_EXACT_BALANCE": "true", "CLUSTER_ID": "east",
     });
     let want = MetaFacet {
         mesh_id: "m".into(),
@@ -293,8 +285,9 @@ fn what_a_proxy_says_of_itself() {
         dns_capture: true,
         inbound_exact_balance: true,
         outbound_exact_balance: false,
+        cluster_id: "east".into(),
         canonical_service: String::new(),
-        canonical_revision: "latest".into(),
+        canonical_revision: String::new(),
     };
     assert_eq!(class([], &metadata).facet, want);
 }

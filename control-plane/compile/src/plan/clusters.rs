@@ -1,5 +1,6 @@
 //! Which clusters, and the endpoints of those that ask for them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_builders::cluster::{
@@ -12,8 +13,10 @@ use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
 use meltemi_model::sidecar::IngressListener;
 use meltemi_model::traffic::{Algorithm, TlsMode};
-use meltemi_model::{Diagnostic, Diagnostics, Labels, Shared, Str};
+use meltemi_model::{Diagnostic, Diagnostics, Hostname, Labels, Shared, Str};
 use meltemi_world::{Scope, ScopedService, World};
+
+use super::gateway::MergedGateways;
 
 /// Clusters and endpoint resources of a class.
 #[derive(Debug, Default)]
@@ -26,18 +29,23 @@ pub struct Clusters {
     pub diagnostics: Diagnostics,
 }
 
-/// Plans the clusters of a class. `auto_passthrough`: a gateway that forwards by SNI needs clusters named by SNI.
+/// Plans the clusters of a class. `gateways`: empty for sidecars; a gateway that forwards by SNI needs clusters named by
+/// SNI.
 pub fn clusters(
     world: &World,
     scope: &Scope,
     class: &ProxyClass,
-    auto_passthrough: bool,
+    gateways: &MergedGateways,
 ) -> Clusters {
     let facet = facet(class);
     let mesh = &scope.mesh;
     let mut planned = Clusters::default();
+    let only = referenced(world, scope, class, gateways);
     for row in &scope.services {
-        outbound(scope, class, row, &facet, false, &mut planned);
+        let host = &row.service.key.host;
+        if only.as_ref().is_none_or(|hosts| hosts.contains(host)) {
+            outbound(scope, class, row, &facet, false, &mut planned);
+        }
     }
     planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
     match class.kind {
@@ -50,7 +58,7 @@ pub fn clusters(
                 .clusters
                 .push(ClusterInput::InboundPassthrough(mesh.clone(), facet));
         }
-        ProxyKind::Router if auto_passthrough => {
+        ProxyKind::Router if gateways.auto_passthrough() => {
             for row in scope
                 .services
                 .iter()
@@ -62,6 +70,47 @@ pub fn clusters(
         ProxyKind::Router => {}
     }
     planned
+}
+
+/// The hosts to which a gateway's routes lead, where it gets no other clusters. Istio 1.31: `GatewayServices`.
+fn referenced(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+    gateways: &MergedGateways,
+) -> Option<BTreeSet<Hostname>> {
+    let mesh = &world.mesh;
+    if class.kind != ProxyKind::Router || !mesh.filter_gateway_clusters {
+        return None;
+    }
+    let from = mesh.scope_gateway_to_namespace.then_some(&*class.namespace);
+    let names = gateways.names();
+    let hosts = names
+        .iter()
+        .flat_map(|name| world.virtual_services.destinations(name, from));
+    let mut hosts: BTreeSet<Hostname> = hosts.collect();
+    hosts.extend(referenced_by_patches(world, scope, class));
+    Some(hosts)
+}
+
+/// The hosts that EnvoyFilters need although no route leads there.
+fn referenced_by_patches(
+    world: &World,
+    scope: &Scope,
+    class: &ProxyClass,
+) -> impl Iterator<Item = Hostname> {
+    let filters = world
+        .envoy_filters
+        .selecting(&class.namespace, &class.labels, &world.mesh);
+    let names = filters.into_iter().flat_map(|filter| &filter.references);
+    names
+        .filter(|(namespace, host)| {
+            let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
+            namespace
+                .as_ref()
+                .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
+        })
+        .map(|(_, host)| host.clone())
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {

@@ -94,6 +94,15 @@ impl MergedGateways {
             .any(|tls| tls.mode == ServerTlsMode::AutoPassthrough)
     }
 
+    /// `namespace/name` of every Gateway of which a server was accepted. Istio 1.31: `GatewayNameForServer`.
+    pub fn names(&self) -> BTreeSet<String> {
+        let servers = self.ports.iter().flat_map(|port| &port.servers);
+        servers
+            .chain(self.routes.values().flatten())
+            .map(MergedServer::gateway_name)
+            .collect()
+    }
+
     fn port(&mut self, key: &PortKey) -> Option<&mut MergedPort> {
         self.ports
             .iter_mut()
@@ -124,15 +133,26 @@ pub fn is_passthrough(server: &Server) -> bool {
 /// Port, protocol, bind address: what makes a listener.
 type PortKey = (u16, Protocol, Str);
 
-/// Merges the Gateways that select the class. `gateways`: all of them, oldest first.
-pub fn merge(gateways: &[Shared<Gateway>], class: &ProxyClass) -> MergedGateways {
+/// Merges the Gateways that select the class. `gateways`: all of them, oldest first. `own_namespace`: those of other
+/// namespaces do not count.
+pub fn merge(
+    gateways: &[Shared<Gateway>],
+    class: &ProxyClass,
+    own_namespace: bool,
+) -> MergedGateways {
     let mut merge = Merge::default();
-    for gateway in gateways
+    let named: Vec<_> = gateways
         .iter()
-        .filter(|gateway| class.labels.satisfies(&gateway.selector))
-    {
-        for (index, server) in gateway.servers.iter().enumerate() {
-            let port = own_port(server.port, class);
+        .filter(|gateway| !own_namespace || gateway.meta.key.namespace == class.namespace)
+        .filter_map(|gateway| Some((gateway, Ports::of(gateway, class)?)))
+        .collect();
+    for (gateway, ports) in named {
+        let servers = gateway.servers.iter().enumerate();
+        let bound = servers.flat_map(|(index, server)| {
+            let own = ports.own(server.port, class);
+            own.into_iter().map(move |port| (index, server, port))
+        });
+        for (index, server, port) in bound {
             let route_name: Str = route_name(server, port, gateway).into();
             let merged = MergedServer {
                 gateway: gateway.clone(),
@@ -149,6 +169,42 @@ pub fn merge(gateways: &[Shared<Gateway>], class: &ProxyClass) -> MergedGateways
         }
     }
     merge.out
+}
+
+/// How the ports of a Gateway that is for a class become the pod's own.
+enum Ports {
+    /// Its selector selects the class.
+    Selected,
+    /// It names Services, and the class is behind some: service port → the pod's own.
+    Named(BTreeMap<u16, BTreeSet<u16>>),
+}
+
+impl Ports {
+    /// `None`: the Gateway is not for the class. Istio 1.31: `mergeGateways`.
+    fn of(gateway: &Gateway, class: &ProxyClass) -> Option<Self> {
+        if gateway.services().next().is_none() {
+            let selected = class.labels.satisfies(&gateway.selector);
+            return selected.then_some(Self::Selected);
+        }
+        let namespace = &gateway.meta.key.namespace;
+        let mine = class.gateway_services.iter().filter(|(key, _)| {
+            key.namespace == *namespace && gateway.services().any(|host| host == key.host.as_str())
+        });
+        let mut ports: BTreeMap<u16, BTreeSet<u16>> = BTreeMap::new();
+        for (port, targets) in mine.flat_map(|(_, ports)| ports) {
+            ports.entry(*port).or_default().extend(targets);
+        }
+        (!ports.is_empty()).then_some(Self::Named(ports))
+    }
+
+    /// The ports that the pod listens on for a port of the Gateway. One that names Services means their ports, so a port
+    /// that none of them has is none at all. Istio 1.31: `resolvePorts`.
+    fn own(&self, port: u16, class: &ProxyClass) -> Vec<u16> {
+        match self {
+            Self::Selected => vec![own_port(port, class)],
+            Self::Named(ports) => ports.get(&port).into_iter().flatten().copied().collect(),
+        }
+    }
 }
 
 /// The port that the gateway's pod listens on for a port of its Service; where no Service has that port, the Gateway

@@ -59,6 +59,14 @@ pub fn watched(settings: &KubeSettings) -> Vec<Watched> {
             group: "discovery.k8s.io",
             ..core("EndpointSlice", "endpointslices", true)
         },
+        Watched {
+            group: "networking.k8s.io",
+            ..core("Ingress", "ingresses", true)
+        },
+        Watched {
+            group: "networking.k8s.io",
+            ..core("IngressClass", "ingressclasses", false)
+        },
         definitions(),
     ];
     kinds.extend(KINDS.iter().map(|kind| Watched {

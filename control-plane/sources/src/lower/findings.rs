@@ -11,6 +11,7 @@ use meltemi_validation::Finding;
 pub(super) struct Findings {
     key: ObjectKey,
     diagnostics: Diagnostics,
+    unusable: bool,
 }
 
 impl Findings {
@@ -18,10 +19,18 @@ impl Findings {
         Self {
             key: key.clone(),
             diagnostics: Vec::new(),
+            unusable: false,
         }
     }
 
+    /// Something for which the object is not used.
     pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.unusable = true;
+        self.left_out(path, message);
+    }
+
+    /// Something for which a part of the object is not used; the rest is.
+    pub(super) fn left_out(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.diagnostics
             .push(Diagnostic::error(&self.key, path, message));
     }
@@ -36,6 +45,14 @@ impl Findings {
             .push(Diagnostic::not_supported_yet(&self.key, path));
     }
 
+    /// Says that a field is none of those that there are.
+    pub(super) fn unknown_field(&mut self, path: impl Into<String>) {
+        self.warning(
+            path,
+            "unknown field: it is ignored; check its spelling and indentation",
+        );
+    }
+
     /// Reports the error of a check.
     pub(super) fn check(&mut self, path: &str, result: Result<(), String>) {
         if let Err(message) = result {
@@ -43,11 +60,9 @@ impl Findings {
         }
     }
 
-    /// Whether the object may be used: nothing that was found is an error.
+    /// Whether the object may be used.
     pub(super) fn is_usable(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .all(|d| d.severity != Severity::Error)
+        !self.unusable
     }
 
     /// Lets validation speak where both have found something, so that users read one sentence, in Istio's words.
@@ -57,24 +72,32 @@ impl Findings {
     pub(super) fn settle(&mut self, said: &meltemi_validation::Findings) {
         let is_used = self.is_usable();
         let told = |path: &str, list: &[Finding]| list.iter().any(|f| is_same_place(&f.path, path));
+        let mut own_errors: Vec<String> = Vec::new();
         self.diagnostics.retain(|own| match own.severity {
             _ if own.message.starts_with("not supported yet") => true,
-            // An error that says why the object is not used stays, unless validation refuses the same place.
-            Severity::Error => !told(&own.path, &said.errors),
+            Severity::Error if told(&own.path, &said.errors) => {
+                own_errors.push(own.path.clone());
+                false
+            }
+            Severity::Error | Severity::Info => true,
             Severity::Warning => !told(&own.path, &said.errors) && !told(&own.path, &said.warnings),
-            Severity::Info => true,
         });
         for finding in &said.errors {
-            if is_used {
+            let left_out = own_errors
+                .iter()
+                .any(|path| is_same_place(path, &finding.path));
+            if is_used && !left_out {
                 self.warning(
                     &finding.path,
                     format!("{}; Istio's webhook refuses this", finding.message),
                 );
             } else {
-                self.error(&finding.path, &finding.message);
+                self.left_out(&finding.path, &finding.message);
             }
         }
-        for finding in &said.warnings {
+        // What is said of every object of a kind is for who writes one, not for who reads them again and again.
+        let of_fields = said.warnings.iter().filter(|w| !w.path.is_empty());
+        for finding in of_fields {
             self.warning(&finding.path, &finding.message);
         }
     }
@@ -107,10 +130,7 @@ impl Findings {
         match meltemi_api::parse_at(root, value) {
             Ok(parsed) => {
                 for path in parsed.unknown.into_iter().filter(|path| warn(path)) {
-                    self.warning(
-                        path,
-                        "unknown field: it is ignored; check its spelling and indentation",
-                    );
+                    self.unknown_field(path);
                 }
                 Some(parsed.value)
             }

@@ -50,7 +50,9 @@ fn lower_server(
     let number = check_port(server, port, path, findings);
     let protocol = names::protocol(&port.protocol);
     if !server.default_endpoint.is_empty() {
-        findings.not_supported_yet(format!("{path}.defaultEndpoint"));
+        let message =
+            "a Gateway does nothing with this field, in Istio neither; write a VirtualService";
+        findings.warning(format!("{path}.defaultEndpoint"), message);
     }
     let tls = server.tls.as_ref().map(|tls| {
         let path = format!("{path}.tls");
@@ -227,6 +229,7 @@ pub(super) fn lower_tls(
             .iter()
             .map(|n| n.as_str().into())
             .collect(),
+        ecdh_curves: tls.ecdh_curves.iter().map(|n| n.as_str().into()).collect(),
     }
 }
 
@@ -241,7 +244,6 @@ fn report_unsupported(tls: &api::ServerTlsSettings, path: &str, findings: &mut F
             "verifyCertificateHash",
             !tls.verify_certificate_hash.is_empty(),
         ),
-        ("ecdhCurves", !tls.ecdh_curves.is_empty()),
         ("insecureSkipVerify", tls.insecure_skip_verify.is_some()),
     ] {
         if is_set {

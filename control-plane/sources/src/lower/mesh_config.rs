@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 use meltemi_api::mesh_config as api;
+use meltemi_model::ingress::{IngressMode, IngressSettings};
 use meltemi_model::mesh::{Mesh, PathNormalization};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::sidecar::OutboundPolicy;
@@ -106,10 +107,6 @@ const HARMLESS: &[&str] = &[
     "defaultProviders",
     "enablePrometheusMerge",
     "extensionProviders",
-    "ingressClass",
-    "ingressControllerMode",
-    "ingressSelector",
-    "ingressService",
     "verifyCertificateAtClient",
 ];
 
@@ -133,6 +130,10 @@ const LOWERED: &[&str] = &[
     "h2UpgradePolicy",
     "inboundClusterStatName",
     "inboundTrafficPolicy",
+    "ingressClass",
+    "ingressControllerMode",
+    "ingressSelector",
+    "ingressService",
     "localityLbSetting",
     "meshMTLS",
     "outboundClusterStatName",
@@ -264,6 +265,8 @@ fn lower_config(
             .map(|d| d.as_str().into())
             .collect(),
         any_trust_domain: settings.features.skip_validate_trust_domain,
+        filter_gateway_clusters: settings.features.filter_gateway_clusters,
+        scope_gateway_to_namespace: settings.features.scope_gateway_to_namespace,
         mesh_mtls: tls_limits(config.mesh_mtls.as_ref()),
         tls_defaults: tls_limits(config.tls_defaults.as_ref()),
         root_namespace: config.root_namespace.as_str().into(),
@@ -289,12 +292,29 @@ fn lower_config(
         disable_listener_log: config.disable_envoy_listener_log,
         prometheus_metrics: prometheus_metrics(config),
         path_normalization: path_normalization(config),
-        ingress_service: config.ingress_service.as_str().into(),
+        ingress: ingress(config, settings),
         ..Mesh::default()
     };
     ports_and_times(root, config, &mut mesh, findings);
     traffic(root, config, &mut mesh, findings);
     mesh
+}
+
+/// Istio 1.31: a mode that is not said is no mode, and nothing is served.
+fn ingress(config: &api::MeshConfig, settings: &LowerSettings) -> IngressSettings {
+    IngressSettings {
+        mode: match config.ingress_controller_mode {
+            api::IngressControllerMode::Unspecified | api::IngressControllerMode::Off => {
+                IngressMode::Off
+            }
+            api::IngressControllerMode::Default => IngressMode::Default,
+            api::IngressControllerMode::Strict => IngressMode::Strict,
+        },
+        class: config.ingress_class.as_str().into(),
+        service: config.ingress_service.as_str().into(),
+        selector: config.ingress_selector.as_str().into(),
+        namespace: settings.features.ingress_namespace.clone(),
+    }
 }
 
 /// Istio 1.31, `selectorsChanged`: with one that cannot be understood it is as if there were none.

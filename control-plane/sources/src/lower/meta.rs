@@ -14,8 +14,11 @@ const ANNOTATIONS: &[&str] = &[
     "alpha.istio.io/canonical-serviceaccounts",
     "alpha.istio.io/kubernetes-serviceaccounts",
     "ambient.istio.io/connect-strategy",
+    "envoyfilter.istio.io/referenced-services",
+    "internal.istio.io/gateway-service",
     "istio.io/connect-strategy",
     "istio.io/dry-run",
+    "kubernetes.io/ingress.class",
     "networking.istio.io/exportTo",
     "networking.istio.io/traffic-distribution",
     "proxy.istio.io/config",
@@ -76,7 +79,7 @@ impl<'a> Raw<'a> {
         }
         checks::dns_subdomain(&all.name).map_err(|message| refuse("metadata.name", message))?;
         let namespace = match kind {
-            Kind::Namespace | Kind::Node => "",
+            Kind::Namespace | Kind::Node | Kind::IngressClass => "",
             _ if all.namespace.is_empty() => &settings.default_namespace,
             _ => all.namespace.as_str(),
         };

@@ -1,7 +1,8 @@
 //! `defaultConfig` of the mesh: the parts of ProxyConfig that shape what is served. The others are the agent's.
 
 use meltemi_api::mesh_config as api;
-use meltemi_model::mesh::{ProxyConfig, ProxyHeaders};
+use meltemi_model::Str;
+use meltemi_model::mesh::{ProxyConfig, ProxyHeaders, TracingTag};
 
 use super::findings::Findings;
 
@@ -21,14 +22,13 @@ pub(super) fn lower(
         .map(|t| t.sampling)
         .filter(|sampling| *sampling > 0.0);
     ProxyConfig {
-        tracing_sampling: sampling.map(|sampling| {
-            findings
-                .percent(format!("{path}.tracing.sampling"), sampling)
-                .0
-        }),
+        tracing_sampling: sampling
+            .map(|sampling| self::sampling(sampling, &format!("{path}.tracing"), findings)),
         tracing_max_path_tag_length: tracing
             .map(|t| t.max_path_tag_length)
             .filter(|length| *length > 0),
+        no_istio_tags: tracing.is_some_and(|t| t.enable_istio_tags == Some(false)),
+        tracing_tags: tracing.map(tags).unwrap_or_default(),
         num_trusted_proxies: topology.map_or(0, |t| t.num_trusted_proxies),
         forward_client_cert_details: topology
             .map(|t| details(t.forward_client_cert_details))
@@ -45,6 +45,34 @@ pub(super) fn lower(
             .unwrap_or_default(),
         not_lowered,
     }
+}
+
+/// A rate above 100 counts as 1. Istio 1.31: `proxyConfigSamplingValue`.
+fn sampling(sampling: f64, path: &str, findings: &mut Findings) -> u32 {
+    let path = format!("{path}.sampling");
+    if sampling > 100.0 {
+        findings.warning(
+            path,
+            format!("{sampling} is more than 100 percent, so 1 percent of requests is traced; write a number up to 100"),
+        );
+        return 10_000;
+    }
+    findings.percent(path, sampling).0
+}
+
+fn tags(tracing: &api::Tracing) -> Vec<(Str, TracingTag)> {
+    let text = |text: &String| Str::from(text.as_str());
+    let value = |tag: &api::CustomTag| {
+        let literal = tag.literal.as_ref();
+        let environment = tag.environment.as_ref();
+        let header = tag.header.as_ref();
+        None.or(literal.map(|l| TracingTag::Literal(text(&l.value))))
+            .or(environment.map(|e| TracingTag::Environment(text(&e.name), text(&e.default_value))))
+            .or(header.map(|h| TracingTag::Header(text(&h.name), text(&h.default_value))))
+    };
+    let tags = tracing.custom_tags.iter();
+    tags.filter_map(|(name, tag)| Some((text(name), value(tag)?)))
+        .collect()
 }
 
 fn details(details: api::ForwardClientCertDetails) -> String {
@@ -101,10 +129,6 @@ fn not_lowered(config: &api::MeshProxyConfig) -> Vec<String> {
         ("connectionSettings", config.connection_settings.is_some()),
         ("privateKeyProvider", config.private_key_provider.is_some()),
         (
-            "tracing.customTags",
-            tracing.is_some_and(|t| !t.custom_tags.is_empty()),
-        ),
-        (
             "tracing.zipkin",
             tracing.is_some_and(|t| t.zipkin.is_some()),
         ),
@@ -127,10 +151,6 @@ fn not_lowered(config: &api::MeshProxyConfig) -> Vec<String> {
         (
             "tracing.tlsSettings",
             tracing.is_some_and(|t| t.tls_settings.is_some()),
-        ),
-        (
-            "tracing.enableIstioTags",
-            tracing.is_some_and(|t| t.enable_istio_tags.is_some()),
         ),
         ("tracingServiceName", config.tracing_service_name.is_some()),
     ]

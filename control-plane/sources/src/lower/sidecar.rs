@@ -285,12 +285,10 @@ fn egress_hosts(hosts: &[String], path: &str, findings: &mut Findings) -> Vec<Eg
             findings.error(at, message);
             continue;
         };
-        if namespace.len() > 1 && namespace.starts_with('~') {
-            findings.not_supported_yet(at);
-            continue;
-        }
-        if !matches!(&*namespace, "*" | "~" | ".") {
-            findings.check(&at, checks::dns_label(&namespace));
+        // `~NAMESPACE` takes away what the others show; `~` alone is every namespace.
+        let named = namespace.strip_prefix('~').unwrap_or(&namespace);
+        if !matches!(named, "" | "*" | ".") {
+            findings.check(&at, checks::dns_label(named));
         }
         let name = host.as_str();
         findings.check(&at, checks::wildcard_host(name));

@@ -1,5 +1,7 @@
 //! Tables per kind: an object as a user writes it, and the fields that matter.
 
+mod envoy_filter;
+mod ingress;
 mod istio;
 mod kubernetes;
 mod mesh;
@@ -69,9 +71,9 @@ fn kinds_are_told_apart() {
         ("v1", "Secret", ""),
         ("v1", "ConfigMap", ""),
         (
-            "networking.istio.io/v1alpha3",
-            "EnvoyFilter",
-            "EnvoyFilter ns/x is not supported yet",
+            "extensions.istio.io/v1alpha1",
+            "WasmPlugin",
+            "WasmPlugin ns/x is not supported yet",
         ),
         (
             "security.istio.io/v1",
@@ -83,7 +85,11 @@ fn kinds_are_told_apart() {
             "Gateway",
             "not supported yet",
         ),
-        ("networking.k8s.io/v1", "Ingress", "not supported yet"),
+        (
+            "networking.k8s.io/v1beta1",
+            "Ingress",
+            "write networking.k8s.io/v1",
+        ),
         (
             "networking.istio.io/v2",
             "Sidecar",

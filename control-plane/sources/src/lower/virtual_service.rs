@@ -21,6 +21,8 @@ struct Scope<'a> {
     domain: &'a str,
     /// As written, for `sniHosts`.
     hosts: &'a [String],
+    /// Whether no Gateway is named.
+    for_sidecars_only: bool,
 }
 
 pub(super) fn lower(
@@ -30,14 +32,14 @@ pub(super) fn lower(
 ) -> Option<Object> {
     let spec: api::VirtualService = findings.parse("spec", raw.part("spec"))?;
     if spec.hosts.is_empty() {
-        // The target of a delegate has no hosts.
-        findings.not_supported_yet("spec.hosts");
-        return None;
+        check_delegate(&spec, findings);
     }
     let scope = Scope {
         namespace: raw.namespace(),
         domain: &settings.domain,
         hosts: &spec.hosts,
+        for_sidecars_only: !spec.hosts.is_empty()
+            && spec.gateways.iter().all(|g| g == MESH_GATEWAY),
     };
     let gateways = match spec.gateways.as_slice() {
         [] => vec![MESH_GATEWAY.into()],
@@ -69,6 +71,20 @@ pub(super) fn lower(
             .collect(),
         meta: raw.meta.clone(),
     })))
+}
+
+/// What has no hosts is a delegate: others' routes lead to its `http`. Istio 1.31: `ValidateVirtualService`.
+fn check_delegate(spec: &api::VirtualService, findings: &mut Findings) {
+    for (field, given) in [
+        ("gateways", !spec.gateways.is_empty()),
+        ("tls", !spec.tls.is_empty()),
+        ("tcp", !spec.tcp.is_empty()),
+    ] {
+        if given {
+            let message = format!("a delegate has no {field}; write hosts, or remove {field}");
+            findings.error(format!("spec.{field}"), message);
+        }
+    }
 }
 
 /// Istio 1.31: `ValidateVirtualService`.

@@ -1,5 +1,7 @@
 //! EnvoyFilters. Istio 1.31: `ValidateEnvoyFilter`.
 
+mod value;
+
 use meltemi_api::envoy_filter::{
     ApplyTo, EnvoyConfigObjectMatch, EnvoyConfigObjectPatch, EnvoyFilter, FilterMatch,
     PatchContext, PatchOperation,
@@ -64,11 +66,14 @@ fn config_patch(found: &mut Findings, at: &str, config: &EnvoyConfigObjectPatch)
     }
     if let Some(matched) = matched {
         let at = format!("{at}.match");
-        if !(proxy_version(found, &at, matched)
-            && object_match(found, &at, config.apply_to, matched))
-        {
+        let fits = proxy_version(found, &at, matched)
+            && object_match(found, &at, config.apply_to, matched);
+        if !fits {
             return;
         }
+    }
+    if let Some(value) = &patch.value {
+        value::value(found, &format!("{at}.patch.value"), config.apply_to, value);
     }
 }
 

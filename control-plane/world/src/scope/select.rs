@@ -304,7 +304,7 @@ fn add_destinations(
     picked: &mut Picked,
 ) {
     for vs in virtual_services {
-        for (host, ports) in destinations(vs, &key.namespace) {
+        for (host, ports) in destinations(vs, Some(&key.namespace)) {
             let Some(owners) = world.services.by_host.get(&host) else {
                 continue;
             };
@@ -333,8 +333,12 @@ fn best_owner<'a>(
     visible.min_by_key(|s| (!s.kubernetes, s.created))
 }
 
-/// Hosts to which a VirtualService routes for callers of a namespace, with the ports; 0 stands for every port.
-fn destinations(vs: &VirtualService, namespace: &str) -> BTreeMap<Hostname, BTreeSet<u16>> {
+/// Hosts to which a VirtualService routes for callers of a namespace (`None`: of any), with the ports; 0 stands for
+/// every port.
+pub(crate) fn destinations(
+    vs: &VirtualService,
+    namespace: Option<&str>,
+) -> BTreeMap<Hostname, BTreeSet<u16>> {
     let mut found: BTreeMap<Hostname, BTreeSet<u16>> = BTreeMap::new();
     let mut add = |d: &Destination| {
         found
@@ -343,18 +347,20 @@ fn destinations(vs: &VirtualService, namespace: &str) -> BTreeMap<Hostname, BTre
             .insert(d.port.unwrap_or(0));
     };
     for route in &vs.http {
-        let mut wanted = route
+        let wanted: Vec<_> = route
             .matches
             .iter()
             .filter(|m| !m.source_namespace.is_empty())
-            .peekable();
-        if wanted.peek().is_some() && wanted.all(|m| m.source_namespace != namespace) {
+            .collect();
+        let elsewhere = |namespace: &str| wanted.iter().all(|m| m.source_namespace != namespace);
+        if !wanted.is_empty() && namespace.is_some_and(elsewhere) {
             continue;
         }
         if let HttpAction::Forward(to) = &route.action {
             to.iter().for_each(|d| add(&d.destination));
         }
-        route.mirrors.iter().for_each(|m| add(&m.destination));
+        let listed = route.mirrors.iter().map(|m| &m.destination);
+        route.mirror.to.iter().chain(listed).for_each(&mut add);
     }
     vs.tcp
         .iter()

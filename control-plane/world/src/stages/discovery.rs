@@ -85,6 +85,9 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.peer_authentications,
             &shown.peer_authentications,
         ),
+        ingresses: choice.of(&all.ingresses, &old.ingresses, &shown.ingresses),
+        ingress_classes: all.ingress_classes.clone(),
+        envoy_filters: choice.of(&all.envoy_filters, &old.envoy_filters, &shown.envoy_filters),
     }
 }
 

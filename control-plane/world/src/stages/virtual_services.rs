@@ -1,12 +1,15 @@
 //! VirtualServices in order of precedence: by gateway, and by the namespaces that see them.
 
+mod delegates;
+
 use std::collections::BTreeMap;
 
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::service::ExportTo;
-use meltemi_model::{Shared, Str};
+use meltemi_model::{Diagnostics, Hostname, Shared, Str};
 
+use crate::scope::destinations;
 use crate::store::Table;
 
 /// The VirtualServices that are bound to each gateway name (`mesh` or `namespace/name`), oldest first.
@@ -14,11 +17,18 @@ use crate::store::Table;
 pub struct VirtualServices {
     sorted: Vec<Shared<VirtualService>>,
     by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>>,
+    /// Delegates that are not there, or do not fit.
+    pub findings: Diagnostics,
 }
 
-/// Sorts and indexes.
-pub fn virtual_services(table: &Table<VirtualService>) -> VirtualServices {
-    let mut sorted: Vec<Shared<VirtualService>> = table.iter().map(|(_, vs)| vs.clone()).collect();
+/// Joins delegates into the VirtualServices that name them, adds those that were `made` of other kinds, sorts and indexes.
+pub fn virtual_services(
+    table: &Table<VirtualService>,
+    made: &[Shared<VirtualService>],
+    mesh: &Mesh,
+) -> VirtualServices {
+    let (mut sorted, findings) = delegates::joined(table, &mesh.virtual_service_export_to);
+    sorted.extend_from_slice(made);
     sorted.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
     let mut by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>> = BTreeMap::new();
     for vs in &sorted {
@@ -29,7 +39,11 @@ pub fn virtual_services(table: &Table<VirtualService>) -> VirtualServices {
                 .push(vs.clone());
         }
     }
-    VirtualServices { sorted, by_gateway }
+    VirtualServices {
+        sorted,
+        by_gateway,
+        findings,
+    }
 }
 
 impl VirtualServices {
@@ -43,6 +57,16 @@ impl VirtualServices {
     ) -> Vec<Shared<VirtualService>> {
         let bound = self.by_gateway.get(gateway).map(Vec::as_slice);
         by_precedence(bound.unwrap_or_default(), namespace, mesh)
+    }
+
+    /// The hosts to which those of a gateway route, whoever may see them. Istio 1.31: `destinationsByGateway`.
+    pub fn destinations<'a>(
+        &'a self,
+        gateway: &str,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = Hostname> + use<'a> {
+        let bound = self.by_gateway.get(gateway).into_iter().flatten();
+        bound.flat_map(move |vs| destinations(vs, namespace).into_keys())
     }
 
     /// Those of all gateways that a namespace sees, in the same order.

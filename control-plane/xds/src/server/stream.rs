@@ -56,6 +56,7 @@ where
     let peer = Peer {
         connection: &live.connection,
         metrics: &inner.metrics,
+        snapshots: &*inner.snapshots,
         sender,
     };
 
@@ -111,13 +112,14 @@ fn shortened(age: Duration, number: u64) -> Duration {
 }
 
 /// The other end of a stream.
-struct Peer<'a, R> {
+struct Peer<'a, S, R> {
     connection: &'a Connection,
     metrics: &'a Metrics,
+    snapshots: &'a S,
     sender: &'a Sender<Result<R, Status>>,
 }
 
-impl<R: WireResponse> Peer<'_, R> {
+impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
     async fn request<Q: WireRequest>(&self, request: Q) -> Result<(), Status> {
         let url = request.type_url().to_owned();
         let Some(request) = request.into_request() else {
@@ -125,11 +127,22 @@ impl<R: WireResponse> Peer<'_, R> {
             debug!(id = %self.connection.id, %url, "type is not served");
             return Ok(());
         };
-        if let Some(error) = &request.error {
-            warn!(id = %self.connection.id, ty = request.ty.short(), nonce = %request.nonce, %error, "rejected by the proxy");
-            self.metrics.rejects.get_or_create(&request.ty.into()).inc();
-        }
-        self.act(|session| session.on_request(&request)).await
+        self.act(|session| {
+            let actions = session.on_request(&request);
+            if let Some(subscription) = session.subscription(request.ty)
+                && !request.nonce.is_empty()
+            {
+                // A refused trial is no rejection.
+                if let (Some(_), Some(error)) = (&request.error, &subscription.report.error) {
+                    warn!(id = %self.connection.id, ty = request.ty.short(), nonce = %request.nonce, %error, "rejected by the proxy");
+                    self.metrics.rejects.get_or_create(&request.ty.into()).inc();
+                }
+                self.snapshots
+                    .answered(&self.connection.proxy, subscription);
+            }
+            actions
+        })
+        .await
     }
 
     /// Lets the session act, and sends what it says.
@@ -172,7 +185,7 @@ impl<R: WireResponse> Peer<'_, R> {
 }
 
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 4] {
+fn rejecting(session: &Session) -> [bool; 5] {
     ResourceType::ALL.map(|ty| {
         session
             .subscription(ty)
@@ -180,7 +193,7 @@ fn rejecting(session: &Session) -> [bool; 4] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 4], after: [bool; 4]) {
+fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -220,7 +233,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 4],
+            [false; 5],
         );
     }
 }

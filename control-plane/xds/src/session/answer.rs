@@ -180,7 +180,7 @@ impl Session {
             ResourceType::Listener if !whole => {
                 step.removed.extend(gone.iter().map(|r| r.name.clone()))
             }
-            // Envoy drops endpoints and routes with the cluster or listener that named them, and ignores removals.
+            // Envoy drops endpoints, routes and extensions with the cluster or listener that named them, and ignores removals.
             _ => {}
         }
         if whole {
@@ -360,7 +360,7 @@ fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
             validate_clusters: Some(FalseValue {}),
         }
         .encode_to_vec(),
-        ResourceType::Cluster | ResourceType::Listener => return None,
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => return None,
     };
     Some(Resource::new(
         ty,

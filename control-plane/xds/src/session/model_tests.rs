@@ -24,7 +24,7 @@ struct Client {
     session: Session,
     stream: u64,
     snapshot: Arc<ProxySnapshot>,
-    types: [Held; 4],
+    types: [Held; 5],
     pending: VecDeque<Response>,
     /// Clusters and listeners that are in use: name → body.
     usable: BTreeSet<String>,
@@ -410,7 +410,7 @@ impl Client {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Snapshot([Bodies; 4]),
+    Snapshot([Bodies; 5]),
     Deliver(u8),
     Reconnect,
     Stale,
@@ -418,7 +418,7 @@ enum Event {
 }
 
 /// A consistent world: routes use clusters, listeners use routes, every cluster has endpoints.
-fn consistent(allow_bad: bool) -> impl Strategy<Value = [Bodies; 4]> {
+fn consistent(allow_bad: bool) -> impl Strategy<Value = [Bodies; 5]> {
     let content = if allow_bad { 0u8..5 } else { 0u8..3 };
     let text = |n: u8| {
         if n >= 3 {
@@ -437,7 +437,7 @@ fn consistent(allow_bad: bool) -> impl Strategy<Value = [Bodies; 4]> {
     let contents = prop::collection::vec((content.clone(), content), 6);
     let extra = prop::collection::btree_set(0u8..6, 0..4);
     (routes, listeners, contents, extra).prop_map(move |(routes, listeners, contents, extra)| {
-        let mut sets: [Bodies; 4] = Default::default();
+        let mut sets: [Bodies; 5] = Default::default();
         let routes: Vec<(u8, BTreeSet<u8>)> = routes.into_iter().collect();
         let mut used = extra;
         for (listener, (index, content)) in listeners {

@@ -8,7 +8,7 @@ use meltemi_proto::pool::{json_to_message, message_to_json};
 use serde_json::{Value, json};
 
 use super::fixtures::{
-    LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp,
+    LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp, traced,
 };
 use crate::listener::{
     Alpn, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet, InboundRoute,
@@ -79,9 +79,7 @@ fn gateway() -> ListenerInput {
             details: Some(true),
         }),
         tracing: istio_http().tracing.map(|tracing| Tracing {
-            service: "istio-ingressgateway".into(),
-            revision: "latest".into(),
-            namespace: "istio-system".into(),
+            own: Some(traced("istio-ingressgateway", "latest", "istio-system")),
             ..tracing
         }),
         ..istio_http()

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::Input;
 use crate::listener::{
     AccessLog, Alpn, Chain, ChainMatch, HttpChain, HttpFacet, ListenerInput, ListenerKind,
-    NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
+    NetworkFacet, RouteSource, TcpChain, Terminal, TracedWorkload, Tracing, Transport,
 };
 
 pub(super) const LISTENER: &str = "envoy.config.listener.v3.Listener";
@@ -29,13 +29,20 @@ pub(super) fn istio_http() -> HttpFacet {
         tracing: Some(Tracing {
             sampling: 10_000,
             max_path_tag_length: None,
-            service: "productpage".into(),
-            revision: "v1".into(),
-            cluster_id: "Kubernetes".into(),
-            mesh_id: "cluster.local".into(),
-            namespace: "default".into(),
+            own: Some(traced("productpage", "v1", "default")),
+            tags: Vec::new(),
         }),
         ..Default::default()
+    }
+}
+
+pub(super) fn traced(service: &str, revision: &str, namespace: &str) -> TracedWorkload {
+    TracedWorkload {
+        service: service.into(),
+        revision: revision.into(),
+        cluster_id: "Kubernetes".into(),
+        mesh_id: "cluster.local".into(),
+        namespace: namespace.into(),
     }
 }
 

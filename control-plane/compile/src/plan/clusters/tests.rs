@@ -1,12 +1,18 @@
 use meltemi_builders::Input;
+use meltemi_model::gateway::{Gateway, Server, ServerTlsMode};
+use meltemi_model::mesh::Mesh;
 use meltemi_model::object::Object;
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::Capabilities;
+use meltemi_model::routing::{
+    HeaderOperations, HttpAction, HttpDestination, HttpMatch, HttpRoute, SingleMirror,
+    VirtualService,
+};
 use meltemi_model::service::{KubeService, ServiceEntry, TargetPort};
 use meltemi_model::sidecar::{CaptureMode, Sidecar};
 use meltemi_model::testing::{
-    destination_rule, kube_service, labels, peer_authentication, pod, service_entry, sidecar,
-    subset, workload,
+    destination, destination_rule, gateway, http_route, kube_service, labels, peer_authentication,
+    pod, server_tls, service_entry, sidecar, subset, virtual_service, workload,
 };
 use meltemi_model::traffic::{
     ClientTls, ConnectionPool, DestinationRule, LoadBalancer, LocalityLb, OutlierDetection,
@@ -16,12 +22,17 @@ use meltemi_model::{Hostname, Locality};
 
 use super::*;
 use crate::fixtures::{HTTP, class_of_a, scope_of, world};
+use crate::plan::gateway::merge;
 
 mod inbound;
 mod outbound;
 
 fn planned(world: &World, class: &ProxyClass) -> Clusters {
-    clusters(world, &scope_of(world, class), class, false)
+    let merged = match class.kind {
+        ProxyKind::Router => merge(&world.gateways, class, false),
+        ProxyKind::Sidecar => MergedGateways::default(),
+    };
+    clusters(world, &scope_of(world, class), class, &merged)
 }
 
 /// Names without the clusters' domain and without those that every sidecar has.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use meltemi_model::proxy::ProxyKind;
+use meltemi_model::service::ServiceKey;
 use meltemi_model::testing;
 
 use super::*;
@@ -55,7 +56,7 @@ fn gateway(name: &str, selector: &str, servers: &[&str]) -> Shared<Gateway> {
 
 /// Ports as `port protocol bind: gateway#server …`, route names, and the number of servers that were left out.
 fn summary(gateways: &[Shared<Gateway>]) -> (Vec<String>, Vec<String>, usize) {
-    let merged = merge(gateways, &class());
+    let merged = merge(gateways, &class(), false);
     let servers = |list: &[MergedServer]| -> String {
         list.iter()
             .map(|s| format!(" {}#{}", s.gateway.meta.key.name, s.index))
@@ -179,6 +180,7 @@ fn sni_hosts_have_no_namespaces() {
     let merged = merge(
         &[gateway("g", "", &["HTTPS 443 https b.com,a.com"])],
         &class(),
+        false,
     );
     let hosts: Vec<_> = merged.ports[0].servers[0]
         .sni_hosts()
@@ -187,4 +189,61 @@ fn sni_hosts_have_no_namespaces() {
         .collect();
     assert_eq!(hosts, ["a.com", "b.com"]);
     assert!(!merged.auto_passthrough());
+}
+
+#[test]
+fn a_gateway_may_name_the_services_that_it_is_for() {
+    let named = |services: &str, servers: &[&str]| {
+        let mut gateway = (*gateway("named", "nobody", servers)).clone();
+        gateway
+            .meta
+            .annotations
+            .0
+            .insert("internal.istio.io/gateway-service".into(), services.into());
+        Shared::new(gateway)
+    };
+    let key = |host: &str, namespace: &str| ServiceKey {
+        host: Hostname::new(host),
+        namespace: namespace.into(),
+    };
+    let services = BTreeMap::from([
+        (key("a.com", "default"), BTreeMap::from([(80, vec![8080])])),
+        (key("b.com", "default"), BTreeMap::from([(80, vec![8081])])),
+        (key("c.com", "other"), BTreeMap::from([(80, vec![8082])])),
+    ]);
+    let class = ProxyClass {
+        gateway_services: services,
+        ..class()
+    };
+    for (services, ports) in [
+        ("a.com", vec![8080]),
+        ("a.com,b.com", vec![8080, 8081]),
+        // A Service of another namespace, and none.
+        ("c.com", vec![]),
+        ("d.com", vec![]),
+    ] {
+        // Port 81 is no port of theirs.
+        let gateways = [named(services, &["HTTP 80 http a", "HTTP 81 other a"])];
+        let merged = merge(&gateways, &class, false);
+        let found: Vec<u16> = merged.ports.iter().map(|port| port.port).collect();
+        assert_eq!(found, ports, "{services}");
+    }
+}
+
+#[test]
+fn a_gateway_of_another_namespace_selects_unless_a_flag_says_otherwise() {
+    let own = gateway("g", "", &["HTTP 80 http a.com"]);
+    let mut other = (*own).clone();
+    other.meta.key.namespace = "other".into();
+    other.servers[0].port = 81;
+    let ports = |own_namespace| {
+        let merged = merge(
+            &[own.clone(), Shared::new(other.clone())],
+            &class(),
+            own_namespace,
+        );
+        merged.ports.iter().map(|p| p.port).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(false), [8080, 81]);
+    assert_eq!(ports(true), [8080]);
 }

@@ -2,7 +2,7 @@
 
 use meltemi_builders::listener::{
     AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
-    Tracing,
+    TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
@@ -164,21 +164,23 @@ fn tracing(class: &ProxyClass) -> Tracing {
     let or = |text: &str, fallback: &str| -> Str {
         if text.is_empty() { fallback } else { text }.into()
     };
-    let facet = &class.facet;
-    let said = class
-        .proxy_config
+    let (facet, config) = (&class.facet, &class.proxy_config);
+    let said = config
         .tracing_sampling
         .filter(|share| (1..=1_000_000).contains(share));
-    Tracing {
-        sampling: said.unwrap_or(10_000),
-        max_path_tag_length: class
-            .proxy_config
-            .tracing_max_path_tag_length
-            .filter(|length| *length != 0),
+    let own = || TracedWorkload {
         service: or(&facet.canonical_service, "unknown"),
         revision: or(&facet.canonical_revision, "latest"),
-        cluster_id: or(&class.cluster_id, "unknown"),
+        cluster_id: or(&facet.cluster_id, "unknown"),
         mesh_id: or(&facet.mesh_id, "unknown"),
         namespace: or(&class.namespace, "default"),
+    };
+    Tracing {
+        sampling: said.unwrap_or(10_000),
+        max_path_tag_length: config
+            .tracing_max_path_tag_length
+            .filter(|length| *length != 0),
+        own: (!config.no_istio_tags).then(own),
+        tags: config.tracing_tags.clone(),
     }
 }

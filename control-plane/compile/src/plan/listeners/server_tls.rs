@@ -59,6 +59,9 @@ pub(super) fn server_tls(
         } else {
             cipher_suites.clone()
         },
-        ecdh_curves: defaults.ecdh_curves.clone(),
+        ecdh_curves: match tls.ecdh_curves.as_slice() {
+            [] => defaults.ecdh_curves.clone(),
+            own => own.to_vec(),
+        },
     })
 }

@@ -104,7 +104,7 @@ fn route(
                     hash: hash_of_destination(&d.destination, listener),
                 })
                 .collect(),
-            http.mirrors
+            http.copies()
                 .iter()
                 .map(|mirror| cluster(&mirror.destination, listener))
                 .collect(),

@@ -130,7 +130,7 @@ async fn a_kind_that_is_not_supported_yet_is_said_once() {
     let api = api().await;
     for name in ["a", "b", "c"] {
         api.apply(
-            json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+            json!({"apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
             "metadata": {"namespace": "shop", "name": name}, "spec": {}}),
         );
     }
@@ -138,11 +138,11 @@ async fn a_kind_that_is_not_supported_yet_is_said_once() {
     assert_eq!(
         source.said(),
         [
-            "warning: EnvoyFilter is not supported yet: the cluster's objects of this kind are ignored"
+            "warning: WasmPlugin is not supported yet: the cluster's objects of this kind are ignored"
         ]
     );
     for name in ["a", "b", "c"] {
-        api.delete("envoyfilters", "shop", name);
+        api.delete("wasmplugins", "shop", name);
     }
     source.until(|s| s.diagnostics.is_empty()).await;
 }

@@ -22,7 +22,9 @@ pub(super) fn lower(
     findings: &mut Findings,
 ) -> LoadBalancer {
     if lb.backend_utilization.is_some() {
-        findings.not_supported_yet(format!("{path}.backendUtilization"));
+        // Istio 1.31: nothing reads it.
+        let message = "nothing is done with this field, in Istio 1.31 neither; choose simple or consistentHash";
+        findings.warning(format!("{path}.backendUtilization"), message);
     }
     if lb.zone_aware_lb_setting.is_some() {
         findings.not_supported_yet(format!("{path}.zoneAwareLbSetting"));

@@ -6,7 +6,7 @@ use meltemi_model::routing::{
 };
 use meltemi_model::service::ExportTo;
 
-use super::{get, istio, warned};
+use super::{get, istio, lowered, warned};
 
 /// The first HTTP route of a VirtualService with this rest of a route.
 fn route(rest: &str) -> HttpRoute {
@@ -149,18 +149,18 @@ fn http_options() {
         (&*route.name, route.timeout),
         ("r", Some(Duration::from_millis(1500)))
     );
-    let retries = route.retries.expect("retries");
+    let retries = route.retries.as_ref().expect("retries");
     assert_eq!((retries.attempts, &*retries.retry_on), (3, "5xx,503"));
     assert_eq!(retries.per_try_timeout, Some(Duration::from_secs(2)));
     assert_eq!(
-        route.rewrite.map(|r| (r.uri, r.authority)),
+        route.rewrite.clone().map(|r| (r.uri, r.authority)),
         Some(("/".into(), "x".into()))
     );
     assert_eq!(
-        route.mirrors[0].destination.host.as_str(),
+        route.copies()[0].destination.host.as_str(),
         "m.ns.svc.cluster.local"
     );
-    assert_eq!(route.mirrors[0].share, Some(PerMillion(500_000)));
+    assert_eq!(route.copies()[0].share, Some(PerMillion(500_000)));
     let request = &route.headers.request;
     assert_eq!(
         request.set,
@@ -217,11 +217,19 @@ fn a_mirror_of_nothing_is_none() {
         let route = route(&format!(
             "mirror: {{host: m}}\nmirrorPercentage: {percentage}"
         ));
-        assert_eq!(route.mirrors.first().map(|m| m.share), want, "{percentage}");
+        assert_eq!(
+            route.copies().first().map(|m| m.share),
+            want,
+            "{percentage}"
+        );
         let route = whole_route(&format!(
             "route: [{{destination: {{host: a}}}}]\nmirrors: [{{destination: {{host: m}}, percentage: {percentage}}}]"
         ));
-        assert_eq!(route.mirrors.first().map(|m| m.share), want, "{percentage}");
+        assert_eq!(
+            route.copies().first().map(|m| m.share),
+            want,
+            "{percentage}"
+        );
     }
 }
 
@@ -262,7 +270,7 @@ fn what_istio_leaves_out_is_left_out_and_said() {
         ),
         (
             "match: [{headers: {'@request.auth.claims.sub': {exact: x}}}]",
-            "not supported yet",
+            "sidecars do not route by the claims",
         ),
     ] {
         let (object, words) = warned(&istio("VirtualService", &format!("{base}{rest}")));
@@ -277,24 +285,62 @@ fn what_istio_leaves_out_is_left_out_and_said() {
         );
         assert!(vs.http[0].fault.is_none(), "{rest}");
     }
+}
+
+#[test]
+fn delegates() {
+    let (object, words) = warned(&istio(
+        "VirtualService",
+        "hosts: [a]\nhttp: [{delegate: {name: b}}, {delegate: {name: c, namespace: far}}]",
+    ));
+    assert_eq!(words, "");
+    let Some(Object::VirtualService(root)) = object else {
+        panic!("no object");
+    };
+    let named = |route: &HttpRoute| {
+        let to = route.delegate.as_ref().expect("a delegate");
+        format!("{}/{}", to.namespace, to.name)
+    };
+    assert_eq!(
+        root.http.iter().map(named).collect::<Vec<_>>(),
+        ["ns/b", "far/c"]
+    );
     let (object, words) = warned(&istio(
         "VirtualService",
         "http: [{route: [{destination: {host: a}}]}]",
     ));
-    assert!(
-        object.is_none() && words.contains("spec.hosts: not supported yet"),
-        "{words}"
-    );
-    let (object, words) = warned(&istio(
-        "VirtualService",
-        "hosts: [a]\nhttp: [{delegate: {name: b}}]",
-    ));
-    assert!(
-        words.contains("spec.http[0].delegate: not supported yet"),
-        "{words}"
-    );
-    let Some(Object::VirtualService(vs)) = object else {
+    assert_eq!(words, "");
+    let Some(Object::VirtualService(delegate)) = object else {
         panic!("no object");
     };
-    assert_eq!(vs.http[0].action, HttpAction::Nothing);
+    assert!(delegate.hosts.is_empty());
+    for (spec, want) in [
+        (
+            "gateways: [g]\nhttp: [{route: [{destination: {host: a}}]}]",
+            "spec.gateways: a delegate has no gateways",
+        ),
+        (
+            "tcp: [{route: [{destination: {host: a}}]}]",
+            "spec.tcp: a delegate has no tcp",
+        ),
+        (
+            "http: [{delegate: {name: b}}]",
+            "spec.http[0].delegate: a VirtualService without hosts is a delegate itself",
+        ),
+        (
+            "hosts: [a]\nhttp: [{delegate: {name: b}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].delegate: route and delegate exclude each other",
+        ),
+        (
+            "hosts: [a]\nhttp: [{delegate: {}}]",
+            "spec.http[0].delegate.name: the name is missing",
+        ),
+    ] {
+        let lowered = lowered(&istio("VirtualService", spec));
+        let said = super::words(&lowered.diagnostics);
+        assert!(
+            lowered.object.is_none() && said.contains(want),
+            "{spec}: {said}"
+        );
+    }
 }

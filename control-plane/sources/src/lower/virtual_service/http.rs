@@ -2,8 +2,8 @@
 
 use meltemi_api::virtual_service as api;
 use meltemi_model::routing::{
-    DirectResponse, HttpAction, HttpDestination, HttpRoute, Mirror, PerMillion, Redirect,
-    RedirectPort, ResponseBody, Rewrite,
+    Delegate, DirectResponse, HttpAction, HttpDestination, HttpRoute, Mirror, Redirect,
+    RedirectPort, ResponseBody, Rewrite, SingleMirror,
 };
 
 use crate::lower::checks;
@@ -20,7 +20,7 @@ pub(super) fn lower(
     scope: &Scope<'_>,
     findings: &mut Findings,
 ) -> HttpRoute {
-    check_conflicts(route, path, findings);
+    check_conflicts(route, path, scope, findings);
     if let Some(redirect) = &route.redirect {
         check_redirect(redirect, route, &format!("{path}.redirect"), findings);
     }
@@ -40,6 +40,7 @@ pub(super) fn lower(
             .fault
             .as_ref()
             .and_then(|f| fault::lower(f, &format!("{path}.fault"), findings)),
+        mirror: mirror(route, path, scope, findings),
         mirrors: mirrors(route, path, scope, findings),
         cors: route
             .cors_policy
@@ -50,16 +51,46 @@ pub(super) fn lower(
             .rewrite
             .as_ref()
             .map(|r| rewrite(r, &format!("{path}.rewrite"), findings)),
+        delegate: route
+            .delegate
+            .as_ref()
+            .map(|d| delegate(d, &format!("{path}.delegate"), scope, findings)),
+    }
+}
+
+/// Istio 1.31: the namespace of the root, unless another one is written.
+fn delegate(
+    api: &api::Delegate,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> Delegate {
+    if api.name.is_empty() {
+        findings.error(
+            format!("{path}.name"),
+            "the name is missing; write that of a VirtualService without hosts",
+        );
+    }
+    let namespace = match api.namespace.as_str() {
+        "" => scope.namespace,
+        written => written,
+    };
+    Delegate {
+        namespace: namespace.into(),
+        name: api.name.as_str().into(),
     }
 }
 
 /// Istio 1.31: `validateHTTPRouteConflict`.
-fn check_conflicts(route: &api::HttpRoute, path: &str, findings: &mut Findings) {
+fn check_conflicts(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut Findings) {
+    if route.delegate.is_some() {
+        check_delegate(route, path, scope, findings);
+        return;
+    }
     let actions = [
         ("route", !route.route.is_empty()),
         ("redirect", route.redirect.is_some()),
         ("directResponse", route.direct_response.is_some()),
-        ("delegate", route.delegate.is_some()),
     ];
     let given: Vec<&str> = actions
         .iter()
@@ -102,6 +133,26 @@ fn check_conflicts(route: &api::HttpRoute, path: &str, findings: &mut Findings) 
     }
 }
 
+/// Delegates are one level deep, and say themselves where requests go. Istio 1.31: `validateHTTPRouteConflict`.
+fn check_delegate(route: &api::HttpRoute, path: &str, scope: &Scope<'_>, findings: &mut Findings) {
+    let at = format!("{path}.delegate");
+    if scope.hosts.is_empty() {
+        let message = "a VirtualService without hosts is a delegate itself and cannot have one; \
+                       write route, redirect or directResponse";
+        findings.error(at, message);
+        return;
+    }
+    for (field, given) in [
+        ("route", !route.route.is_empty()),
+        ("redirect", route.redirect.is_some()),
+    ] {
+        if given {
+            let message = format!("{field} and delegate exclude each other; keep only one of them");
+            findings.error(&at, message);
+        }
+    }
+}
+
 fn given_name(route: &api::HttpRoute) -> &'static str {
     if route.redirect.is_some() {
         "redirect"
@@ -125,9 +176,6 @@ fn action(
             &format!("{path}.directResponse"),
             findings,
         ));
-    }
-    if route.delegate.is_some() {
-        findings.not_supported_yet(format!("{path}.delegate"));
     }
     if route.route.is_empty() {
         return HttpAction::Nothing;
@@ -193,6 +241,27 @@ pub(super) fn check_weights(
     }
 }
 
+/// The parts stay apart, since each of them comes from the root where a delegate does not say it.
+fn mirror(
+    route: &api::HttpRoute,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> SingleMirror {
+    let at = format!("{path}.mirror");
+    let to = route.mirror.as_ref();
+    SingleMirror {
+        to: to.map(|to| findings.destination(&at, Some(to), scope.namespace, scope.domain)),
+        percentage: route
+            .mirror_percentage
+            .as_ref()
+            .map(|share| findings.percent(format!("{path}.mirrorPercentage.value"), share.value)),
+        percent: route
+            .mirror_percent
+            .map(|share| findings.percent(format!("{path}.mirrorPercent"), f64::from(share))),
+    }
+}
+
 fn mirrors(
     route: &api::HttpRoute,
     path: &str,
@@ -200,28 +269,6 @@ fn mirrors(
     findings: &mut Findings,
 ) -> Vec<Mirror> {
     let mut out = Vec::new();
-    if route.mirror.is_some() {
-        let at = format!("{path}.mirror");
-        // The fraction wins over the old whole number. Istio 1.31: `MirrorPercent`.
-        let share = match (&route.mirror_percentage, route.mirror_percent) {
-            (Some(percentage), _) => {
-                Some(findings.percent(format!("{path}.mirrorPercentage.value"), percentage.value))
-            }
-            (None, Some(percent)) => {
-                Some(findings.percent(format!("{path}.mirrorPercent"), f64::from(percent)))
-            }
-            (None, None) => None,
-        };
-        out.push(Mirror {
-            destination: findings.destination(
-                &at,
-                route.mirror.as_ref(),
-                scope.namespace,
-                scope.domain,
-            ),
-            share,
-        });
-    }
     for (i, mirror) in route.mirrors.iter().enumerate() {
         let path = format!("{path}.mirrors[{i}]");
         let at = format!("{path}.destination");
@@ -238,8 +285,6 @@ fn mirrors(
                 .map(|p| findings.percent(format!("{path}.percentage.value"), p.value)),
         });
     }
-    // A share of nothing is no mirror.
-    out.retain(|mirror| mirror.share != Some(PerMillion(0)));
     out
 }
 

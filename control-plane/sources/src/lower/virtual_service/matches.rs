@@ -42,10 +42,11 @@ pub(super) fn lower(
         scheme: field(&api.scheme, "scheme", findings),
         method: field(&api.method, "method", findings),
         authority: field(&api.authority, "authority", findings),
-        headers: headers(&api.headers, &format!("{path}.headers"), findings),
+        headers: headers(&api.headers, &format!("{path}.headers"), scope, findings),
         without_headers: headers(
             &api.without_headers,
             &format!("{path}.withoutHeaders"),
+            scope,
             findings,
         ),
         query_params: query_params(&api.query_params, &format!("{path}.queryParams"), findings),
@@ -83,11 +84,19 @@ pub(super) fn string_match(
 
 type Conditions = Vec<(Str, Option<StringMatch>)>;
 
-fn headers(map: &BTreeMap<String, ApiMatch>, path: &str, findings: &mut Findings) -> Conditions {
+fn headers(
+    map: &BTreeMap<String, ApiMatch>,
+    path: &str,
+    scope: &Scope<'_>,
+    findings: &mut Findings,
+) -> Conditions {
     for name in map.keys() {
         let at = format!("{path}[{name:?}]");
         if name.starts_with(CLAIMS) {
-            findings.not_supported_yet(at);
+            if scope.for_sidecars_only {
+                let message = "sidecars do not route by the claims of a token; name a Gateway in spec.gateways";
+                findings.warning(at, message);
+            }
         } else if !PSEUDO_HEADERS.contains(&name.as_str()) {
             findings.check(&at, checks::header_name(name));
         }

@@ -173,9 +173,9 @@ fn the_fixed_clusters() {
 fn a_gateway_that_forwards_by_sni_has_clusters_of_such_names() {
     let a = || Object::from(kube_service("default", "a", HTTP));
     let external = resolved(Resolution::ClientSideLb, &["10.0.1.1"]);
-    let world = world([a(), with_subsets().into(), external.into()]);
-    let class = router();
-    let planned = clusters(&world, &scope_of(&world, &class), &class, true);
+    let gateway = sni_gateway(ServerTlsMode::AutoPassthrough);
+    let world = world([a(), with_subsets().into(), external.into(), gateway.into()]);
+    let planned = planned(&world, &router());
     let names: Vec<_> = cluster_names(&planned)
         .into_iter()
         .filter(|n| n.starts_with("outbound_"))
@@ -190,6 +190,69 @@ fn a_gateway_that_forwards_by_sni_has_clusters_of_such_names() {
         let by_sni = endpoints.cluster.starts_with("outbound_");
         assert_eq!(endpoints.choice.only_mtls, by_sni, "{}", endpoints.cluster);
     }
+}
+
+fn sni_gateway(mode: ServerTlsMode) -> Gateway {
+    let server = Server {
+        port: 443,
+        port_name: "tls".into(),
+        protocol: Protocol::Tls,
+        bind: "".into(),
+        hosts: Vec::new(),
+        tls: Some(server_tls(mode)),
+        name: "".into(),
+    };
+    gateway("default", "g", vec![server])
+}
+
+#[test]
+fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
+    let to = |host: &str| {
+        http_route(HttpAction::Forward(vec![HttpDestination {
+            destination: destination(&format!("{host}.default.svc.cluster.local"), None),
+            weight: 0,
+            headers: HeaderOperations::default(),
+        }]))
+    };
+    let bound = |name: &str, gateway: &str, http| VirtualService {
+        gateways: vec![gateway.into()],
+        http,
+        ..virtual_service("default", name, "x.com")
+    };
+    let from_elsewhere = HttpRoute {
+        matches: vec![HttpMatch {
+            source_namespace: "other".into(),
+            ..HttpMatch::default()
+        }],
+        ..to("c")
+    };
+    let clusters = |filter, scope| {
+        let mesh = Mesh {
+            filter_gateway_clusters: filter,
+            scope_gateway_to_namespace: scope,
+            ..Mesh::default()
+        };
+        let services = ["a", "b", "c", "d"].map(|n| Object::from(kube_service("default", n, HTTP)));
+        let mirrored = HttpRoute {
+            mirror: SingleMirror {
+                to: Some(destination("b.default.svc.cluster.local", None)),
+                ..SingleMirror::default()
+            },
+            ..to("a")
+        };
+        let rows = [
+            mesh.into(),
+            sni_gateway(ServerTlsMode::Passthrough).into(),
+            bound("vs", "default/g", vec![mirrored, from_elsewhere.clone()]).into(),
+            bound("mesh", "mesh", vec![to("d")]).into(),
+        ];
+        let world = world(services.into_iter().chain(rows));
+        cluster_names(&planned(&world, &router())).join(" ")
+    };
+    let names = ["a", "b", "c", "d"].map(|n| format!("outbound|80||{n}.default"));
+    assert_eq!(clusters(false, false), names.join(" "));
+    assert_eq!(clusters(true, false), names[..3].join(" "));
+    assert_eq!(clusters(true, true), names[..2].join(" "));
 }
 
 #[test]

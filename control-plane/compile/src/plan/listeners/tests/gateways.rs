@@ -60,7 +60,7 @@ fn plan(
     class: &ProxyClass,
     routes: &[Shared<VirtualService>],
 ) -> Vec<ListenerInput> {
-    let merged = merge(&gateways(servers), class);
+    let merged = merge(&gateways(servers), class, false);
     let scope = scope(vec![
         service("mongo", &[(27017, Protocol::Tcp)]),
         service("vault", &[(8200, Protocol::Https)]),
@@ -220,7 +220,7 @@ fn what_cannot_be_served_is_told_and_left_out() {
     ];
     for (class, tls, reason) in cases {
         let servers = vec![server(443, Protocol::Https, "a.example.com", Some(tls))];
-        let merged = merge(&gateways(servers.clone()), &class);
+        let merged = merge(&gateways(servers.clone()), &class, false);
         let unserved = unserved_servers(&class, &merged);
         assert_eq!(unserved.len(), usize::from(reason.is_some()));
         assert!(reason.is_none_or(|r| unserved[0].reason.contains(r)));
@@ -283,7 +283,7 @@ fn addresses_names_and_ports() {
         server(31400, Protocol::Http, "*", None),
     ];
     assert_eq!(plan(low.clone(), &unprivileged, &[]).len(), 1);
-    let told = unserved_servers(&unprivileged, &merge(&gateways(low), &unprivileged));
+    let told = unserved_servers(&unprivileged, &merge(&gateways(low), &unprivileged, false));
     assert_eq!((told.len(), told[0].index), (1, 0));
     assert!(told[0].reason.contains("port 666"), "{:?}", told[0]);
     // The Service's port 80 is one that the pod may bind.
@@ -309,7 +309,7 @@ fn every_route_configuration_that_a_listener_names_is_planned() {
         ),
     ];
     let class = router();
-    let merged = merge(&gateways(servers), &class);
+    let merged = merge(&gateways(servers), &class, false);
     let scope = scope(Vec::new());
     let listeners = gateway_listeners(&scope, &class, &merged, &[]);
     let wanted: BTreeSet<&str> = listeners

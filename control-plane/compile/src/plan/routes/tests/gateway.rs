@@ -26,7 +26,7 @@ fn server(port: u16, hosts: &[&str], redirect: bool) -> Server {
 fn at_gateway(servers: Vec<Server>, vs: Vec<VirtualService>) -> RouteInput {
     let gateway = testing::gateway("default", "gw", servers);
     let class = class(ProxyKind::Router);
-    let merged = merge(&[Shared::new(gateway)], &class);
+    let merged = merge(&[Shared::new(gateway)], &class, false);
     let scope = seen(
         vec![
             service("a", &[(9080, HTTP)]),

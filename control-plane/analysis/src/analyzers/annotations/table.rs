@@ -1,0 +1,98 @@
+//! The annotations that Istio knows. Istio 1.31: `annotations.gen.go`.
+
+/// An annotation.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// Whether it belongs to an unfinished feature.
+    pub(super) is_alpha: bool,
+    pub(super) is_deprecated: bool,
+    /// The kinds it belongs to; `Any` is all of them.
+    pub(super) kinds: &'static [&'static str],
+}
+
+const fn row(
+    name: &'static str,
+    is_alpha: bool,
+    is_deprecated: bool,
+    kinds: &'static [&'static str],
+) -> Row {
+    Row {
+        name,
+        is_alpha,
+        is_deprecated,
+        kinds,
+    }
+}
+
+#[rustfmt::skip]
+pub(super) static ROWS: &[Row] = &[
+    row("alpha.istio.io/canonical-serviceaccounts", true, true, &["Service"]),
+    row("alpha.istio.io/kubernetes-serviceaccounts", true, true, &["Service"]),
+    row("ambient.istio.io/bypass-inbound-capture", true, false, &["Pod"]),
+    row("ambient.istio.io/dns-capture", true, false, &["Pod"]),
+    row("ambient.istio.io/redirection", false, false, &["Pod"]),
+    row("ambient.istio.io/waypoint-inbound-binding", true, false, &["GatewayClass", "Gateway"]),
+    row("galley.istio.io/analyze-suppress", true, false, &["Any"]),
+    row("gateway.istio.io/controller-version", true, false, &["Any"]),
+    row("gateway.istio.io/name-override", true, false, &["Gateway"]),
+    row("gateway.istio.io/service-account", true, false, &["Gateway"]),
+    row("inject.istio.io/templates", true, false, &["Pod"]),
+    row("istio.io/autoRegistrationGroup", true, false, &["WorkloadEntry"]),
+    row("istio.io/connectedAt", true, false, &["WorkloadEntry"]),
+    row("istio.io/disconnectedAt", true, false, &["WorkloadEntry"]),
+    row("istio.io/dry-run", true, false, &["AuthorizationPolicy"]),
+    row("istio.io/reroute-virtual-interfaces", true, false, &["Pod"]),
+    row("istio.io/rev", true, false, &["Pod"]),
+    row("istio.io/use-waypoint-canary-weight", true, false, &["Service", "ServiceEntry", "Namespace"]),
+    row("istio.io/workloadController", true, false, &["WorkloadEntry"]),
+    row("kubernetes.io/ingress.class", false, false, &["Ingress"]),
+    row("networking.istio.io/exportTo", true, false, &["Service"]),
+    row("networking.istio.io/service-type", true, false, &["Gateway"]),
+    row("networking.istio.io/traffic-distribution", true, false, &["Namespace", "Service", "ServiceEntry"]),
+    row("prometheus.istio.io/merge-metrics", true, false, &["Pod"]),
+    row("proxy.istio.io/config", false, false, &["Pod"]),
+    row("proxy.istio.io/overrides", true, false, &["Pod"]),
+    row("readiness.status.sidecar.istio.io/applicationPorts", true, false, &["Pod"]),
+    row("readiness.status.sidecar.istio.io/failureThreshold", true, false, &["Pod"]),
+    row("readiness.status.sidecar.istio.io/initialDelaySeconds", true, false, &["Pod"]),
+    row("readiness.status.sidecar.istio.io/periodSeconds", true, false, &["Pod"]),
+    row("sidecar.istio.io/agentLogLevel", true, false, &["Pod"]),
+    row("sidecar.istio.io/bootstrapOverride", true, false, &["Pod"]),
+    row("sidecar.istio.io/componentLogLevel", true, false, &["Pod"]),
+    row("sidecar.istio.io/discoveryAddress", true, true, &["Pod"]),
+    row("sidecar.istio.io/extraStatTags", true, true, &["Pod"]),
+    row("sidecar.istio.io/inject", false, true, &["Pod"]),
+    row("sidecar.istio.io/interceptionMode", true, false, &["Pod"]),
+    row("sidecar.istio.io/logLevel", true, false, &["Pod"]),
+    row("sidecar.istio.io/nativeSidecar", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyCPU", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyCPULimit", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyImage", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyImageType", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyMemory", true, false, &["Pod"]),
+    row("sidecar.istio.io/proxyMemoryLimit", true, false, &["Pod"]),
+    row("sidecar.istio.io/rewriteAppHTTPProbers", true, false, &["Pod"]),
+    row("sidecar.istio.io/statsCompression", true, true, &["Pod"]),
+    row("sidecar.istio.io/statsEvictionInterval", true, false, &["Pod"]),
+    row("sidecar.istio.io/statsFlushInterval", true, false, &["Pod"]),
+    row("sidecar.istio.io/statsHistogramBins", true, false, &["Pod"]),
+    row("sidecar.istio.io/statsHistogramBuckets", true, false, &["Pod"]),
+    row("sidecar.istio.io/statsInclusionPrefixes", true, true, &["Pod"]),
+    row("sidecar.istio.io/statsInclusionRegexps", true, true, &["Pod"]),
+    row("sidecar.istio.io/statsInclusionSuffixes", true, true, &["Pod"]),
+    row("sidecar.istio.io/status", true, false, &["Pod"]),
+    row("sidecar.istio.io/userVolume", true, false, &["Pod"]),
+    row("sidecar.istio.io/userVolumeMount", true, false, &["Pod"]),
+    row("status.sidecar.istio.io/port", true, false, &["Pod"]),
+    row("topology.istio.io/controlPlaneClusters", true, false, &["Namespace"]),
+    row("traffic.istio.io/nodeSelector", false, false, &["Service"]),
+    row("traffic.sidecar.istio.io/excludeInboundPorts", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/excludeInterfaces", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/excludeOutboundIPRanges", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/excludeOutboundPorts", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/includeInboundPorts", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/includeOutboundIPRanges", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/includeOutboundPorts", true, false, &["Pod"]),
+    row("traffic.sidecar.istio.io/kubevirtInterfaces", true, true, &["Pod"]),
+];
