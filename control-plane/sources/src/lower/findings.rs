@@ -65,34 +65,40 @@ impl Findings {
         !self.unusable
     }
 
-    /// Lets validation speak where both have found something, so that users read one sentence, in Istio's words.
+    /// Joins what validation says to what lowering found, so that users read one sentence about each place.
     ///
     /// Lowering decides alone whether an object is used: istiod, too, serves what its webhook would refuse, once it is in the
-    /// cluster. So what validation refuses in an object that is used is a warning here.
+    /// cluster. So what validation refuses in an object that is used is a warning here; where lowering has said what becomes
+    /// of the field, only the refusal is added.
     pub(super) fn settle(&mut self, said: &meltemi_validation::Findings) {
+        const REFUSED: &str = "; Istio's webhook refuses this";
         let is_used = self.is_usable();
         let told = |path: &str, list: &[Finding]| list.iter().any(|f| is_same_place(&f.path, path));
-        let mut own_errors: Vec<String> = Vec::new();
-        self.diagnostics.retain(|own| match own.severity {
-            _ if own.message.starts_with("not supported yet") => true,
-            Severity::Error if told(&own.path, &said.errors) => {
-                own_errors.push(own.path.clone());
-                false
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        self.diagnostics.retain_mut(|own| {
+            let refused = told(&own.path, &said.errors);
+            match own.severity {
+                _ if own.message.starts_with("not supported yet") => true,
+                Severity::Error if refused => {
+                    errors.push(own.path.clone());
+                    false
+                }
+                Severity::Warning if refused && is_used => {
+                    own.message.push_str(REFUSED);
+                    warnings.push(own.path.clone());
+                    true
+                }
+                Severity::Warning => !refused && !told(&own.path, &said.warnings),
+                Severity::Error | Severity::Info => true,
             }
-            Severity::Error | Severity::Info => true,
-            Severity::Warning => !told(&own.path, &said.errors) && !told(&own.path, &said.warnings),
         });
         for finding in &said.errors {
-            let left_out = own_errors
-                .iter()
-                .any(|path| is_same_place(path, &finding.path));
-            if is_used && !left_out {
-                self.warning(
-                    &finding.path,
-                    format!("{}; Istio's webhook refuses this", finding.message),
-                );
-            } else {
+            let own =
+                |paths: &[String]| paths.iter().any(|path| is_same_place(path, &finding.path));
+            if !is_used || own(&errors) {
                 self.left_out(&finding.path, &finding.message);
+            } else if !own(&warnings) {
+                self.warning(&finding.path, format!("{}{REFUSED}", finding.message));
             }
         }
         // What is said of every object of a kind is for who writes one, not for who reads them again and again.
