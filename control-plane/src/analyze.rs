@@ -219,7 +219,7 @@ pub fn run<T>(
         .chain(objects.objects.iter().cloned());
     let now = std::time::SystemTime::now();
     let judges = Judges {
-        validate: &|_| meltemi_validation::Findings::default(),
+        validate: &meltemi_validation::validate,
         annotation: &meltemi_injector::check_annotation,
         certificate_is_valid: &|pem| meltemi_ca::pem::first_is_valid_at(pem, now),
         line_of: &|object, field| objects.line_of(object, field),

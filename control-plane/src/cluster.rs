@@ -41,7 +41,7 @@ use tracing::{info, warn};
 use crate::http::{Identify, Probe};
 use crate::settings::Cluster;
 use crate::vault::Permissions;
-use crate::webhooks::validate::{self, Validation, ValidationMetrics};
+use crate::webhooks::validate::{self, ValidationMetrics};
 
 /// How long writers may take to give their locks back.
 const FAREWELL: Duration = Duration::from_secs(6);
@@ -263,13 +263,7 @@ impl Site {
 
     /// The pages of the webhooks.
     pub(crate) fn pages(&self) -> Router {
-        let validation = validate::router(Validation {
-            lowering: Arc::new(LowerSettings {
-                admission: true,
-                ..self.lowering.clone()
-            }),
-            metrics: self.metrics.validation.clone(),
-        });
+        let validation = validate::router(self.metrics.validation.clone());
         match &self.injector {
             Some(injector) => validation.merge(meltemi_injector::router(Arc::clone(injector))),
             None => validation,

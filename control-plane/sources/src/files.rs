@@ -3,6 +3,7 @@
 //! A file is read as a whole. While something in it cannot be read or used, the last good objects of that file stay:
 //! a half-written file removes nothing. Later files (by path) win over earlier ones with the same object.
 
+mod check;
 mod scan;
 mod tree;
 mod watch;
@@ -19,6 +20,7 @@ use crate::yaml::{self, Document, Problem, Syntax};
 use tree::Tree;
 
 pub use crate::batch::Batch;
+pub use check::{Located, Verdict, validate_bytes, yaml_files};
 pub use watch::watch;
 
 /// What a directory or file holds.

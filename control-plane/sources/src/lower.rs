@@ -58,9 +58,6 @@ pub struct LowerSettings {
     pub trust_domain: Str,
     /// istiod's feature flags.
     pub features: Features,
-    /// Whether an object is about to be admitted: then what Istio's webhook refuses, but what is served where it is
-    /// already there, is an error.
-    pub admission: bool,
 }
 
 /// istiod's feature flags that shape what is served, with istiod's defaults.
@@ -100,7 +97,6 @@ impl Default for LowerSettings {
             default_namespace: "default".into(),
             trust_domain: "cluster.local".into(),
             features: Features::default(),
-            admission: false,
         }
     }
 }
@@ -194,8 +190,10 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
+    let object = object.filter(|_| findings.is_usable());
+    findings.settle(&meltemi_validation::validate(value));
     Lowered {
-        object: object.filter(|_| findings.is_usable()),
+        object,
         key: Some(key),
         diagnostics: findings.into_diagnostics(),
     }

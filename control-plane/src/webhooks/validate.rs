@@ -1,7 +1,5 @@
-//! `/validate`: whether the API server may take an object, by the findings of lowering. Istio 1.31:
+//! `/validate`: whether the API server may take an object, by the rules of validation. Istio 1.31:
 //! `pkg/webhooks/validation/server`.
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -9,8 +7,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use meltemi_model::{Diagnostic, Severity};
-use meltemi_sources::lower::{LowerSettings, lower};
+use meltemi_validation::{Finding, Outcome, review};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,18 +16,6 @@ use serde_json::{Value, json};
 
 /// Istio 1.31 reads no more of a review.
 const MAX_BODY: usize = 6 << 20;
-
-/// Who sets it wants a refusal: that is how the control plane tries whether its own webhook is reached.
-const ALWAYS_REJECT: &str = "internal.istio.io/webhook-always-reject";
-
-/// What validation needs.
-#[derive(Debug, Clone)]
-pub struct Validation {
-    /// How objects are read: as those that are served, and for admission.
-    pub lowering: Arc<LowerSettings>,
-    /// What is counted.
-    pub metrics: ValidationMetrics,
-}
 
 /// Counters of istiod's names. The client library ends the names of counters in `_total`, which these have not; so they
 /// are gauges.
@@ -85,16 +70,16 @@ impl ValidationMetrics {
 }
 
 /// The page.
-pub fn router(validation: Validation) -> Router {
+pub fn router(metrics: ValidationMetrics) -> Router {
     Router::new()
         .route("/validate", post(answer))
         .route("/validate/{*rest}", post(answer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(validation)
+        .with_state(metrics)
 }
 
 async fn answer(
-    State(validation): State<Validation>,
+    State(metrics): State<ValidationMetrics>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
@@ -102,7 +87,7 @@ async fn answer(
         let label = StatusLabel {
             status: status.as_u16(),
         };
-        validation.metrics.http_errors.get_or_create(&label).inc();
+        metrics.http_errors.get_or_create(&label).inc();
         (status, text).into_response()
     };
     let body = match body {
@@ -125,9 +110,9 @@ async fn answer(
         }
     };
     let request = &review["request"];
-    let verdict = verdict(request, &validation.lowering);
+    let verdict = verdict(request);
     if request["dryRun"] != json!(true) {
-        count(&validation.metrics, request, &verdict);
+        count(&metrics, request, &verdict);
     }
     axum::Json(reply(&review, &verdict)).into_response()
 }
@@ -149,7 +134,7 @@ impl Verdict {
     }
 }
 
-fn verdict(request: &Value, lowering: &LowerSettings) -> Verdict {
+fn verdict(request: &Value) -> Verdict {
     if !matches!(request["operation"].as_str(), Some("CREATE" | "UPDATE")) {
         return Verdict::default();
     }
@@ -158,75 +143,50 @@ fn verdict(request: &Value, lowering: &LowerSettings) -> Verdict {
         let message = "cannot decode configuration: the review holds no object";
         return Verdict::refuse("yaml_decode_error", message);
     }
-    if object["metadata"]["annotations"]
-        .get(ALWAYS_REJECT)
-        .is_some()
-    {
-        let message = format!("{ALWAYS_REJECT:?} annotation found, rejecting");
-        return Verdict::refuse("invalid_resource", message);
-    }
-    if let Some(unknown) = unknown_field(object) {
-        let text = |path: &str| {
-            object
-                .pointer(path)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
+    let found = match review(object) {
+        Outcome::Foreign | Outcome::UnknownKind => {
+            return Verdict::refuse("unknown_type", unrecognized(object));
+        }
+        Outcome::Unreadable(finding) => {
+            let message = format!("error decoding configuration: {finding}");
+            return Verdict::refuse("crd_conversion_error", message);
+        }
+        Outcome::Read(found) => found,
+    };
+    let sentences = |findings: &[Finding]| -> Vec<String> {
+        findings.iter().map(ToString::to_string).collect()
+    };
+    if found.is_accepted() {
+        return Verdict {
+            refusal: None,
+            warnings: sentences(&found.warnings),
         };
-        let message = format!(
-            "unknown field {unknown:?} on {} resource {}/{}",
-            text("/kind"),
-            text("/metadata/namespace"),
-            text("/metadata/name"),
-        );
-        return Verdict::refuse("invalid_resource", message);
     }
-    let lowered = lower(object, lowering);
-    if lowered.key.is_none() && lowered.diagnostics.is_empty() {
-        let message = format!(
-            "unrecognized type {}",
-            object["kind"].as_str().unwrap_or("?")
-        );
-        return Verdict::refuse("unknown_type", message);
-    }
-    let of = |severity: Severity| {
-        let found = lowered.diagnostics.iter();
-        found.filter(move |d| d.severity == severity).map(sentence)
-    };
-    let errors: Vec<String> = of(Severity::Error).collect();
-    let refusal = (!errors.is_empty()).then(|| ("invalid_resource", joined(&errors)));
-    Verdict {
-        refusal,
-        warnings: of(Severity::Warning).collect(),
-    }
+    Verdict::refuse("invalid_resource", joined(&sentences(&found.errors)))
 }
 
-/// Fields beside `spec` that Kubernetes would drop silently.
-fn unknown_field(object: &Value) -> Option<&str> {
-    const KNOWN: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
-    let mut names = object.as_object()?.keys().map(String::as_str);
-    names.find(|name| !KNOWN.contains(name))
+fn unrecognized(object: &Value) -> String {
+    let text = |name: &str| object[name].as_str().unwrap_or("");
+    format!(
+        "unrecognized type {}, Kind={}",
+        text("apiVersion"),
+        text("kind")
+    )
 }
 
-/// Without the object's name, which the API server prints beside it.
-fn sentence(diagnostic: &Diagnostic) -> String {
-    if diagnostic.path.is_empty() {
-        diagnostic.message.clone()
-    } else {
-        format!("{}: {}", diagnostic.path, diagnostic.message)
-    }
-}
-
-/// Several errors in the layout that kubectl users of Istio know.
+/// Several errors in the layout that kubectl users of Istio know; one stands alone.
 fn joined(errors: &[String]) -> String {
-    let count = match errors.len() {
-        1 => "1 error".to_owned(),
-        more => format!("{more} errors"),
-    };
+    if let [only] = errors {
+        return format!("configuration is invalid: {only}");
+    }
     let lines: String = errors
         .iter()
         .map(|error| format!("\t* {error}\n"))
         .collect();
-    format!("configuration is invalid: {count} occurred:\n{lines}\n")
+    format!(
+        "configuration is invalid: {} errors occurred:\n{lines}\n",
+        errors.len()
+    )
 }
 
 fn count(metrics: &ValidationMetrics, request: &Value, verdict: &Verdict) {

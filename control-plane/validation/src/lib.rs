@@ -1,51 +1,21 @@
 //! What Istio's webhook says about an object: errors, for which it is refused, and warnings. Pure: the same object gives
 //! the same findings, whoever asks (the webhook, `meltemi validate`, lowering, analysis).
 //!
-//! This crate must never know other objects, proxies, Envoy or the cluster.
+//! The decisions are those of Istio 1.31 (`pkg/config/validation`), also where they are odd; the words are Istio's where
+//! users search for them.
+//!
+//! This crate must never know other objects, proxies or the cluster. Envoy's API is asked about the values of EnvoyFilters
+//! only.
+//!
+//! Read first: `object.rs` (an object as a whole), `kinds/virtual_service.rs` (a kind), `rules.rs` (what kinds share).
 
-use std::fmt;
+mod findings;
+pub mod kinds;
+pub mod mesh;
+mod object;
+pub mod rules;
+#[cfg(test)]
+mod tests;
 
-/// One finding about one field.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// The field, as `spec.http[0].timeout`; empty for the whole object.
-    pub path: String,
-    /// What is wrong and what to write instead, in Istio's words where tools match them.
-    pub message: String,
-}
-
-/// What is found in one object, in the order in which it was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Why the object is refused.
-    pub errors: Vec<Finding>,
-    /// What is probably not as meant.
-    pub warnings: Vec<Finding>,
-}
-
-impl Findings {
-    /// Adds an error at a field.
-    pub fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.errors.push(Finding {
-            path: path.into(),
-            message: message.into(),
-        });
-    }
-
-    /// Adds a warning at a field.
-    pub fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.warnings.push(Finding {
-            path: path.into(),
-            message: message.into(),
-        });
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.path {
-            "" => f.write_str(&self.message),
-            path => write!(f, "{path}: {}", self.message),
-        }
-    }
-}
+pub use findings::{Check, Finding, Findings};
+pub use object::{ALWAYS_REJECT, Outcome, review, validate};

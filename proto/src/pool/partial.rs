@@ -1,6 +1,8 @@
 //! Messages that users write as JSON (patches of EnvoyFilters): what Envoy's API does not know in them is left out and named,
 //! since it may be meant for another version; what cannot be read is an error that names its field.
 
+mod duration;
+
 use bytes::Bytes;
 use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
@@ -171,6 +173,13 @@ impl Walk<'_> {
                 }
                 Ok(true)
             }
+            Value::String(text) if is_duration(field) => {
+                // What is no duration is left for the reader to refuse.
+                if let Some(seconds) = duration::seconds(text) {
+                    *text = seconds;
+                }
+                Ok(true)
+            }
             Value::String(name) => Ok(match field.kind() {
                 Kind::Enum(values) if !field.is_list() => values
                     .get_value_by_name(name)
@@ -189,6 +198,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+fn is_duration(field: &FieldDescriptor) -> bool {
+    let kind = field.kind();
+    let message = kind.as_message();
+    !field.is_list() && message.is_some_and(|m| m.full_name() == "google.protobuf.Duration")
 }
 
 fn unknown_type(url: &str) -> String {

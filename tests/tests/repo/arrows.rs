@@ -45,7 +45,10 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "meltemi-world",
         ],
     ),
-    ("meltemi-validation", &["meltemi-api", "meltemi-model"]),
+    (
+        "meltemi-validation",
+        &["meltemi-api", "meltemi-model", "meltemi-proto"],
+    ),
     ("meltemi-world", &["meltemi-model"]),
     ("meltemi-xds", &["meltemi-model", "meltemi-proto"]),
     ("xtask", &[]),

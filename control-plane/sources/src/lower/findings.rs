@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use meltemi_model::{Diagnostic, Diagnostics, ObjectKey};
+use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Severity};
+use meltemi_validation::Finding;
 
 /// The Diagnostics of one object.
 #[derive(Debug)]
@@ -64,6 +65,49 @@ impl Findings {
         !self.unusable
     }
 
+    /// Joins what validation says to what lowering found, so that users read one sentence about each place.
+    ///
+    /// Lowering decides alone whether an object is used: istiod, too, serves what its webhook would refuse, once it is in the
+    /// cluster. So what validation refuses in an object that is used is a warning here; where lowering has said what becomes
+    /// of the field, only the refusal is added.
+    pub(super) fn settle(&mut self, said: &meltemi_validation::Findings) {
+        const REFUSED: &str = "; Istio's webhook refuses this";
+        let is_used = self.is_usable();
+        let told = |path: &str, list: &[Finding]| list.iter().any(|f| is_same_place(&f.path, path));
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        self.diagnostics.retain_mut(|own| {
+            let refused = told(&own.path, &said.errors);
+            match own.severity {
+                _ if own.message.starts_with("not supported yet") => true,
+                Severity::Error if refused => {
+                    errors.push(own.path.clone());
+                    false
+                }
+                Severity::Warning if refused && is_used => {
+                    own.message.push_str(REFUSED);
+                    warnings.push(own.path.clone());
+                    true
+                }
+                Severity::Warning => !refused && !told(&own.path, &said.warnings),
+                Severity::Error | Severity::Info => true,
+            }
+        });
+        for finding in &said.errors {
+            let own =
+                |paths: &[String]| paths.iter().any(|path| is_same_place(path, &finding.path));
+            if !is_used || own(&errors) {
+                self.left_out(&finding.path, &finding.message);
+            } else if !own(&warnings) {
+                self.warning(&finding.path, format!("{}{REFUSED}", finding.message));
+            }
+        }
+        // What is said of every object of a kind is for who writes one, not for who reads them again and again.
+        let of_fields = said.warnings.iter().filter(|w| !w.path.is_empty());
+        for finding in of_fields {
+            self.warning(&finding.path, &finding.message);
+        }
+    }
+
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
     }
@@ -102,4 +146,15 @@ impl Findings {
             }
         }
     }
+}
+
+/// Whether two findings are about the same field, or one about a part of the other's.
+fn is_same_place(one: &str, other: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    // What is said about the whole specification says nothing about its fields.
+    one == other || (one != "spec" && other != "spec" && (within(one, other) || within(other, one)))
 }

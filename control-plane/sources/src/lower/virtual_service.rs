@@ -45,7 +45,7 @@ pub(super) fn lower(
         [] => vec![MESH_GATEWAY.into()],
         names => gateways("spec.gateways", names, &scope, findings),
     };
-    check_hosts(&spec, &gateways, findings, settings.admission);
+    check_hosts(&spec, &gateways, findings);
     if spec.http.is_empty() && spec.tls.is_empty() && spec.tcp.is_empty() {
         findings.error("spec", "there is no route; write http, tls or tcp");
     }
@@ -88,25 +88,14 @@ fn check_delegate(spec: &api::VirtualService, findings: &mut Findings) {
 }
 
 /// Istio 1.31: `ValidateVirtualService`.
-fn check_hosts(
-    spec: &api::VirtualService,
-    gateways: &[Str],
-    findings: &mut Findings,
-    admission: bool,
-) {
+fn check_hosts(spec: &api::VirtualService, gateways: &[Str], findings: &mut Findings) {
     let for_sidecars = gateways.iter().any(|g| &**g == MESH_GATEWAY);
     let before = findings.is_usable();
     for (i, host) in spec.hosts.iter().enumerate() {
         let path = format!("spec.hosts[{i}]");
         if host == "*" && for_sidecars {
-            // Istio's words: tools look for them.
-            let message =
-                "wildcard host * is not allowed for virtual services bound to the mesh gateway";
-            if admission {
-                findings.error(path, message);
-            } else {
-                findings.warning(path, message);
-            }
+            // istiod serves it where it is already there; validation says that it should not be.
+            continue;
         } else if checks::ip(host).is_err() && !host.starts_with("outbound_") {
             findings.check(&path, checks::wildcard_host(host));
         }
