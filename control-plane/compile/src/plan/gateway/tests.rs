@@ -236,10 +236,14 @@ fn a_gateway_of_another_namespace_selects_unless_a_flag_says_otherwise() {
     let mut other = (*own).clone();
     other.meta.key.namespace = "other".into();
     other.servers[0].port = 81;
+    let class = ProxyClass {
+        namespace: "default".into(),
+        ..class()
+    };
     let ports = |own_namespace| {
         let merged = merge(
             &[own.clone(), Shared::new(other.clone())],
-            &class(),
+            &class,
             own_namespace,
         );
         merged.ports.iter().map(|p| p.port).collect::<Vec<_>>()
