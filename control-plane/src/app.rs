@@ -36,6 +36,7 @@ use crate::offline::default_mesh;
 use crate::quarantine;
 use crate::served::Served;
 use crate::settings::{Objects, Settings};
+use crate::vault::Vault;
 use crate::webhooks;
 
 mod report;
@@ -206,6 +207,7 @@ impl Bound {
         let mut registered = prometheus_client::registry::Registry::default();
         let xds_metrics = Metrics::new(&mut registered);
         metrics::register(&mut registered, Arc::clone(&engine));
+        let vault = Arc::new(Vault::new(&mut registered));
         let mut site = surroundings
             .map(|around| Site::new(around, lowering, &mut registered))
             .transpose()?;
@@ -257,7 +259,10 @@ impl Bound {
         let drain = CancellationToken::new();
         let limits = settings.limits;
         let ads = Ads::new(
-            Arc::new(Served::new(engine, gate, settings.check_identity, ear)),
+            Arc::new(
+                Served::new(engine, gate, settings.check_identity, ear)
+                    .with_secrets(vault, site.as_ref().map(Site::permissions)),
+            ),
             streams,
             xds_metrics,
             limits.clone(),

@@ -11,6 +11,7 @@ mod common;
 mod compile;
 mod demo;
 mod discovery;
+mod explain;
 mod features;
 mod inject;
 mod log;
@@ -37,6 +38,8 @@ enum Verb {
     Compile(compile::Args),
     /// Check objects in files by the rules of Istio's webhook, without a cluster.
     Validate(validate::Args),
+    /// Explain what becomes of a request, and which objects decide.
+    Explain(explain::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
     /// Say what is wrong with objects, also when seen together, in istioctl's words and with its codes.
@@ -72,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Validate(args) => validate::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Analyze(args) => analyze::run(&args),
         Verb::Inject(args) => inject::run(&args),

@@ -8,6 +8,7 @@ mod injection;
 mod kubernetes;
 mod mesh;
 mod metrics;
+mod permissions;
 mod writers;
 
 use std::sync::{Arc, OnceLock};
@@ -39,6 +40,7 @@ use tracing::{info, warn};
 
 use crate::http::{Identify, Probe};
 use crate::settings::Cluster;
+use crate::vault::Permissions;
 use crate::webhooks::validate::{self, ValidationMetrics};
 
 /// How long writers may take to give their locks back.
@@ -229,6 +231,11 @@ impl Site {
     /// Who calls; known after joining.
     pub(crate) fn gate(&self) -> Option<Gate> {
         self.gate.get().cloned()
+    }
+
+    /// Who may read Secrets.
+    pub(crate) fn permissions(&self) -> Arc<dyn Permissions> {
+        Arc::new(permissions::Accounts::new(self.client.clone()))
     }
 
     /// The CA's service, unless it is switched off.

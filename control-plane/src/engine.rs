@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use meltemi_builders::secret::SecretInput;
+use meltemi_compile::secrets::{self, Reader};
 use meltemi_compile::{Compiler, Counts, Scopes, classify};
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{Proxy, ProxyClass};
@@ -36,6 +38,8 @@ pub struct Engine {
     synced: watch::Sender<bool>,
     /// Says that findings may be others than before.
     told: watch::Sender<()>,
+    /// Counts the worlds whose secrets, or who may have them, are others than before.
+    secrets: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +128,7 @@ impl Engine {
             pending: Arc::new(ProxySnapshot::empty()),
             synced: watch::Sender::new(false),
             told: watch::Sender::new(()),
+            secrets: watch::Sender::new(0),
         }
     }
 
@@ -152,6 +157,10 @@ impl Engine {
         let next = Arc::new(world.next(&state.store, &self.mesh));
         self.world.store(Arc::clone(&next));
         let woken = self.refresh(&next, &mut state);
+        // After the snapshots: what newly names a secret comes first.
+        if !same_secrets(&world, &next) {
+            self.secrets.send_modify(|count| *count += 1);
+        }
         Applied {
             revision: next.revision,
             changed,
@@ -464,6 +473,32 @@ impl Engine {
         self.world.load_full()
     }
 
+    /// Changes whenever a secret may be another one, or may be for others.
+    pub fn secrets_changed(&self) -> watch::Receiver<u64> {
+        self.secrets.subscribe()
+    }
+
+    /// The secrets of these names for a reader, each with the reason where there is none.
+    pub fn secrets(
+        &self,
+        proxy: &Proxy,
+        reader: &Reader,
+        names: &BTreeSet<Str>,
+    ) -> Vec<(Str, Result<SecretInput, secrets::Refusal>)> {
+        let world = self.world.load_full();
+        let labels = std::cell::LazyCell::new(|| {
+            let config = proxy.meta.proxy_config.as_ref().map(lower_proxy_config);
+            classify(&world, proxy, config.as_ref()).labels
+        });
+        names
+            .iter()
+            .map(|name| {
+                let found = secrets::secret(&world, reader, name, || labels.clone());
+                (name.clone(), found)
+            })
+            .collect()
+    }
+
     /// Changes whenever [`Engine::diagnostics`] may have.
     pub fn told(&self) -> watch::Receiver<()> {
         self.told.subscribe()
@@ -490,6 +525,13 @@ impl Engine {
             .count();
         (connected, state.classes.len())
     }
+}
+
+/// Whether everything that decides which secrets there are, and who may have them, is the same.
+fn same_secrets(a: &World, b: &World) -> bool {
+    a.store.secrets.same(&b.store.secrets)
+        && a.store.ca_config_maps.same(&b.store.ca_config_maps)
+        && Arc::ptr_eq(&a.gateways, &b.gateways)
 }
 
 impl State {

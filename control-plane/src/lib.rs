@@ -17,4 +17,5 @@ pub mod render;
 pub mod served;
 pub mod settings;
 pub mod simulation;
+pub mod vault;
 pub mod webhooks;

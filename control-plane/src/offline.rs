@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use meltemi_builders::Input as _;
+use meltemi_builders::secret::SecretInput;
+use meltemi_compile::secrets::{self, Reader, Refusal};
 use meltemi_compile::{Compiler, classify};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Proxy, ProxyClass};
-use meltemi_model::{Diagnostics, Locality, Object, ObjectKey, ProxySnapshot, Shared};
+use meltemi_model::{
+    Diagnostics, Locality, Object, ObjectKey, ProxySnapshot, Resource, ResourceSet, ResourceType,
+    Shared,
+};
 use meltemi_sources::files;
 use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
 use meltemi_world::{Change, Store, World};
@@ -29,7 +36,7 @@ pub struct Node {
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The resources.
-    pub snapshot: std::sync::Arc<ProxySnapshot>,
+    pub snapshot: Arc<ProxySnapshot>,
     /// Findings about the objects.
     pub diagnostics: Diagnostics,
 }
@@ -92,6 +99,33 @@ pub fn compile(input: &Input, node: &Node) -> anyhow::Result<Answer> {
     let locality = Locality::parse(&node.locality);
     let proxy = Proxy::parse(&node.id, &node.cluster, locality, &node.metadata, [])?;
     Ok(compile_for(input, &proxy))
+}
+
+/// The secrets of these names for a proxy, which is taken for what it says it is, and the reason for each that it does
+/// not get.
+pub fn secrets(
+    input: &Input,
+    proxy: &Proxy,
+    names: &[String],
+) -> (Arc<ResourceSet>, Vec<(String, Refusal)>) {
+    let reader = Reader {
+        namespace: proxy.namespace.clone(),
+        lists_secrets: true,
+    };
+    let labels = || classify(&input.world, proxy, None).labels;
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for name in names {
+        match secrets::secret(&input.world, &reader, &name.as_str().into(), labels) {
+            Ok(input) => {
+                let made = input.build();
+                let (ty, from) = (SecretInput::TYPE, made.from.into());
+                found.push(Arc::new(Resource::new(ty, made.name, made.body, from)));
+            }
+            Err(refusal) => refused.push((name.clone(), refusal)),
+        }
+    }
+    let set = ResourceSet::new(ResourceType::Secret, found);
+    (Arc::new(set), refused)
 }
 
 /// Compiles for a proxy as it described itself.

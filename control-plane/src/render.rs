@@ -3,9 +3,10 @@
 use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
 use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` where there are any.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` and `secrets`,
+/// without keys, where there are any.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -15,9 +16,14 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     ];
     let lists = order.map(|(key, ty)| (key.to_owned(), Value::Array(set(snapshot.set(ty)))));
     let mut lists = Map::from_iter(lists);
-    let extensions = set(snapshot.set(ResourceType::Extension));
-    if !extensions.is_empty() {
-        lists.insert("extensions".to_owned(), Value::Array(extensions));
+    for (key, ty) in [
+        ("extensions", ResourceType::Extension),
+        ("secrets", ResourceType::Secret),
+    ] {
+        let found = set(snapshot.set(ty));
+        if !found.is_empty() {
+            lists.insert(key.to_owned(), Value::Array(found));
+        }
     }
     Value::Object(lists)
 }
@@ -30,8 +36,21 @@ fn set(set: &ResourceSet) -> Vec<Value> {
 pub fn resource(resource: &Resource) -> Value {
     let mut value = pool::message_to_json(type_name(resource.ty.type_url()), &resource.body)
         .unwrap_or_else(|error| Value::String(format!("{}: {error}", resource.name)));
+    if resource.ty == ResourceType::Secret {
+        redact(&mut value);
+    }
     value.sort_all_objects();
     value
+}
+
+/// `[redacted]`, as Envoy's own dumps show a key.
+const REDACTED: &str = "W3JlZGFjdGVkXQ==";
+
+/// Takes the key out of a Secret. The certificates are public.
+fn redact(secret: &mut Value) {
+    if let Some(key) = secret.pointer_mut("/tls_certificate/private_key") {
+        *key = json!({"inline_bytes": REDACTED});
+    }
 }
 
 /// One line per resource: type, name, version, bytes, and the objects that decided it.

@@ -36,6 +36,9 @@ pub struct Node {
     /// `Node.extensions`.
     #[serde(default)]
     pub extensions: Vec<Extension>,
+    /// The secrets that it asks for.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// The lists of the answer that the case is about; empty: all. The others are compiled, but not in `out.yaml`.
     #[serde(default)]
     pub show: Vec<String>,

@@ -66,8 +66,11 @@ fn proxy(case: &Case) -> Proxy {
 /// The resources that the case shows, and all findings.
 fn answer(case: &Case) -> String {
     let input = offline::read(&[case.world()], &LowerSettings::default()).expect("a world");
-    let answer = offline::compile_for(&input, &proxy(case));
-    let Value::Object(mut lists) = render::snapshot(&answer.snapshot) else {
+    let proxy = proxy(case);
+    let answer = offline::compile_for(&input, &proxy);
+    let (secrets, refused) = offline::secrets(&input, &proxy, &case.node.secrets);
+    let snapshot = answer.snapshot.with_secrets(secrets);
+    let Value::Object(mut lists) = render::snapshot(&snapshot) else {
         panic!("a snapshot is rendered as a map");
     };
     let show = &case.node.show;
@@ -83,6 +86,10 @@ fn answer(case: &Case) -> String {
         .collect();
     if !found.is_empty() {
         lists.insert("diagnostics".to_owned(), found.into());
+    }
+    if !refused.is_empty() {
+        let said = refused.iter().map(|(name, why)| format!("{name}: {why}"));
+        lists.insert("refused secrets".to_owned(), said.collect());
     }
     let mut page = Value::Object(lists);
     page.sort_all_objects();

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Calls that may differ; it only goes down.
-const MOST_EXCEPTIONS: usize = 27;
+const MOST_EXCEPTIONS: usize = 7;
 
 #[test]
 fn every_call_goes_where_istiods_went() {
@@ -30,7 +30,6 @@ fn every_call_goes_where_istiods_went() {
 
     let mut wrong = Vec::new();
     let mut total = 0;
-    let mut differing = 0;
     for path in cases(&suite).expect("the cases") {
         let case = Case::read(&path).expect("a case");
         let results = run(&case).unwrap_or_else(|error| {
@@ -41,7 +40,6 @@ fn every_call_goes_where_istiods_went() {
         });
         total += results.len();
         for (name, difference) in results {
-            differing += usize::from(difference.is_some());
             match (difference, expected.contains_key(&name)) {
                 (Some(difference), false) => wrong.push(format!("{name}: {difference}")),
                 (None, true) => wrong.push(format!("{name} is equal: take it off the list")),
@@ -49,7 +47,6 @@ fn every_call_goes_where_istiods_went() {
             }
         }
     }
-    println!("{} of {total} calls are equal", total - differing);
     assert!(
         wrong.is_empty(),
         "{} of {total} calls:\n{}",
@@ -196,18 +193,12 @@ fn difference(recorded: &Recorded, outcome: &Outcome) -> Option<String> {
         .iter()
         .filter(|(name, want, got)| {
             let asserted = recorded.strict || !want.is_empty() || *name == "error";
-            asserted && want != got && !(*name == "cluster" && is_short(want, got))
+            asserted && want != got
         })
         .map(|(name, want, got)| format!("{name} {got:?}, istiod {want:?}"))
         .collect();
     let why = outcome.miss().map_or("", |miss| miss.why.as_str());
     (!wrong.is_empty()).then(|| format!("{} ({:?}) {why}", wrong.join("; "), recorded.call))
-}
-
-/// Whether a cluster has the same name but for the domain: the objects of some of istiod's tests were given none, and a
-/// short host name in them became one without.
-fn is_short(want: &str, got: &str) -> bool {
-    got.strip_suffix(".svc.cluster.local") == Some(want)
 }
 
 fn got(outcome: &Outcome) -> Want {

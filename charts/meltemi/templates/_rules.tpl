@@ -5,7 +5,7 @@ and nothing is granted that no code uses.
 {{- define "meltemi.clusterRules" -}}
 # What the mesh is made of.
 - apiGroups: [""]
-  resources: [namespaces, nodes, pods, serviceaccounts, services]
+  resources: [namespaces, nodes, pods, secrets, serviceaccounts, services]
   verbs: [get, list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -48,6 +48,10 @@ and nothing is granted that no code uses.
 # Who a token belongs to.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]
+  verbs: [create]
+# Whether a gateway's account may read the Secrets of its namespace.
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
   verbs: [create]
 {{- end }}
 

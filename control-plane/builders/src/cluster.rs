@@ -11,6 +11,7 @@ use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 
+use crate::listener::FileReader;
 use crate::{Built, Input};
 
 mod fixed;
@@ -46,6 +47,8 @@ pub enum ClusterInput {
     Passthrough(Shared<Mesh>, ClusterFacet),
     /// [`INBOUND_PASSTHROUGH`].
     InboundPassthrough(Shared<Mesh>, ClusterFacet),
+    /// [`crate::sds::EXTERNAL`].
+    ExternalSds(Shared<Mesh>),
 }
 
 /// The part of a proxy class that shapes clusters.
@@ -61,8 +64,23 @@ pub struct ClusterFacet {
     pub identity: bool,
     /// `proxyHeaders.preserveHttp1HeaderCase`.
     pub preserve_case: bool,
+    /// An SDS server for credentials is mounted into its pod.
+    pub credential_socket: bool,
+    /// An SDS server for files is.
+    pub file_credential_socket: bool,
     /// Its locality and labels, only for clusters whose endpoints are inside them and depend on it.
     pub place: Option<(Locality, Labels)>,
+}
+
+impl ClusterFacet {
+    /// Who reads certificate files.
+    fn file_reader(&self) -> FileReader {
+        match (self.file_credential_socket, self.identity) {
+            (true, _) => FileReader::Server,
+            (false, true) => FileReader::Agent,
+            (false, false) => FileReader::Envoy,
+        }
+    }
 }
 
 /// A cluster to a service port.
@@ -148,6 +166,7 @@ impl Input for ClusterInput {
             ClusterInput::InboundPassthrough(mesh, facet) => {
                 finish(fixed::inbound_passthrough(mesh, facet), Vec::new())
             }
+            ClusterInput::ExternalSds(mesh) => finish(fixed::external_sds(mesh), Vec::new()),
         }
     }
 }

@@ -17,7 +17,8 @@ pub mod endpoint;
 pub mod listener;
 pub mod patch;
 pub mod route;
-mod sds;
+pub mod sds;
+pub mod secret;
 
 /// What a builder made.
 #[derive(Debug, Clone)]

@@ -38,7 +38,7 @@ pub use facet::{
 pub use hcm::{HttpChain, RouteSource};
 pub use inbound_route::InboundRoute;
 pub use tcp::{Clusters, SniDnsCache, TcpChain, TcpTunnel};
-pub use tls::{Certificate, DownstreamTls, ServerCertificates, ServerTls};
+pub use tls::{Certificate, DownstreamTls, FileReader, ServerCertificates, ServerTls};
 
 /// What a listener is for; it decides defaults that Istio sets per kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,6 +13,7 @@
 //!
 //! Read first: `leader.rs`, `roots.rs`, `queue.rs`.
 
+pub mod access;
 mod backoff;
 pub mod config_maps;
 mod error;

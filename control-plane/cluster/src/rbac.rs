@@ -99,6 +99,13 @@ pub const RULES: &[Rule] = &[
         "whose token it is",
     ),
     rule(
+        "authorization.k8s.io",
+        "subjectaccessreviews",
+        &["create"],
+        Scope::Cluster,
+        "whether a gateway's account may list the Secrets of its namespace",
+    ),
+    rule(
         "coordination.k8s.io",
         "leases",
         &["create", "get", "update"],

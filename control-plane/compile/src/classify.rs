@@ -322,6 +322,8 @@ fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
         dns_capture: meta.flag("DNS_CAPTURE"),
         inbound_exact_balance: meta.flag("INBOUND_LISTENER_EXACT_BALANCE"),
         outbound_exact_balance: meta.flag("OUTBOUND_LISTENER_EXACT_BALANCE"),
+        credential_socket: meta.text("credential") == "true",
+        file_credential_socket: meta.text("file-credential") == "true",
         cluster_id: meta.cluster_id.to_string(),
         canonical_service: label("name"),
         canonical_revision: label("revision"),

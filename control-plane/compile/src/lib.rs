@@ -12,6 +12,7 @@ mod fixtures;
 pub mod memo;
 mod patched;
 pub mod plan;
+pub mod secrets;
 
 pub use classify::classify;
 pub use compiler::{Compiled, Compiler, Scopes};

@@ -454,3 +454,6 @@ pub(crate) fn fetched_routes(
         .map(|name| known.remove(&name).unwrap_or_else(|| empty_route(&name)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

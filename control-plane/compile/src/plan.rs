@@ -12,6 +12,7 @@ use meltemi_model::{Diagnostic, Diagnostics, Hostname, Kind, Labels, ObjectKey, 
 use meltemi_world::{Scope, World};
 
 pub mod clusters;
+mod credentials;
 pub mod gateway;
 pub mod listeners;
 pub mod routes;
@@ -69,6 +70,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
             Diagnostic::warning(&refused.gateway, server, &*refused.reason)
         })
         .collect();
+    diagnostics.extend(credentials::missing(world, class, &gateways));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
     if class.kind == ProxyKind::Router {
         diagnostics.extend(world.ingresses.diagnostics.iter().cloned());

@@ -89,6 +89,14 @@ pub struct ServerTls {
     pub certificates: Vec<(Str, Str)>,
     /// CA file.
     pub ca_certificates: Str,
+    /// File with revoked certificates; empty: none.
+    pub ca_crl: Str,
+    /// SHA-256 hashes of the clients' public keys, base64; one of them must match.
+    pub verify_spki: Vec<Str>,
+    /// SHA-256 hashes of the clients' certificates, hexadecimal.
+    pub verify_hash: Vec<Str>,
+    /// `insecureSkipVerify`: clients' certificates of any CA are taken.
+    pub skip_verify: bool,
     /// Names that a client's certificate must hold.
     pub subject_alt_names: Vec<Str>,
     /// Minimum and maximum version, 10 to 13; 0: default.

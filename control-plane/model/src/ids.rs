@@ -43,11 +43,15 @@ pub enum Kind {
     IngressClass,
     /// networking.istio.io EnvoyFilter.
     EnvoyFilter,
+    /// core/v1 Secret with a certificate.
+    Secret,
+    /// A ConfigMap with the certificates of a CA.
+    CaConfigMap,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -65,6 +69,8 @@ impl Kind {
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
+        Kind::Secret,
+        Kind::CaConfigMap,
     ];
 
     /// The name that users write in `kind:`.
@@ -87,6 +93,8 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
+            Kind::Secret => "Secret",
+            Kind::CaConfigMap => "ConfigMap",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod port;
 pub mod proxy;
 pub mod resource;
 pub mod routing;
+pub mod secret;
 pub mod security;
 pub mod service;
 pub mod shared;

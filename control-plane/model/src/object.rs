@@ -5,6 +5,7 @@ use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
+use crate::secret::Credential;
 use crate::security::PeerAuthentication;
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
@@ -70,6 +71,10 @@ pub enum Object {
     IngressClass(Shared<IngressClass>),
     /// An EnvoyFilter.
     EnvoyFilter(Shared<EnvoyFilter>),
+    /// A Secret.
+    Secret(Shared<Credential>),
+    /// A ConfigMap with the certificates of a CA.
+    CaConfigMap(Shared<Credential>),
 }
 
 impl Object {
@@ -93,6 +98,7 @@ impl Object {
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,
+            Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }
 }

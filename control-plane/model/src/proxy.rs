@@ -326,6 +326,10 @@ pub struct MetaFacet {
     pub inbound_exact_balance: bool,
     /// OUTBOUND_LISTENER_EXACT_BALANCE.
     pub outbound_exact_balance: bool,
+    /// `credential`: an SDS server for credentials is mounted into the pod.
+    pub credential_socket: bool,
+    /// `file-credential`: an SDS server for files is.
+    pub file_credential_socket: bool,
     /// CLUSTER_ID as the proxy says it, for tracing tags.
     pub cluster_id: String,
     /// The label of the canonical service, for tracing tags; empty: none.

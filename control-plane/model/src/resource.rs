@@ -22,10 +22,23 @@ pub enum ResourceType {
     Route,
     /// TypedExtensionConfigs (ECDS).
     Extension,
+    /// Certificates and keys (SDS). Who may have which depends on the caller, so they are no part of what a class gets:
+    /// each stream has its own set.
+    Secret,
 }
 
 impl ResourceType {
-    /// All types, in push order.
+    /// All types that a stream may be served: those of its class, and its own.
+    pub const SERVED: [ResourceType; 6] = [
+        ResourceType::Cluster,
+        ResourceType::Endpoint,
+        ResourceType::Listener,
+        ResourceType::Route,
+        ResourceType::Extension,
+        ResourceType::Secret,
+    ];
+
+    /// The types that a class of proxies gets, in push order.
     pub const ALL: [ResourceType; 5] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
@@ -43,6 +56,9 @@ impl ResourceType {
             }
             ResourceType::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             ResourceType::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            ResourceType::Secret => {
+                "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+            }
             ResourceType::Extension => {
                 "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
             }
@@ -51,10 +67,10 @@ impl ResourceType {
 
     /// The type of a type URL, if it is one that is served.
     pub fn from_type_url(url: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.type_url() == url)
+        Self::SERVED.into_iter().find(|t| t.type_url() == url)
     }
 
-    /// `CDS`, `EDS`, `LDS`, `RDS` or `ECDS`.
+    /// `CDS`, `EDS`, `LDS`, `RDS`, `ECDS` or `SDS`.
     pub fn short(self) -> &'static str {
         match self {
             ResourceType::Cluster => "CDS",
@@ -62,6 +78,7 @@ impl ResourceType {
             ResourceType::Listener => "LDS",
             ResourceType::Route => "RDS",
             ResourceType::Extension => "ECDS",
+            ResourceType::Secret => "SDS",
         }
     }
 
@@ -70,7 +87,7 @@ impl ResourceType {
         matches!(self, ResourceType::Cluster | ResourceType::Listener)
     }
 
-    /// Position in [`ResourceType::ALL`].
+    /// Position in [`ResourceType::SERVED`].
     pub fn index(self) -> usize {
         self as usize
     }
@@ -101,8 +118,8 @@ impl fmt::Debug for Version {
     }
 }
 
-/// One encoded resource. Sessions share it; nobody copies the body.
-#[derive(Debug, Clone)]
+/// One encoded resource. Sessions share it; nobody copies the body. Its `Debug` shows no secret.
+#[derive(Clone)]
 pub struct Resource {
     /// Its type.
     pub ty: ResourceType,
@@ -127,6 +144,23 @@ impl Resource {
             body,
             from,
         }
+    }
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Resource");
+        shown
+            .field("ty", &self.ty)
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("from", &self.from);
+        if self.ty == ResourceType::Secret {
+            shown.field("bytes", &self.body.len());
+        } else {
+            shown.field("body", &self.body);
+        }
+        shown.finish()
     }
 }
 
@@ -171,6 +205,8 @@ pub struct ProxySnapshot {
     /// The world's revision that it was compiled from.
     pub revision: u64,
     sets: [Arc<ResourceSet>; 5],
+    /// Those of one stream; empty in what a class gets.
+    secrets: Arc<ResourceSet>,
 }
 
 impl ProxySnapshot {
@@ -180,7 +216,21 @@ impl ProxySnapshot {
             sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
             "sets must be in push order"
         );
-        Self { revision, sets }
+        Self {
+            revision,
+            sets,
+            secrets: Arc::new(ResourceSet::empty(ResourceType::Secret)),
+        }
+    }
+
+    /// The same with the secrets of one stream.
+    #[must_use]
+    pub fn with_secrets(&self, secrets: Arc<ResourceSet>) -> Self {
+        debug_assert!(secrets.ty == ResourceType::Secret, "a set of secrets");
+        Self {
+            secrets,
+            ..self.clone()
+        }
     }
 
     /// The snapshot that holds nothing.
@@ -193,7 +243,7 @@ impl ProxySnapshot {
 
     /// The set of one type.
     pub fn set(&self, ty: ResourceType) -> &Arc<ResourceSet> {
-        &self.sets[ty.index()]
+        self.sets.get(ty.index()).unwrap_or(&self.secrets)
     }
 }
 
@@ -229,8 +279,20 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_not_shown() {
+        let body = Bytes::from_static(b"ThisIsTheKey");
+        let secret = Resource::new(ResourceType::Secret, "x".into(), body, Arc::from([]));
+        let shown = format!("{secret:?}");
+        assert!(shown.contains("bytes: 12") && !shown.contains("ThisIsTheKey"));
+        assert!(format!("{:?}", resource("a", "body")).contains("body"));
+        let set = ResourceSet::new(ResourceType::Secret, [Arc::new(secret)]);
+        let snapshot = ProxySnapshot::empty().with_secrets(Arc::new(set));
+        assert_eq!(snapshot.set(ResourceType::Secret).by_name.len(), 1);
+    }
+
+    #[test]
     fn type_urls_are_read_back() {
-        for (index, ty) in ResourceType::ALL.into_iter().enumerate() {
+        for (index, ty) in ResourceType::SERVED.into_iter().enumerate() {
             assert_eq!(ResourceType::from_type_url(ty.type_url()), Some(ty));
             assert_eq!(ty.index(), index);
         }
@@ -240,7 +302,7 @@ mod tests {
     #[test]
     fn a_snapshot_holds_one_set_of_each_type() {
         let snapshot = ProxySnapshot::empty();
-        for ty in ResourceType::ALL {
+        for ty in ResourceType::SERVED {
             assert_eq!(snapshot.set(ty).ty, ty);
             assert!(snapshot.set(ty).by_name.is_empty());
         }

@@ -141,27 +141,25 @@ pub(crate) fn upstream_path(action: &RouteAction, request: &Request, matched: us
     }
 }
 
-/// The host that the upstream sees. `auto` stands for the name of the endpoint that is chosen.
+/// The host that the upstream sees. Envoy: what the route says replaces what the entry of a weighted cluster said.
 pub(crate) fn upstream_host(
     action: &RouteAction,
     request: &Request,
     of_cluster: Option<&str>,
 ) -> String {
-    if let Some(host) = of_cluster {
-        return host.to_owned();
-    }
+    let kept = || of_cluster.unwrap_or(&request.host).to_owned();
     match &action.host_rewrite_specifier {
         Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => host.clone(),
         Some(HostRewriteSpecifier::AutoHostRewrite(flag)) if flag.value => {
             "(the name of the endpoint)".to_owned()
         }
-        Some(HostRewriteSpecifier::HostRewriteHeader(header)) => request
-            .header(header)
-            .unwrap_or_else(|| request.host.clone()),
+        Some(HostRewriteSpecifier::HostRewriteHeader(header)) => {
+            request.header(header).unwrap_or_else(kept)
+        }
         Some(HostRewriteSpecifier::HostRewritePathRegex(rewrite)) => {
             substituted(split(&request.path).0, rewrite)
         }
-        _ => request.host.clone(),
+        _ => kept(),
     }
 }
 

@@ -43,3 +43,6 @@ pub use outcome::{
 pub use resources::{Kind, Resources, Undecoded};
 pub use upstream::next_call;
 pub use walk::simulate;
+
+#[cfg(test)]
+mod tests;

@@ -173,8 +173,8 @@ fn path(rule: &RouteMatch, request: &Request) -> Option<usize> {
     // Envoy: CONNECT is for the routes that ask for it.
     let connect = request.method == "CONNECT";
     match &rule.path_specifier {
-        Some(PathSpecifier::ConnectMatcher(_)) => return connect.then_some(0),
-        _ if connect => return None,
+        Some(PathSpecifier::ConnectMatcher(_)) => connect.then_some(0),
+        _ if connect => None,
         // Envoy refuses a rule without a path.
         None => Some(0),
         Some(PathSpecifier::Prefix(prefix)) => fold(only)

@@ -87,7 +87,7 @@ pub async fn watch(
     counts: Arc<Counts>,
     tx: mpsc::Sender<Batch>,
 ) {
-    let kinds = watched(&settings);
+    let kinds = watched();
     let settings = Arc::new(settings);
     let (installed, definitions) = newest::channel(definitions::Installed::default());
     let (said, heard) = mpsc::channel(merge::WAITING);

@@ -19,6 +19,7 @@ mod node;
 mod peer_authentication;
 mod pod;
 mod proxy_config;
+mod secret;
 mod service;
 mod service_account;
 mod service_entry;
@@ -162,9 +163,9 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Ok(raw) => raw,
         Err(diagnostic) => return Lowered::refused(diagnostic),
     };
-    // Other ConfigMaps are none of ours.
+    // Of other ConfigMaps only those with a CA matter.
     if kind == Kind::MeshConfig && !mesh_config::is_mesh_config(&raw.meta.key, settings) {
-        return Lowered::default();
+        return lower_kind(Kind::CaConfigMap, value, settings);
     }
     let key = raw.meta.key.clone();
     let mut findings = Findings::new(&key);
@@ -186,6 +187,8 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
+        Kind::Secret => secret::lower(&raw, &mut findings),
+        Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
     let object = object.filter(|_| findings.is_usable());
     findings.settle(&meltemi_validation::validate(value));
@@ -221,6 +224,7 @@ fn known(api_version: &str, kind: &str) -> Known {
         ("", "Service") => core(Kind::Service),
         ("", "ServiceAccount") => core(Kind::ServiceAccount),
         ("", "ConfigMap") => core(Kind::MeshConfig),
+        ("", "Secret") => core(Kind::Secret),
         ("discovery.k8s.io", "EndpointSlice") if version == "v1" => {
             Known::Lowered(Kind::EndpointSlice)
         }

@@ -97,7 +97,9 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::EndpointSlice
         | Kind::ServiceAccount
         | Kind::MeshConfig
-        | Kind::IngressClass => false,
+        | Kind::IngressClass
+        | Kind::Secret
+        | Kind::CaConfigMap => false,
     }
 }
 

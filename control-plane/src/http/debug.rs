@@ -108,6 +108,14 @@ pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
             "route_config": typed(r),
         })),
     });
+    let secrets = json!({
+        "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump",
+        "dynamic_active_secrets": list(ResourceType::Secret, &|r| json!({
+            "name": &*r.name,
+            "version_info": r.version.to_string(),
+            "secret": typed(r),
+        })),
+    });
     // Istio lists every kind of dump, in Envoy's order, whether or not there is anything in it.
     let mut configs = vec![empty("BootstrapConfigDump"), clusters];
     configs.extend(endpoint_configs);
@@ -115,7 +123,7 @@ pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
         listeners,
         empty("ScopedRoutesConfigDump"),
         routes,
-        empty("SecretsConfigDump"),
+        secrets,
         json!({
             "@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump",
             "ecds_filters": list(ResourceType::Extension, &|r| json!({

@@ -27,6 +27,8 @@ pub fn referrer(ty: ResourceType) -> ResourceType {
         ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {
             ResourceType::Listener
         }
+        // Listeners and clusters name them; who asks for one gets it whoever names it.
+        ResourceType::Secret => ResourceType::Secret,
     }
 }
 
@@ -88,7 +90,10 @@ pub fn diff(
                 .map(|r| r.name.clone())
                 .collect();
         }
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => {}
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::Secret => {}
     }
     out
 }
@@ -102,7 +107,10 @@ pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) ->
             .by_name
             .contains_key(name),
         ResourceType::Route => is_named(snapshot.set(ResourceType::Listener), name),
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => false,
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::Secret => false,
     }
 }
 

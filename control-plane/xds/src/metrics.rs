@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`, `ecds`.
+/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`, `ecds`, `sds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeValue(ResourceType);
 
@@ -24,6 +24,7 @@ impl EncodeLabelValue for TypeValue {
             ResourceType::Listener => "lds",
             ResourceType::Route => "rds",
             ResourceType::Extension => "ecds",
+            ResourceType::Secret => "sds",
         };
         EncodeLabelValue::encode(&text, encoder)
     }
@@ -60,7 +61,7 @@ pub struct Metrics {
     /// `pilot_total_xds_rejects`: NACKs.
     pub rejects: Family<TypeLabel, Gauge>,
     /// `pilot_xds_cds_reject` and so on: proxies whose last response was refused, by [`ResourceType::index`].
-    pub rejecting: [Gauge<i64, AtomicI64>; 5],
+    pub rejecting: [Gauge<i64, AtomicI64>; 6],
     /// `meltemi_xds_resources_sent_total`.
     pub resources: Family<TypeLabel, Counter>,
     /// `meltemi_xds_bytes_sent_total`: encoded responses.
@@ -94,6 +95,7 @@ impl Metrics {
             "pilot_xds_lds_reject",
             "pilot_xds_rds_reject",
             "pilot_xds_ecds_reject",
+            "pilot_xds_sds_reject",
         ];
         for (name, gauge) in rejecting.into_iter().zip(&metrics.rejecting) {
             registry.register(

@@ -52,9 +52,9 @@ impl Connection {
     }
 
     /// Where each type stands, in push order.
-    pub fn types(&self) -> [TypeStatus; 5] {
+    pub fn types(&self) -> [TypeStatus; 6] {
         self.with(|session| {
-            ResourceType::ALL.map(|ty| TypeStatus::of(ty, session.subscription(ty)))
+            ResourceType::SERVED.map(|ty| TypeStatus::of(ty, session.subscription(ty)))
         })
     }
 

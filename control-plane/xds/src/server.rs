@@ -3,6 +3,7 @@
 //! One task per stream waits for room at its client *before* it looks at requests and snapshots. So a slow reader holds
 //! only itself, and finds the newest snapshot when it can read again.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
 use futures::Stream;
-use meltemi_model::ProxySnapshot;
 use meltemi_model::proxy::Proxy;
+use meltemi_model::{ProxySnapshot, ResourceSet, ResourceType, Str};
 use meltemi_proto::ads::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -62,6 +63,24 @@ pub trait Snapshots: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// The secrets of these names that this peer may have; those that it may not have, or that there are not, are left
+    /// out. `asked`: it asks for some of them now, rather than that something has changed.
+    fn secrets(
+        &self,
+        proxy: &Arc<Proxy>,
+        extensions: &Extensions,
+        names: BTreeSet<Str>,
+        asked: bool,
+    ) -> impl Future<Output = Secrets> + Send {
+        let _ = (proxy, extensions, names, asked);
+        std::future::ready(Secrets::default())
+    }
+
+    /// Changes whenever [`Self::secrets`] may answer otherwise; `None`: never.
+    fn secrets_changed(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
     /// Whether this peer may connect as this proxy; runs once, on the first request, with the extensions that
     /// [`Self::authenticate`] left. Istio 1.31: pilot/pkg/xds/auth.go.
     fn authorize(&self, proxy: &Proxy, extensions: &Extensions) -> Result<(), Status> {
@@ -73,6 +92,24 @@ pub trait Snapshots: Send + Sync + 'static {
     /// it must be quick.
     fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {
         let _ = (proxy, subscription);
+    }
+}
+
+/// Secrets of one stream.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Those that it may have.
+    pub set: Arc<ResourceSet>,
+    /// When to ask again, where the answer may change without anybody saying so: permissions do.
+    pub again: Option<Duration>,
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self {
+            set: Arc::new(ResourceSet::empty(ResourceType::Secret)),
+            again: None,
+        }
     }
 }
 

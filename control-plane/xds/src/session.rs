@@ -9,7 +9,9 @@
 //!    until the client subscribed to the endpoints of those clusters and answered (`session/gate.rs`); else traffic would be
 //!    routed to clusters that are still warming.
 //!    Configurations of filters (ECDS) follow them.
-//! 3. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
+//! 3. Secrets, at once: nothing waits for them but the listeners and clusters that name them. Which there are is found
+//!    out for each stream ([`Session::hold_secrets`]); they are no part of a class's snapshot.
+//! 4. Removals of clusters: when every listener and route response was answered and the routes of new listeners were
 //!    fetched, since until then old routes still use them.
 //!
 //! A client that never answers does not block itself for ever: the shell calls [`Session::release`] after a while.
@@ -48,7 +50,7 @@ pub struct Session {
     nonce: u64,
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
-    subscriptions: [Option<Subscription>; 5],
+    subscriptions: [Option<Subscription>; 6],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -75,7 +77,7 @@ impl Session {
             diffs,
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
-            subscriptions: [const { None }; 5],
+            subscriptions: [const { None }; 6],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -149,7 +151,12 @@ impl Session {
 
     /// Takes a newer snapshot. Snapshots in between may be skipped.
     pub fn on_snapshot(&mut self, snapshot: Arc<ProxySnapshot>) -> Vec<Action> {
-        self.target = snapshot;
+        let secrets = self.target.set(ResourceType::Secret);
+        self.target = if secrets.by_name.is_empty() {
+            snapshot
+        } else {
+            Arc::new(snapshot.with_secrets(secrets.clone()))
+        };
         let clusters = self.target.set(ResourceType::Cluster);
         self.leaving
             .retain(|name, _| !clusters.by_name.contains_key(name));
@@ -157,6 +164,47 @@ impl Session {
         self.routes_awaited
             .retain(|name| routes.by_name.contains_key(name));
         self.gate.retain(self.target.set(ResourceType::Endpoint));
+        self.advance()
+    }
+
+    /// The secrets that a client would be subscribed to with this request; `None` when it says nothing about secrets
+    /// that was not known before it.
+    pub fn secrets_asked(&self, request: &Request) -> Option<BTreeSet<Str>> {
+        if request.ty != ResourceType::Secret {
+            return None;
+        }
+        let asked: Vec<&String> = match &request.interest {
+            Interest::Delta {
+                subscribe, initial, ..
+            } => subscribe.iter().chain(initial.keys()).collect(),
+            Interest::Sotw { names, .. } => names.iter().collect(),
+        };
+        let known = self.subscription(ResourceType::Secret);
+        let is_new = |name: &&String| !known.is_some_and(|s| s.names.contains(name));
+        if !asked.iter().any(is_new) {
+            return None;
+        }
+        let mut all = self.secrets_watched();
+        all.extend(asked.into_iter().map(|name| Str::from(name.as_str())));
+        // What is too much is refused with the request; nobody looks it up.
+        (all.len() <= MAX_NAMES).then_some(all)
+    }
+
+    /// The secrets that the client watches.
+    pub fn secrets_watched(&self) -> BTreeSet<Str> {
+        self.subscription(ResourceType::Secret)
+            .map(|s| s.names.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// From now on these are the secrets that the client may have, of those that it watches or is about to.
+    pub fn hold_secrets(&mut self, secrets: Arc<ResourceSet>) {
+        self.target = Arc::new(self.target.with_secrets(secrets));
+    }
+
+    /// The same, and says what is new.
+    pub fn on_secrets(&mut self, secrets: Arc<ResourceSet>) -> Vec<Action> {
+        self.hold_secrets(secrets);
         self.advance()
     }
 
@@ -186,7 +234,10 @@ impl Session {
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
             // A listener that was refused fetches no routes.
             ResourceType::Listener if request.error.is_some() => self.routes_awaited.clear(),
-            ResourceType::Listener | ResourceType::Route | ResourceType::Extension => {}
+            ResourceType::Listener
+            | ResourceType::Route
+            | ResourceType::Extension
+            | ResourceType::Secret => {}
         }
     }
 
@@ -307,6 +358,7 @@ impl Session {
             self.gate.endpoints_sent(endpoints);
         }
         self.send_listeners_and_routes(&mut out);
+        self.send(ResourceType::Secret, &mut out);
         self.send_extensions(&mut out);
         if !self.leaving.is_empty() && self.is_quiet() {
             self.send_removals(&mut out);

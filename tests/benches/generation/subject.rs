@@ -116,7 +116,11 @@ impl Subject for Meltemi {
         let router = class.kind == ProxyKind::Router;
         let merged = || {
             if router {
-                merge(&world.gateways, class)
+                merge(
+                    &world.gateways,
+                    class,
+                    world.mesh.scope_gateway_to_namespace,
+                )
             } else {
                 MergedGateways::default()
             }
@@ -129,11 +133,11 @@ impl Subject for Meltemi {
         Ok(match kind {
             "cds" => {
                 // Only a gateway that forwards by SNI has more clusters.
-                let planned = clusters(world, scope, class, merged().auto_passthrough());
+                let planned = clusters(world, scope, class, &merged());
                 built(&memos.clusters, planned.clusters)
             }
             "eds" => {
-                let planned = clusters(world, scope, class, merged().auto_passthrough());
+                let planned = clusters(world, scope, class, &merged());
                 built(&memos.endpoints, planned.endpoints)
             }
             "lds" if router => built(

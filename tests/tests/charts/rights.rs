@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use meltemi_cluster::rbac::{RULES, Scope};
-use meltemi_sources::kube::{KubeSettings, VERBS, watched};
-use meltemi_sources::lower::LowerSettings;
+use meltemi_sources::kube::{VERBS, watched};
 use serde_yaml::{Mapping, Value};
 
 use super::helm::{Object, Release, helm, render};
@@ -44,7 +43,7 @@ fn needed(scope: Scope) -> BTreeSet<Right> {
         }
     }
     if scope == Scope::Cluster {
-        for kind in watched(&KubeSettings::new(LowerSettings::default())) {
+        for kind in watched() {
             for verb in VERBS {
                 rights.insert((kind.group.into(), kind.plural.into(), verb.into()));
             }

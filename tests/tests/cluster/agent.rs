@@ -131,6 +131,30 @@ impl Agent {
         namespace: &str,
         account: &str,
     ) -> Result<DeltaDiscoveryResponse, Status> {
+        let clusters = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+        self.ask(clusters, &[], namespace, account).await
+    }
+
+    /// Asks for secrets in the same way: names of those that it gets, and of those that it does not.
+    pub(crate) async fn secrets(
+        &self,
+        names: &[&str],
+        namespace: &str,
+        account: &str,
+    ) -> Result<(Vec<String>, Vec<String>), Status> {
+        let secrets = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+        let answer = self.ask(secrets, names, namespace, account).await?;
+        let got = answer.resources.into_iter().map(|resource| resource.name);
+        Ok((got.collect(), answer.removed_resources))
+    }
+
+    async fn ask(
+        &self,
+        type_url: &str,
+        names: &[&str],
+        namespace: &str,
+        account: &str,
+    ) -> Result<DeltaDiscoveryResponse, Status> {
         let mut service = AggregatedDiscoveryServiceClient::new(self.channel().await?);
         let request = DeltaDiscoveryRequest {
             node: Some(Node {
@@ -142,7 +166,8 @@ impl Agent {
                 }))),
                 ..Node::default()
             }),
-            type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned(),
+            type_url: type_url.to_owned(),
+            resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
             ..DeltaDiscoveryRequest::default()
         };
         let requests =

@@ -10,5 +10,6 @@ mod agent;
 mod joining;
 mod outages;
 mod refusals;
+mod secrets;
 mod site;
 mod webhooks;

@@ -1,12 +1,16 @@
-//! A real Envoy takes everything that Meltemi serves it, for the world and the node of every golden.
+//! A real Envoy takes everything that Meltemi serves it: for the world and the node of every golden, and for those of
+//! every recorded world.
 //!
 //! Envoy says itself what it can run, and has no certificates: the extensions of `node.yaml` are left out, and the
 //! bootstrap says that there is no identity.
 
+mod corpus;
 mod patches;
 mod plane;
 mod policies;
 mod process;
+mod simulated;
+mod tls;
 mod world;
 
 use std::collections::BTreeSet;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) struct ControlPlane {
     pub(crate) address: SocketAddr,
+    engine: Arc<Engine>,
     streams: Arc<Registry>,
     drain: CancellationToken,
     serving: JoinHandle<()>,
@@ -32,10 +33,8 @@ impl ControlPlane {
     /// Serves what [`crate::world::write`] wrote.
     pub(crate) async fn start(dir: &Path) -> Self {
         let settings = LowerSettings::default();
-        let engine = Engine::new(default_mesh(&settings));
-        let loaded = files::load(&dir.join("objects"), &settings);
-        let changes = loaded.objects.into_values().map(Change::Apply).collect();
-        engine.apply(changes, loaded.diagnostics.into_iter().collect());
+        let engine = Arc::new(Engine::new(default_mesh(&settings)));
+        read(&engine, dir);
         engine.set_synced();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -45,7 +44,7 @@ impl ControlPlane {
         let metrics = Metrics::new(&mut prometheus_client::registry::Registry::default());
         let ads = Ads::new(
             Arc::new(Served::new(
-                Arc::new(engine),
+                Arc::clone(&engine),
                 None,
                 false,
                 quarantine::channel().0,
@@ -64,10 +63,16 @@ impl ControlPlane {
             });
         Self {
             address,
+            engine,
             streams,
             drain,
             serving: tokio::spawn(async move { serving.await.expect("the server runs") }),
         }
+    }
+
+    /// Takes what is new in the folder. What is gone from it stays.
+    pub(crate) fn read_again(&self, dir: &Path) {
+        read(&self.engine, dir);
     }
 
     /// What a connected proxy is served.
@@ -84,4 +89,10 @@ impl ControlPlane {
         self.drain.cancel();
         self.serving.await.expect("the server ended");
     }
+}
+
+fn read(engine: &Engine, dir: &Path) {
+    let loaded = files::load(&dir.join("objects"), &LowerSettings::default());
+    let changes = loaded.objects.into_values().map(Change::Apply).collect();
+    engine.apply(changes, loaded.diagnostics.into_iter().collect());
 }

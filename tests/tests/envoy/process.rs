@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use meltemi::bootstrap::{Request, bootstrap};
 use meltemi_tests::golden::Case;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
@@ -41,7 +41,7 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts it on the bootstrap of `meltemi bootstrap`, and waits for its admin interface.
+    /// Starts it as the node of a golden.
     pub(crate) async fn start(program: &Path, case: &Case, xds: SocketAddr, dir: &Path) -> Self {
         let request = Request {
             node: case.node.id.clone(),
@@ -51,8 +51,20 @@ impl Envoy {
             xds_port: xds.port(),
             admin_port: 0,
         };
+        Self::start_as(program, &request, dir).await
+    }
+
+    /// Starts it on the bootstrap of `meltemi bootstrap`, and waits for its admin interface.
+    pub(crate) async fn start_as(program: &Path, request: &Request, dir: &Path) -> Self {
+        let mut settings = bootstrap(request);
+        settings["typed_dns_resolver_config"] = nobody_resolves();
+        Self::run(program, &settings, dir, &request.node).await
+    }
+
+    /// Starts it on a bootstrap, and waits for its admin interface.
+    pub(crate) async fn run(program: &Path, bootstrap: &Value, dir: &Path, name: &str) -> Self {
         let config = dir.join("bootstrap.json");
-        fs::write(&config, bootstrap(&request).to_string()).expect("a file");
+        fs::write(&config, bootstrap.to_string()).expect("a file");
         let address = dir.join("admin");
         let mut child = Command::new(program)
             .arg("-c")
@@ -63,6 +75,7 @@ impl Envoy {
             .arg(dir.join("envoy.log"))
             .args(["--log-level", "warning", "--concurrency", "1"])
             .args(["--use-dynamic-base-id", "--disable-hot-restart"])
+            .args(["--drain-time-s", "1"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -84,7 +97,7 @@ impl Envoy {
         let known = tokio::time::timeout(PATIENCE, known).await;
         let Ok(Some(admin)) = known else {
             let log = log(dir);
-            panic!("{}: Envoy does not come up: {known:?}\n{log}", case.name);
+            panic!("{name}: Envoy does not come up: {known:?}\n{log}");
         };
         Self { child, admin }
     }
@@ -124,6 +137,20 @@ impl Envoy {
     pub(crate) async fn stop(mut self) {
         self.child.kill().await.expect("a process of ours");
     }
+}
+
+/// Names are asked for on loopback only, where nobody answers: clusters of DNS names are ready without addresses.
+fn nobody_resolves() -> Value {
+    let kind = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+    json!({
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {
+            "@type": format!("type.googleapis.com/{kind}"),
+            "resolvers": [{"socket_address": {"address": "127.0.0.1", "port_value": 9}}],
+            "query_timeout_seconds": 1,
+            "query_tries": 1,
+        },
+    })
 }
 
 fn log(dir: &Path) -> String {

@@ -11,5 +11,6 @@ mod mesh;
 #[path = "../server/ads_client/refer.rs"]
 mod refer;
 mod references;
+mod scopes;
 mod versions;
 mod worlds;

@@ -46,8 +46,16 @@ fn random_worlds_make_resources_of_every_type() {
             }
         }
     }
+    // Only a few of the patches bring an extension's configuration.
+    let least = |ty| {
+        if ty == ResourceType::Extension {
+            3
+        } else {
+            100
+        }
+    };
     assert!(
-        ResourceType::ALL.iter().all(|ty| made[ty] > 100),
+        ResourceType::ALL.iter().all(|ty| made[ty] > least(*ty)),
         "{made:?}"
     );
 }

@@ -31,6 +31,9 @@ pub(crate) const LDS: &str = "type.googleapis.com/envoy.config.listener.v3.Liste
 /// Routes.
 pub(crate) const RDS: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
+/// Secrets.
+pub(crate) const SDS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
 /// A server that says nothing for so long has failed the test. No test waits for it in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -169,6 +172,17 @@ impl AdsClient {
     /// All responses since the last call.
     pub(crate) fn take_received(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
+    }
+
+    /// Asks for these secrets from now on, and for no others.
+    pub(crate) async fn ask_secrets(&mut self, names: &[&str]) {
+        let wanted: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+        let before = self.asked.insert(SDS, wanted.clone()).unwrap_or_default();
+        let sent = match &mut self.stream {
+            Stream::Delta(stream) => stream.subscribe(SDS, &before, &wanted).await,
+            Stream::Sotw(stream) => stream.subscribe(SDS, &wanted).await,
+        };
+        sent.expect("the stream is open");
     }
 
     /// From now on refuses this too, as Envoy says it: by name, with a reason.
@@ -314,7 +328,7 @@ fn bodies<'a>(held: &'a Held, ty: &str) -> impl Iterator<Item = &'a Bytes> {
 
 /// The type URL as one of ours.
 fn known(type_url: &str) -> Result<&'static str> {
-    [CDS, EDS, LDS, RDS]
+    [CDS, EDS, LDS, RDS, SDS]
         .into_iter()
         .find(|known| *known == type_url)
         .with_context(|| format!("a response of type {type_url:?}"))

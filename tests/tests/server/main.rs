@@ -12,4 +12,5 @@ mod lifecycle;
 mod pages;
 mod plane;
 mod rejections;
+mod secrets;
 mod variants;

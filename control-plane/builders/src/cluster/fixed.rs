@@ -4,9 +4,13 @@ use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::IpMode;
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::config::endpoint::v3 as endpoint;
 
 use super::{BLACK_HOLE, ClusterFacet, INBOUND_PASSTHROUGH, PASSTHROUGH, metadata, pool, protocol};
+use meltemi_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+
 use crate::duration;
+use crate::sds::EXTERNAL;
 
 /// Refuses everything: no endpoint.
 pub(super) fn black_hole(mesh: &Mesh) -> pb::Cluster {
@@ -43,6 +47,46 @@ pub(super) fn inbound_passthrough(mesh: &Mesh, facet: &ClusterFacet) -> pb::Clus
     cluster.filters.clear();
     cluster.upstream_bind_config = Some(bind(facet.ip_mode, true));
     cluster
+}
+
+/// The socket at which an SDS server for credentials is mounted into a pod. Istio 1.31: `CredentialNameSocketPath`.
+const CREDENTIAL_SOCKET: &str = "./var/run/secrets/credential-uds/socket";
+
+/// The SDS server that is mounted into the proxy's pod. Istio 1.31: `buildExternalSDSCluster`.
+pub(super) fn external_sds(mesh: &Mesh) -> pb::Cluster {
+    use endpoint::lb_endpoint::HostIdentifier;
+    let pipe = core::address::Address::Pipe(core::Pipe {
+        path: CREDENTIAL_SOCKET.into(),
+        ..Default::default()
+    });
+    let socket = endpoint::LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(endpoint::Endpoint {
+            address: Some(core::Address {
+                address: Some(pipe),
+            }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let locality = endpoint::LocalityLbEndpoints {
+        lb_endpoints: vec![socket],
+        ..Default::default()
+    };
+    let mut options = HttpProtocolOptions::default();
+    protocol::set_http2(&mut options);
+    pb::Cluster {
+        name: EXTERNAL.into(),
+        alt_stat_name: format!("{EXTERNAL};"),
+        cluster_discovery_type: Some(discovery(pb::cluster::DiscoveryType::Static)),
+        connect_timeout: Some(duration(mesh.connect_timeout)),
+        load_assignment: Some(endpoint::ClusterLoadAssignment {
+            cluster_name: EXTERNAL.into(),
+            endpoints: vec![locality],
+            ..Default::default()
+        }),
+        typed_extension_protocol_options: protocol::pack(&options),
+        ..Default::default()
+    }
 }
 
 /// Binds to 127.0.0.6 or ::6, which the redirection rules exempt, so that a proxy does not call itself.

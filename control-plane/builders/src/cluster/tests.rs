@@ -26,6 +26,8 @@ fn facet() -> ClusterFacet {
         metadata_exchange: true,
         identity: true,
         preserve_case: false,
+        credential_socket: false,
+        file_credential_socket: false,
         place: None,
     }
 }

@@ -12,7 +12,8 @@ use meltemi_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::M
 use serde_json::json;
 
 use super::{OutboundCluster, protocol};
-use crate::sds;
+use crate::listener::FileReader;
+use crate::sds::{self, ExternalSds};
 
 /// The settings that hold after Istio's own were filled in, and whether they were found out rather than given.
 #[derive(Debug, Clone)]
@@ -210,6 +211,12 @@ fn user(
     if secret && !input.facet.router && !input.rule_selects_workload {
         return None;
     }
+    let external = if input.facet.credential_socket {
+        ExternalSds::Socket
+    } else {
+        ExternalSds::Kubernetes // Providers of the mesh configuration are for gateways' servers only, as in Istio.
+    };
+    let files = input.facet.file_reader();
     automatic_names(settings, options);
     let mut names = settings.subject_alt_names.clone();
     if names.is_empty() && !input.service.kubernetes {
@@ -222,18 +229,20 @@ fn user(
             if settings.client_certificate.is_empty() || settings.private_key.is_empty() {
                 return None;
             }
-            certificate_file(&mut common, settings, input.facet.identity);
+            certificate_file(&mut common, settings, files);
         }
-        validation_file(&mut common, settings, &names, skip, input.facet.identity);
+        validation_file(&mut common, settings, &names, skip, files);
     } else {
         if settings.mode == TlsMode::Mutual {
             common.tls_certificate_sds_secret_configs =
-                vec![sds::credential(&settings.credential_name)];
+                vec![sds::credential(&settings.credential_name, &external)];
         }
         if !skip {
-            let root = format!("{}-cacert", settings.credential_name);
-            common.validation_context_type =
-                Some(combined(exact_names(&names), sds::credential(&root)));
+            let root = format!("{}{}", settings.credential_name, sds::CA_SUFFIX);
+            common.validation_context_type = Some(combined(
+                exact_names(&names),
+                sds::credential(&root, &external),
+            ));
         }
     }
     let defaults = &input.mesh.tls_defaults;
@@ -275,13 +284,14 @@ fn automatic_names(settings: &ClientTls, options: &mut Option<HttpProtocolOption
 }
 
 /// Files are served by the node's agent, which watches them; a proxy without an agent reads them itself.
-fn certificate_file(common: &mut tls::CommonTlsContext, settings: &ClientTls, agent: bool) {
-    if agent {
+fn certificate_file(common: &mut tls::CommonTlsContext, settings: &ClientTls, reader: FileReader) {
+    if reader != FileReader::Envoy {
         let name = format!(
             "file-cert:{}~{}",
             settings.client_certificate, settings.private_key
         );
-        common.tls_certificate_sds_secret_configs = vec![sds::file(&name)];
+        common.tls_certificate_sds_secret_configs =
+            vec![sds::file(&name, reader == FileReader::Server)];
     } else {
         common.tls_certificates = vec![tls::TlsCertificate {
             certificate_chain: Some(file(&settings.client_certificate)),
@@ -296,7 +306,7 @@ fn validation_file(
     settings: &ClientTls,
     names: &[Str],
     skip: bool,
-    agent: bool,
+    reader: FileReader,
 ) {
     use tls::common_tls_context::ValidationContextType;
     if skip {
@@ -313,9 +323,10 @@ fn validation_file(
     } else {
         &settings.ca_certificates
     };
-    if agent {
-        common.validation_context_type =
-            Some(combined(context, sds::file(&format!("file-root:{root}"))));
+    if reader != FileReader::Envoy {
+        let by_server = reader == FileReader::Server;
+        let root = sds::file(&format!("file-root:{root}"), by_server);
+        common.validation_context_type = Some(combined(context, root));
         return;
     }
     if root == "system" {

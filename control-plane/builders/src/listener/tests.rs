@@ -306,11 +306,19 @@ fn certificate_files_come_from_the_agent_or_are_read_by_envoy() {
                     key: "/c.key".into(),
                 }],
                 ca: "/ca.crt".into(),
-                agent,
+                reader: if agent {
+                    FileReader::Agent
+                } else {
+                    FileReader::Envoy
+                },
             },
             require_client_certificate: validate_client,
             validate_client,
             subject_alt_names: vec!["client.example.com".into()],
+            verify_spki: Vec::new(),
+            verify_hash: Vec::new(),
+            skip_verify: false,
+            crl: "".into(),
             peer_exchange: false,
             min_version: 12,
             max_version: 0,

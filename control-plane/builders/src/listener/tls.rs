@@ -4,7 +4,7 @@ use meltemi_model::Str;
 use meltemi_model::security::TlsLimits;
 
 use super::pb;
-use crate::sds;
+use crate::sds::{self, ExternalSds};
 
 use pb::tls::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType};
 use pb::tls::{
@@ -49,6 +49,14 @@ pub struct ServerTls {
     pub validate_client: bool,
     /// Names that a client's certificate must hold.
     pub subject_alt_names: Vec<Str>,
+    /// Hashes of which a client's public key must have one; empty: any.
+    pub verify_spki: Vec<Str>,
+    /// Hashes of which a client's certificate must have one; empty: any.
+    pub verify_hash: Vec<Str>,
+    /// Clients' certificates of any CA are taken.
+    pub skip_verify: bool,
+    /// A file with revoked certificates; empty: none.
+    pub crl: Str,
     /// Offer `istio-peer-exchange`.
     pub peer_exchange: bool,
     /// Lowest version, 10 to 13; 0: not said.
@@ -72,9 +80,29 @@ pub enum ServerCertificates {
         certificates: Vec<Certificate>,
         /// The CA of clients; empty: none.
         ca: Str,
-        /// The agent reads them and notices changes; else Envoy reads them itself.
-        agent: bool,
+        /// Who reads them.
+        reader: FileReader,
     },
+    /// Credentials by name.
+    Credentials {
+        /// One for each kind of key (RSA, ECDSA).
+        names: Vec<Str>,
+        /// The credential with the CA of clients, its suffix included.
+        ca: Str,
+        /// Who has those outside Kubernetes.
+        external: ExternalSds,
+    },
+}
+
+/// Who reads certificate files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileReader {
+    /// The agent, which notices changes.
+    Agent,
+    /// An SDS server for files, mounted into the pod, in the agent's place.
+    Server,
+    /// Envoy itself, once.
+    Envoy,
 }
 
 /// A certificate and its key, as files.
@@ -155,7 +183,9 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
         .subject_alt_names
         .iter()
         .map(|san| pb::string_exact(san.to_string()));
-    let checks = server.validate_client.then(|| validation(sans.collect()));
+    let checks = server
+        .validate_client
+        .then(|| checks(server, sans.collect()));
     match &server.certificates {
         ServerCertificates::Mesh => {
             context.tls_certificate_sds_secret_configs = vec![sds::workload("default")];
@@ -164,12 +194,14 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
         ServerCertificates::Files {
             certificates,
             ca,
-            agent: true,
+            reader: reader @ (FileReader::Agent | FileReader::Server),
         } => {
-            let secret = |c: &Certificate| sds::file(&format!("file-cert:{}~{}", c.chain, c.key));
+            let by_server = *reader == FileReader::Server;
+            let secret =
+                |c: &Certificate| sds::file(&format!("file-cert:{}~{}", c.chain, c.key), by_server);
             let root = |ca: &str| match ca {
                 "" => sds::workload("ROOTCA"),
-                ca => sds::file(&format!("file-root:{ca}")),
+                ca => sds::file(&format!("file-root:{ca}"), by_server),
             };
             context.tls_certificate_sds_secret_configs = certificates.iter().map(secret).collect();
             context.validation_context_type = checks.map(|c| combined(c, root(ca)));
@@ -177,7 +209,7 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
         ServerCertificates::Files {
             certificates,
             ca,
-            agent: false,
+            reader: FileReader::Envoy,
         } => {
             context.tls_certificates = certificates.iter().map(file_certificate).collect();
             context.validation_context_type = checks.map(|c| {
@@ -187,6 +219,15 @@ fn server(server: &ServerTls) -> DownstreamTlsContext {
                     ..c
                 })
             });
+        }
+        ServerCertificates::Credentials {
+            names,
+            ca,
+            external,
+        } => {
+            let secret = |name: &Str| sds::credential(name, external);
+            context.tls_certificate_sds_secret_configs = names.iter().map(secret).collect();
+            context.validation_context_type = checks.map(|c| combined(c, secret(ca)));
         }
     }
     DownstreamTlsContext {
@@ -241,6 +282,22 @@ fn file(path: &str) -> pb::core::DataSource {
         specifier: Some(specifier),
         ..Default::default()
     }
+}
+
+/// How clients' certificates are checked, but for their CA.
+fn checks(
+    server: &ServerTls,
+    sans: Vec<pb::r#type::matcher::v3::StringMatcher>,
+) -> CertificateValidationContext {
+    use pb::tls::certificate_validation_context::TrustChainVerification;
+    let mut checks = validation(sans);
+    checks.verify_certificate_spki = strings(&server.verify_spki);
+    checks.verify_certificate_hash = strings(&server.verify_hash);
+    checks.crl = (!server.crl.is_empty()).then(|| file(&server.crl));
+    if server.skip_verify {
+        checks.trust_chain_verification = TrustChainVerification::AcceptUntrusted.into();
+    }
+    checks
 }
 
 // Istio 1.31 still sends the untyped list, which Envoy keeps on reading as "any type of name".

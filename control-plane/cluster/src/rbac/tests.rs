@@ -18,7 +18,7 @@ use crate::secrets::{self, Secret};
 use crate::testing::{api, config_map};
 use crate::tokens::{self, Token};
 use crate::webhooks::{Injection, Validation, patch_injection, patch_validation};
-use crate::{Client, Metrics, config_maps, nodes, pods, revisions};
+use crate::{Client, Metrics, access, config_maps, nodes, pods, revisions};
 
 const SYSTEM: &str = "istio-system";
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
@@ -43,6 +43,9 @@ fn objects(api: &FakeApi) {
     api.answer("tokenreviews.authentication.k8s.io", |request| {
         Ok(request.body.clone())
     });
+    api.answer("subjectaccessreviews.authorization.k8s.io", |request| {
+        Ok(request.body.clone())
+    });
     api.answer("gateways.networking.istio.io", |_| {
         Err(Refusal::new(400, "denied the request"))
     });
@@ -62,6 +65,9 @@ async fn questions(client: &Client) {
     secrets::update(client, &secret).await.unwrap();
     let limit = Duration::from_secs(1);
     tokens::review(client, Token("token"), &[], limit)
+        .await
+        .unwrap();
+    access::lists_secrets(client, "user", "new", limit)
         .await
         .unwrap();
     pods::pod(client, "new", "a").await.unwrap();

@@ -273,7 +273,8 @@ fn what_a_proxy_says_of_itself() {
     let metadata = json!({
         "MESH_ID": "m", "HTTP10": "1", "IDLE_TIMEOUT": "5s", "HTTP_PROXY_PORT": "8888",
         "ENVOY_STATUS_PORT": 15021, "ENVOY_PROMETHEUS_PORT": "15090", "UNPRIVILEGED_POD": "true",
-        "DNS_CAPTURE": "true", "INBOUND_LISTENER_EXACT_BALANCE": "true", "CLUSTER_ID": "east",
+        "DNS_CAPTURE": "true", "credential": "true", "INBOUND_LISTENER_EXACT_BALANCE": "true",
+        "CLUSTER_ID": "east",
     });
     let want = MetaFacet {
         mesh_id: "m".into(),
@@ -285,6 +286,8 @@ fn what_a_proxy_says_of_itself() {
         dns_capture: true,
         inbound_exact_balance: true,
         outbound_exact_balance: false,
+        credential_socket: true,
+        file_credential_socket: false,
         cluster_id: "east".into(),
         canonical_service: String::new(),
         canonical_revision: String::new(),

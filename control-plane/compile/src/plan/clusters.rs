@@ -69,6 +69,11 @@ pub fn clusters(
         }
         ProxyKind::Router => {}
     }
+    if class.facet.credential_socket {
+        planned
+            .clusters
+            .push(ClusterInput::ExternalSds(mesh.clone()));
+    }
     planned
 }
 
@@ -104,7 +109,7 @@ fn referenced_by_patches(
         .selecting(&class.namespace, &class.labels, &world.mesh);
     let names = filters.into_iter().flat_map(|filter| &filter.references);
     names
-        .filter(|(namespace, host)| {
+        .filter(move |(namespace, host)| {
             let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
             namespace
                 .as_ref()
@@ -122,6 +127,8 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
             .has(Capability::TcpMetadataExchangeCluster),
         identity: class.has_identity,
         preserve_case: class.proxy_config.headers.preserve_http1_case,
+        credential_socket: class.facet.credential_socket,
+        file_credential_socket: class.facet.file_credential_socket,
         place: None,
     }
 }

@@ -2,9 +2,6 @@
 
 use kube::api::ApiResource;
 use meltemi_api::kinds::KINDS;
-use meltemi_model::Str;
-
-use super::KubeSettings;
 
 /// The verbs that the source needs on every kind.
 pub const VERBS: [&str; 3] = ["get", "list", "watch"];
@@ -24,8 +21,6 @@ pub struct Watched {
     pub namespaced: bool,
     /// Whether it comes with a CustomResourceDefinition, and may be missing.
     pub custom: bool,
-    /// Only this namespace is watched; `None`: all.
-    pub namespace: Option<Str>,
     /// Only objects that this field selector selects.
     pub fields: Option<String>,
     /// Whether only names and labels are read, not the objects.
@@ -35,15 +30,7 @@ pub struct Watched {
 const V1: &[&str] = &["v1"];
 
 /// Everything that [`super::watch`] watches, by group and plural, the CustomResourceDefinitions included.
-pub fn watched(settings: &KubeSettings) -> Vec<Watched> {
-    let mesh = Watched {
-        namespace: Some(settings.lower.system_namespace.clone()),
-        fields: Some(format!(
-            "metadata.name={}",
-            settings.lower.mesh_config_map()
-        )),
-        ..core("ConfigMap", "configmaps", true)
-    };
+pub fn watched() -> Vec<Watched> {
     let mut kinds = vec![
         core("Namespace", "namespaces", false),
         core("Node", "nodes", false),
@@ -54,7 +41,15 @@ pub fn watched(settings: &KubeSettings) -> Vec<Watched> {
         },
         core("Service", "services", true),
         core("ServiceAccount", "serviceaccounts", true),
-        mesh,
+        // The mesh configuration, and those with a CA, which any namespace may have.
+        core("ConfigMap", "configmaps", true),
+        Watched {
+            // Istio 1.31: the large ones in most clusters, and never a proxy's.
+            fields: Some(
+                "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token".to_owned(),
+            ),
+            ..core("Secret", "secrets", true)
+        },
         Watched {
             group: "discovery.k8s.io",
             ..core("EndpointSlice", "endpointslices", true)
@@ -100,7 +95,6 @@ fn core(kind: &'static str, plural: &'static str, namespaced: bool) -> Watched {
         plural,
         namespaced,
         custom: false,
-        namespace: None,
         fields: None,
         metadata_only: false,
     }

@@ -102,10 +102,7 @@ impl Task {
     /// Follows one version.
     async fn version(&mut self, version: &str, table: &mut Table) -> Result<Ended, Unheard> {
         let resource = self.kind.api_resource(version);
-        let api: Api<Raw> = match &self.kind.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
+        let api: Api<Raw> = Api::all_with(self.client.clone(), &resource);
         let config = Config {
             field_selector: self.kind.fields.clone(),
             ..Config::default()

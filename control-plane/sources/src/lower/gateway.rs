@@ -185,7 +185,7 @@ pub(super) fn lower_tls(
     findings: &mut Findings,
 ) -> ServerTls {
     check_certificates(tls, path, findings);
-    report_unsupported(tls, path, findings);
+    check_verification(tls, path, findings);
     let files: Vec<(Str, Str)> = match tls.tls_certificates.as_slice() {
         [] if tls.server_certificate.is_empty() && tls.private_key.is_empty() => Vec::new(),
         [] => vec![(
@@ -203,11 +203,7 @@ pub(super) fn lower_tls(
             .collect(),
     };
     let names = match tls.credential_name.as_str() {
-        "" => tls
-            .credential_names
-            .iter()
-            .map(|n| n.as_str().into())
-            .collect(),
+        "" => strings(&tls.credential_names),
         name => vec![name.into()],
     };
     ServerTls {
@@ -217,38 +213,109 @@ pub(super) fn lower_tls(
         ca_cert_credential_name: tls.ca_cert_credential_name.as_str().into(),
         certificates: files,
         ca_certificates: tls.ca_certificates.as_str().into(),
-        subject_alt_names: tls
-            .subject_alt_names
-            .iter()
-            .map(|n| n.as_str().into())
-            .collect(),
+        ca_crl: tls.ca_crl.as_str().into(),
+        verify_spki: strings(&tls.verify_certificate_spki),
+        verify_hash: strings(&tls.verify_certificate_hash),
+        skip_verify: tls.insecure_skip_verify == Some(true),
+        subject_alt_names: strings(&tls.subject_alt_names),
         min_version: version(tls.min_protocol_version),
         max_version: version(tls.max_protocol_version),
-        cipher_suites: tls
-            .cipher_suites
-            .iter()
-            .map(|n| n.as_str().into())
-            .collect(),
-        ecdh_curves: tls.ecdh_curves.iter().map(|n| n.as_str().into()).collect(),
+        cipher_suites: cipher_suites(tls, path, findings),
+        ecdh_curves: strings(&tls.ecdh_curves),
     }
 }
 
-fn report_unsupported(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) {
-    for (field, is_set) in [
-        ("caCrl", !tls.ca_crl.is_empty()),
+fn strings(list: &[String]) -> Vec<Str> {
+    list.iter().map(|text| text.as_str().into()).collect()
+}
+
+/// The cipher suites that Envoy knows; it would refuse the listener for another. Istio 1.31: `FilterCipherSuites`.
+const CIPHER_SUITES: &[&str] = &[
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-RSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA",
+    "ECDHE-RSA-AES256-SHA",
+    "AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-SHA",
+    "AES256-SHA",
+    "DES-CBC3-SHA",
+];
+
+fn cipher_suites(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) -> Vec<Str> {
+    let mut known: Vec<Str> = Vec::with_capacity(tls.cipher_suites.len());
+    for (i, suite) in tls.cipher_suites.iter().enumerate() {
+        let at = || format!("{path}.cipherSuites[{i}]");
+        if !CIPHER_SUITES.contains(&suite.as_str()) {
+            let message = format!(
+                "{suite:?} is not a cipher suite that Envoy has and is left out; write one of {}",
+                CIPHER_SUITES.join(", ")
+            );
+            findings.warning(at(), message);
+        } else if known.iter().any(|other| **other == **suite) {
+            findings.warning(at(), format!("{suite:?} is there twice; remove one"));
+        } else {
+            known.push(suite.as_str().into());
+        }
+    }
+    known
+}
+
+/// What is said of clients' certificates and has no effect. Istio 1.31 ignores it, too.
+fn check_verification(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) {
+    use api::ServerTlsMode as Mode;
+    let asks = matches!(
+        tls.mode,
+        Mode::Mutual | Mode::OptionalMutual | Mode::IstioMutual
+    );
+    let by_name = !tls.credential_name.is_empty() || !tls.credential_names.is_empty();
+    let by_hash = asks && by_name && tls.mode != Mode::IstioMutual;
+    for (field, is_set, works) in [
+        ("subjectAltNames", !tls.subject_alt_names.is_empty(), asks),
+        (
+            "insecureSkipVerify",
+            tls.insecure_skip_verify == Some(true),
+            asks,
+        ),
+        (
+            "caCrl",
+            !tls.ca_crl.is_empty(),
+            asks && (!by_name || tls.mode == Mode::IstioMutual),
+        ),
         (
             "verifyCertificateSpki",
             !tls.verify_certificate_spki.is_empty(),
+            by_hash,
         ),
         (
             "verifyCertificateHash",
             !tls.verify_certificate_hash.is_empty(),
+            by_hash,
         ),
-        ("insecureSkipVerify", tls.insecure_skip_verify.is_some()),
     ] {
-        if is_set {
-            findings.not_supported_yet(format!("{path}.{field}"));
+        if is_set && !works {
+            let message = match field {
+                "caCrl" if asks => {
+                    "a file has no effect beside credentialName; put the list into the Secret, as ca.crl"
+                }
+                "verifyCertificateSpki" | "verifyCertificateHash" if asks => {
+                    "this has an effect with credentialName only"
+                }
+                _ => "this has no effect in a mode that asks for no client certificate",
+            };
+            findings.warning(format!("{path}.{field}"), message);
         }
+    }
+    let cas = [&tls.verify_certificate_spki, &tls.verify_certificate_hash];
+    if by_hash && tls.insecure_skip_verify == Some(true) && cas.iter().all(|list| list.is_empty()) {
+        let message = "clients with any certificate are let in; verifyCertificateSpki or verifyCertificateHash tells which";
+        findings.warning(format!("{path}.insecureSkipVerify"), message);
     }
 }
 

@@ -292,6 +292,10 @@ fn lower_config(
         disable_listener_log: config.disable_envoy_listener_log,
         prometheus_metrics: prometheus_metrics(config),
         path_normalization: path_normalization(config),
+        sds_provider: config.extension_providers.iter().find_map(|provider| {
+            let sds = provider.sds.as_ref()?;
+            Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
+        }),
         ingress: ingress(config, settings),
         ..Mesh::default()
     };

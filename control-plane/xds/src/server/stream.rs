@@ -1,13 +1,15 @@
 //! One stream, from its first request to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use meltemi_model::ResourceType;
 use meltemi_model::proxy::Proxy;
+use meltemi_model::{ResourceSet, ResourceType, Str};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tonic::{Extensions, Status};
 use tracing::{debug, info, warn};
@@ -54,13 +56,16 @@ where
     let connection = Arc::new(Connection::new(id, proxy, (inner.clock)(), session));
     let live = Live::enter(connection, inner.registry.clone(), inner.metrics.clone());
     let peer = Peer {
+        extensions,
         connection: &live.connection,
         metrics: &inner.metrics,
         snapshots: &*inner.snapshots,
         sender,
     };
 
-    peer.request(first).await?;
+    let mut secrets = inner.snapshots.secrets_changed();
+    let mut look_again_at = None;
+    peer.request(first, &mut look_again_at).await?;
     let ends_at = inner
         .limits
         .max_connection_age
@@ -75,7 +80,7 @@ where
             // Requests before pushes, as istiod (pilot/pkg/xds, Stream).
             biased;
             request = requests.next() => match request {
-                Some(Ok(request)) => peer.request(request).await?,
+                Some(Ok(request)) => peer.request(request, &mut look_again_at).await?,
                 Some(Err(status)) => {
                     debug!(id = %live.connection.id, %status, "stream broke");
                     return Ok(());
@@ -88,6 +93,13 @@ where
                 }
                 let snapshot = snapshots.borrow_and_update().clone();
                 peer.act(|session| session.on_snapshot(snapshot)).await?;
+            }
+            // After a newer snapshot, so that secrets are the last of a push.
+            () = changed(&mut secrets), if peer.watches_secrets() => {
+                peer.look_at_secrets(&mut look_again_at).await?;
+            }
+            () = sleep_until(look_again_at.unwrap_or_else(Instant::now)), if look_again_at.is_some() => {
+                peer.look_at_secrets(&mut look_again_at).await?;
             }
             () = sender.closed() => return Ok(()),
             () = sleep_until(ends_at.unwrap_or_else(Instant::now)), if ends_at.is_some() => {
@@ -111,8 +123,20 @@ fn shortened(age: Duration, number: u64) -> Duration {
     age - age / 10 * (spread as u32) / 1024
 }
 
+/// Waits until secrets change; for ever where they do not.
+async fn changed(secrets: &mut Option<watch::Receiver<u64>>) {
+    if let Some(receiver) = secrets
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    *secrets = None;
+    std::future::pending().await
+}
+
 /// The other end of a stream.
 struct Peer<'a, S, R> {
+    extensions: &'a Extensions,
     connection: &'a Connection,
     metrics: &'a Metrics,
     snapshots: &'a S,
@@ -120,14 +144,26 @@ struct Peer<'a, S, R> {
 }
 
 impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
-    async fn request<Q: WireRequest>(&self, request: Q) -> Result<(), Status> {
+    async fn request<Q: WireRequest>(
+        &self,
+        request: Q,
+        look_again_at: &mut Option<Instant>,
+    ) -> Result<(), Status> {
         let url = request.type_url().to_owned();
         let Some(request) = request.into_request() else {
-            // Agents do not wait for these (dataplane-contract 3.6); for secrets Envoy goes on after its own timeout.
+            // Agents do not wait for these (dataplane-contract 3.6).
             debug!(id = %self.connection.id, %url, "type is not served");
             return Ok(());
         };
+        let asked = self.connection.with(|s| s.secrets_asked(&request));
+        let secrets = match asked {
+            Some(names) => Some(self.secrets(names, true, look_again_at).await),
+            None => None,
+        };
         self.act(|session| {
+            if let Some(secrets) = secrets {
+                session.hold_secrets(secrets);
+            }
             let actions = session.on_request(&request);
             if let Some(subscription) = session.subscription(request.ty)
                 && !request.nonce.is_empty()
@@ -143,6 +179,33 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
             actions
         })
         .await
+    }
+
+    fn watches_secrets(&self) -> bool {
+        let watches = |s: &mut Session| s.subscription(ResourceType::Secret).is_some();
+        self.connection.with(watches)
+    }
+
+    /// Brings the client's secrets to what they are now.
+    async fn look_at_secrets(&self, look_again_at: &mut Option<Instant>) -> Result<(), Status> {
+        let names = self.connection.with(|session| session.secrets_watched());
+        let secrets = self.secrets(names, false, look_again_at).await;
+        self.act(|session| session.on_secrets(secrets)).await
+    }
+
+    async fn secrets(
+        &self,
+        names: BTreeSet<Str>,
+        asked: bool,
+        look_again_at: &mut Option<Instant>,
+    ) -> Arc<ResourceSet> {
+        let proxy = &self.connection.proxy;
+        let found = self
+            .snapshots
+            .secrets(proxy, self.extensions, names, asked)
+            .await;
+        *look_again_at = found.again.map(|pause| Instant::now() + pause);
+        found.set
     }
 
     /// Lets the session act, and sends what it says.
@@ -185,15 +248,15 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
 }
 
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 5] {
-    ResourceType::ALL.map(|ty| {
+fn rejecting(session: &Session) -> [bool; 6] {
+    ResourceType::SERVED.map(|ty| {
         session
             .subscription(ty)
             .is_some_and(|s| s.report.error.is_some())
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 5], after: [bool; 5]) {
+fn count_rejecting(metrics: &Metrics, before: [bool; 6], after: [bool; 6]) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -233,7 +296,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 5],
+            [false; 6],
         );
     }
 }

@@ -70,9 +70,7 @@ impl Session {
                 match self.delivery_of(set, subscription, name, held.is_some()) {
                     Some(delivery) if !holds(&delivery) => step.resources.push(delivery),
                     Some(_) => {}
-                    None if self.protocol == Protocol::Delta && ty.is_wildcard() => {
-                        step.removed.push(name.clone())
-                    }
+                    None if self.says_missing(ty) => step.removed.push(name.clone()),
                     None => {}
                 }
             }
@@ -177,7 +175,7 @@ impl Session {
                         .map(|r| (r.name.clone(), kept(r).filter(|_| whole))),
                 );
             }
-            ResourceType::Listener if !whole => {
+            ResourceType::Listener | ResourceType::Secret if self.says_missing(ty) => {
                 step.removed.extend(gone.iter().map(|r| r.name.clone()))
             }
             // Envoy drops endpoints, routes and extensions with the cluster or listener that named them, and ignores removals.
@@ -214,6 +212,12 @@ impl Session {
         step
     }
 
+    /// Whether a name that there is not is answered as removed. Of secrets that lets Envoy finish a listener at once,
+    /// which would else wait 15 seconds (`initial_fetch_timeout`); it keeps a secret that it has.
+    fn says_missing(&self, ty: ResourceType) -> bool {
+        self.protocol == Protocol::Delta && (ty.is_wildcard() || ty == ResourceType::Secret)
+    }
+
     /// Answers what requests asked for, from this set, or from the newest one where that has not the name.
     pub(super) fn answer_owed(&mut self, ty: ResourceType, set: &Arc<ResourceSet>) -> Step {
         let Some(subscription) = self.subscriptions[ty.index()].as_mut() else {
@@ -240,7 +244,7 @@ impl Session {
             let is_forced = !owed.names.contains(name);
             match self.delivery_of(set, subscription, name, is_forced) {
                 Some(delivery) => step.resources.push(delivery),
-                None if ty.is_wildcard() => step.removed.push(name.clone()),
+                None if self.says_missing(ty) => step.removed.push(name.clone()),
                 None => {}
             }
         }
@@ -360,7 +364,10 @@ fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
             validate_clusters: Some(FalseValue {}),
         }
         .encode_to_vec(),
-        ResourceType::Cluster | ResourceType::Listener | ResourceType::Extension => return None,
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::Extension
+        | ResourceType::Secret => return None,
     };
     Some(Resource::new(
         ty,

@@ -218,7 +218,7 @@ impl Client {
         match ty {
             CDS => self.resubscribe(EDS),
             LDS | RDS => self.resubscribe(RDS),
-            EDS => {}
+            EDS | ResourceType::Secret => {}
         }
         true
     }

@@ -372,3 +372,85 @@ fn too_many_names_close_the_stream() {
     let got = session(Protocol::Delta, world()).on_request(&delta(EDS, &names, &[], &[]));
     assert_eq!(show(&got), ["close ResourceExhausted"]);
 }
+
+fn secrets(bodies: &str) -> Arc<ResourceSet> {
+    let one = |word: &str| {
+        let (name, body) = word.split_once('=').unwrap();
+        let body = bytes::Bytes::copy_from_slice(body.as_bytes());
+        Arc::new(Resource::new(
+            ResourceType::Secret,
+            name.into(),
+            body,
+            Arc::from([]),
+        ))
+    };
+    let all = bodies.split_whitespace().map(one);
+    Arc::new(ResourceSet::new(ResourceType::Secret, all))
+}
+
+/// What the shell does with a request: looks up what is asked for, then lets the session answer.
+fn ask(session: &mut Session, request: &Request, there_are: &str) -> Vec<String> {
+    if let Some(names) = session.secrets_asked(request) {
+        let all = secrets(there_are);
+        let may = all.by_name.values().filter(|r| names.contains(&r.name));
+        let may = ResourceSet::new(ResourceType::Secret, may.cloned());
+        session.hold_secrets(Arc::new(may));
+    }
+    show(&session.on_request(request))
+}
+
+#[test]
+fn secrets_are_for_those_who_ask_by_name() {
+    const SDS: ResourceType = ResourceType::Secret;
+    let mut session = session(Protocol::Delta, world());
+    session.on_request(&delta(LDS, &[], &[], &[]));
+    assert!(show(&session.on_secrets(secrets("x=1"))).is_empty());
+
+    let first = delta(SDS, &["x", "y"], &[], &[]);
+    // What there is not is said at once, so that a listener does not wait for it.
+    assert_eq!(ask(&mut session, &first, "x=1 z=1"), ["SDS x -y"]);
+    let ack = answer(delta(SDS, &[], &[], &[]), "7-2", None);
+    assert_eq!(session.secrets_asked(&ack), None, "nothing is looked up");
+    assert!(show(&session.on_request(&ack)).is_empty());
+    // Another listener asks for one more, and a response holds nothing but that.
+    let more = delta(SDS, &["z"], &[], &[]);
+    assert_eq!(ask(&mut session, &more, "x=1 z=1"), ["SDS z"]);
+    // Rotation, appearance, and a removal, which Envoy ignores.
+    assert_eq!(
+        show(&session.on_secrets(secrets("x=2 y=1 z=1"))),
+        ["SDS x y"]
+    );
+    assert_eq!(show(&session.on_secrets(secrets("y=1 z=1"))), ["SDS -x"]);
+    assert!(show(&session.on_secrets(secrets("y=1 z=1"))).is_empty());
+    // They stay over snapshots, and those over them.
+    let next = snapshot("a=1 b=1", "a=1 b=1", "l=route:r,2", "r=cluster:a");
+    assert_eq!(show(&session.on_snapshot(next)), ["LDS l"]);
+    assert_eq!(show(&session.on_secrets(secrets("x=3 y=1 z=1"))), ["SDS x"]);
+    let drop = delta(SDS, &[], &["x"], &[]);
+    assert!(ask(&mut session, &drop, "").is_empty());
+    assert!(show(&session.on_secrets(secrets("x=4 y=1 z=1"))).is_empty());
+}
+
+#[test]
+fn secrets_in_the_other_variant_are_never_missing() {
+    const SDS: ResourceType = ResourceType::Secret;
+    let mut session = session(Protocol::Sotw, world());
+    let none = sotw(SDS, &["y"], "");
+    assert!(
+        ask(&mut session, &none, "x=1").is_empty(),
+        "Envoy would refuse an empty response"
+    );
+    let both = sotw(SDS, &["x", "y"], "");
+    assert_eq!(ask(&mut session, &both, "x=1"), ["SDS x"]);
+    assert_eq!(show(&session.on_secrets(secrets("x=1 y=1"))), ["SDS y"]);
+    assert!(show(&session.on_secrets(secrets("y=1"))).is_empty());
+}
+
+#[test]
+fn a_secret_that_a_client_still_holds_is_not_sent_again() {
+    const SDS: ResourceType = ResourceType::Secret;
+    let mut session = session(Protocol::Delta, world());
+    let version = Version::of(b"1").to_string();
+    let back = delta(SDS, &["x", "y"], &[], &[("x", &version), ("y", "older")]);
+    assert_eq!(ask(&mut session, &back, "x=1 y=1"), ["SDS y"]);
+}

@@ -9,13 +9,14 @@ use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3::Listener;
 use meltemi_proto::envoy::config::route::v3::RouteConfiguration;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use prost::Message as _;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use super::{Arrived, CDS, EDS, LDS, Resource, known};
+use super::{Arrived, CDS, EDS, LDS, Resource, SDS, known};
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -129,6 +130,7 @@ fn name_of(ty: &str, resource: &Resource) -> Result<String> {
         CDS => Cluster::decode(body)?.name,
         EDS => ClusterLoadAssignment::decode(body)?.cluster_name,
         LDS => Listener::decode(body)?.name,
+        SDS => Secret::decode(body)?.name,
         _ => RouteConfiguration::decode(body)?.name,
     })
 }

@@ -6,6 +6,7 @@ use meltemi_builders::listener::{
     Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind, RouteSource,
     TcpChain, Terminal,
 };
+use meltemi_builders::sds;
 use meltemi_model::gateway::{Server, ServerHost, ServerTlsMode};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{Capability, ProxyClass};
@@ -117,12 +118,16 @@ fn unserved_reason(server: &Server, class: &ProxyClass) -> Option<&'static str> 
             "the proxy has no certificates of the mesh, so it cannot serve TLS mode ISTIO_MUTUAL",
         );
     }
-    if !tls.credential_names.is_empty() || !tls.ca_cert_credential_name.is_empty() {
+    let names = tls
+        .credential_names
+        .iter()
+        .chain([&tls.ca_cert_credential_name]);
+    if !class.has_identity && names.into_iter().any(|name| sds::is_builtin(name)) {
         return Some(
-            "not supported yet: certificates from credentialName; use serverCertificate and privateKey",
+            "the proxy has no certificates of the mesh, so it cannot serve the credential builtin://",
         );
     }
-    if tls.certificates.is_empty() {
+    if tls.certificates.is_empty() && tls.credential_names.is_empty() {
         return Some(
             "TLS needs a certificate: set credentialName, or serverCertificate and privateKey",
         );

@@ -241,7 +241,7 @@ async fn failed_pods_are_gone() {
 async fn the_table_tells_every_request() {
     let api = api().await;
     let _source = Source::synced(&api).await;
-    let kinds = crate::kube::watched(&settings());
+    let kinds = crate::kube::watched();
     for request in api.requests() {
         let known = kinds.iter().any(|k| k.resource() == request.resource);
         assert!(known, "{} is not in the table", request.resource);

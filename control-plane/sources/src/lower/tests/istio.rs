@@ -8,13 +8,15 @@ use meltemi_model::traffic::{Algorithm, DestinationRule, HashKey, PortPolicy, Ri
 use meltemi_model::{Locality, Object, Shared};
 
 use super::{get, istio, warned};
+use crate::lower::{Features, LowerSettings, lower};
+use crate::yaml;
 
 fn rule(policy: &str) -> Shared<DestinationRule> {
     let spec = format!(
         "host: reviews\ntrafficPolicy:\n  {}",
         policy.replace('\n', "\n  ")
     );
-    get!(DestinationRule, istio("DestinationRule", &spec))
+    get!(served DestinationRule, istio("DestinationRule", &spec))
 }
 
 fn policy(policy: &str) -> PortPolicy {
@@ -242,13 +244,49 @@ fn sidecars() {
         "Sidecar",
         "workloadSelector: {}\negress: [{hosts: ['*/*']}]",
     ));
-    assert!(words.contains("selects every workload"), "{words}");
+    assert!(
+        words.contains("workload selector specified without labels"),
+        "{words}"
+    );
     let Some(Object::Sidecar(sidecar)) = object else {
         panic!("no object");
     };
     assert_eq!(
         (sidecar.workload_selector.clone(), sidecar.outbound_policy),
         (None, None)
+    );
+}
+
+#[test]
+fn tls_of_an_ingress_listener_needs_a_flag() {
+    let text = istio(
+        "Sidecar",
+        "ingress:\n- port: {number: 9080, protocol: HTTPS, name: in}\n  defaultEndpoint: 127.0.0.1:8080\n  tls: {mode: \
+         SIMPLE, serverCertificate: c, privateKey: k}",
+    );
+    let (object, words) = warned(&text);
+    assert!(words.contains("ENABLE_TLS_ON_SIDECAR_INGRESS"), "{words}");
+    let Some(Object::Sidecar(sidecar)) = object else {
+        panic!("no object");
+    };
+    assert_eq!(sidecar.ingress[0].tls, None);
+    let settings = LowerSettings {
+        features: Features {
+            tls_on_sidecar_ingress: true,
+            ..Features::default()
+        },
+        ..LowerSettings::default()
+    };
+    let value = yaml::read_one(&text).expect("a document");
+    let lowered = lower(&value, &settings);
+    assert_eq!(super::words(&lowered.diagnostics), "");
+    let Some(Object::Sidecar(sidecar)) = lowered.object else {
+        panic!("no object");
+    };
+    let tls = sidecar.ingress[0].tls.as_ref().expect("tls");
+    assert_eq!(
+        (tls.mode, &*tls.certificates[0].0),
+        (ServerTlsMode::Simple, "c")
     );
 }
 

@@ -19,7 +19,8 @@ fn inbound_of(planned: Clusters) -> Vec<InboundCluster> {
         ClusterInput::Outbound(_)
         | ClusterInput::BlackHole(_)
         | ClusterInput::Passthrough(..)
-        | ClusterInput::InboundPassthrough(..) => None,
+        | ClusterInput::InboundPassthrough(..)
+        | ClusterInput::ExternalSds(_) => None,
     };
     planned.clusters.into_iter().filter_map(only).collect()
 }

@@ -502,6 +502,8 @@ fn what_a_class_adds_to_clusters() {
         metadata_exchange: true,
         identity: true,
         preserve_case: false,
+        credential_socket: false,
+        file_credential_socket: false,
         place: None,
     };
     assert_eq!(of(&base), want);

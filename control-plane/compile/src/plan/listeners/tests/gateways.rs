@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use meltemi_builders::listener::{DownstreamTls, ListenerInput, ServerCertificates, Terminal};
+use meltemi_builders::listener::{
+    DownstreamTls, FileReader, ListenerInput, ServerCertificates, Terminal,
+};
 use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMode};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
@@ -211,10 +213,21 @@ fn what_cannot_be_served_is_told_and_left_out() {
     let istio = || tls(ServerTlsMode::IstioMutual, false);
     let credential = || tls(ServerTlsMode::Simple, true);
     let files = || tls(ServerTlsMode::Simple, false);
+    let builtin = ServerTls {
+        credential_names: vec!["builtin://".into()],
+        ..credential()
+    };
     let cases = [
         (router(), istio(), None),
         (without_identity.clone(), istio(), Some("ISTIO_MUTUAL")),
-        (router(), credential(), Some("credentialName")),
+        (router(), credential(), None),
+        (without_identity.clone(), credential(), None),
+        (without_identity.clone(), builtin, Some("builtin://")),
+        (
+            router(),
+            testing::server_tls(ServerTlsMode::Simple),
+            Some("credentialName"),
+        ),
         (router(), files(), None),
         (without_identity, files(), None),
     ];
@@ -246,7 +259,7 @@ fn envoy_reads_certificate_files_itself_where_no_agent_does() {
             panic!("TLS")
         };
         assert!(
-            matches!(&tls.certificates, ServerCertificates::Files { agent, .. } if *agent == has_identity)
+            matches!(&tls.certificates, ServerCertificates::Files { reader, .. } if (*reader == FileReader::Agent) == has_identity)
         );
     }
 }

@@ -1,0 +1,32 @@
+//! `meltemi explain`: why something is as it is.
+
+mod node;
+mod origin;
+mod question;
+mod request;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Follow one request through the proxy of a pod: listener, filter chain, virtual host, route, cluster, endpoints,
+    /// and the object that decided each step.
+    Request(Box<request::Args>),
+}
+
+/// Runs it.
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        What::Request(args) => request::run(args),
+    }
+}

@@ -1,0 +1,275 @@
+//! From a URL and flags to a call.
+
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use meltemi_model::Hostname;
+use meltemi_model::proxy::{ProxyClass, ProxyKind};
+use meltemi_model::service::Service;
+use meltemi_simulator::{Call, Mode, Protocol, Tls};
+use meltemi_world::World;
+
+/// The request.
+#[derive(Debug, clap::Args)]
+pub(super) struct Request {
+    /// http://, https://, grpc:// (HTTP/2) or tcp:// with host, port and path.
+    #[arg(value_name = "URL")]
+    url: String,
+    /// The address that the client connects to; else what the host's service has.
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
+    /// The connection arrives at the pod instead of leaving it.
+    #[arg(long)]
+    inbound: bool,
+    /// The method.
+    #[arg(short = 'X', long, default_value = "GET")]
+    method: String,
+    /// A header, `name: value`; may be given several times. `host:` takes the place of the URL's.
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    headers: Vec<String>,
+    /// How the client secures the connection; else what the URL says.
+    #[arg(long)]
+    tls: Option<Secured>,
+    /// The server name of the TLS handshake; else the URL's host.
+    #[arg(long)]
+    sni: Option<String>,
+    /// An application protocol that the TLS handshake offers; may be given several times.
+    #[arg(long)]
+    alpn: Vec<String>,
+    /// Who connects.
+    #[arg(long, value_name = "IP")]
+    source: Option<IpAddr>,
+    /// Envoy's random number of the request: decides between weights and whether percentages hold.
+    #[arg(long, default_value_t = 0)]
+    random: u64,
+    /// The client waits for the server to speak first.
+    #[arg(long)]
+    server_first: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Secured {
+    /// Not at all.
+    Plaintext,
+    /// A client without a certificate.
+    Tls,
+    /// A client with the mesh's certificate.
+    Mtls,
+}
+
+/// A call, and what had to be assumed for it.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) call: Call,
+    pub(super) assumed: Vec<String>,
+}
+
+/// The parts of a URL.
+struct Url<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    port: u16,
+    path: String,
+}
+
+impl Request {
+    /// The call of this request for a proxy.
+    pub(super) fn question(&self, world: &World, class: &ProxyClass) -> anyhow::Result<Question> {
+        let url = split(&self.url)?;
+        let mut assumed = Vec::new();
+        let mode = match (self.inbound, class.kind) {
+            (true, _) => Mode::Inbound,
+            (false, ProxyKind::Sidecar) => Mode::Outbound,
+            (false, _) => Mode::Direct,
+        };
+        let address = match self.address {
+            Some(address) => address,
+            None => address(world, class, mode, url.host, &mut assumed)?,
+        };
+        let tls = match (self.tls, url.scheme) {
+            (Some(Secured::Plaintext), _) => Tls::Plaintext,
+            (Some(Secured::Tls), _) => Tls::Tls,
+            (Some(Secured::Mtls), _) => Tls::Mtls,
+            (None, "https") => Tls::Tls,
+            (None, _) => Tls::Plaintext,
+        };
+        let protocol = match url.scheme {
+            "http" | "https" => Protocol::Http1,
+            "grpc" | "h2" => Protocol::Http2,
+            _ => Protocol::Tcp,
+        };
+        let mut call = Call {
+            mode,
+            protocol,
+            tls,
+            sni: self.server_name(tls, url.host),
+            alpn: self.offered(tls, protocol),
+            method: self.method.to_ascii_uppercase(),
+            host: host_header(&url),
+            random: self.random,
+            server_first: self.server_first,
+            ..Call::to(
+                &address.to_string(),
+                port(class, mode, url.port, &mut assumed),
+            )
+        };
+        call.path = url.path;
+        if let Some(source) = self.source {
+            call.source = source;
+        }
+        if call.protocol == Protocol::Http2 && url.scheme == "grpc" {
+            let kind = ("content-type".to_owned(), "application/grpc".to_owned());
+            call.headers.push(kind);
+        }
+        for header in &self.headers {
+            let (name, value) = header
+                .split_once(':')
+                .with_context(|| format!("header {header:?} must be `name: value`"))?;
+            let (name, value) = (name.trim().to_ascii_lowercase(), value.trim().to_owned());
+            if name == "host" {
+                call.host = value;
+            } else {
+                call.headers.push((name, value));
+            }
+        }
+        Ok(Question { call, assumed })
+    }
+
+    fn server_name(&self, tls: Tls, host: &str) -> String {
+        match &self.sni {
+            Some(name) => name.clone(),
+            None if tls == Tls::Tls && host.parse::<IpAddr>().is_err() => host.to_owned(),
+            None => String::new(),
+        }
+    }
+
+    /// What clients of the kind offer; Istio: a sidecar offers the mesh's own names first.
+    fn offered(&self, tls: Tls, protocol: Protocol) -> Vec<String> {
+        if !self.alpn.is_empty() {
+            return self.alpn.clone();
+        }
+        let names: &[&str] = match (tls, protocol) {
+            (Tls::Plaintext, _) | (Tls::Tls, Protocol::Tcp) => &[],
+            (Tls::Tls, Protocol::Http1) => &["http/1.1"],
+            (Tls::Tls, Protocol::Http2) => &["h2"],
+            (Tls::Mtls, Protocol::Http1) => &["istio-http/1.1", "istio", "http/1.1"],
+            (Tls::Mtls, Protocol::Http2) => &["istio-h2", "istio", "h2"],
+            (Tls::Mtls, Protocol::Tcp) => &["istio-peer-exchange", "istio"],
+        };
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+}
+
+fn split(url: &str) -> anyhow::Result<Url<'_>> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let default = match scheme {
+        "http" | "grpc" | "h2" => Some(80),
+        "https" => Some(443),
+        "tcp" => None,
+        other => {
+            anyhow::bail!("{url}: the scheme {other} is none of http, https, grpc, h2 and tcp")
+        }
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let path = match path {
+        "" => "/".to_owned(),
+        query if query.starts_with('?') => format!("/{query}"),
+        path => path.to_owned(),
+    };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => {
+            let port = port
+                .parse()
+                .with_context(|| format!("{url}: port {port:?}"))?;
+            (host, Some(port))
+        }
+        _ => (authority, default),
+    };
+    anyhow::ensure!(!host.is_empty(), "{url}: the host is missing");
+    let port = port.with_context(|| format!("{url}: the port is missing"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok(Url {
+        scheme,
+        host,
+        port,
+        path,
+    })
+}
+
+/// The header that clients send: the default port of the scheme is left out.
+fn host_header(url: &Url<'_>) -> String {
+    let host = if url.host.contains(':') {
+        format!("[{}]", url.host)
+    } else {
+        url.host.to_owned()
+    };
+    match (url.scheme, url.port) {
+        ("https", 443) | ("http" | "grpc" | "h2", 80) => host,
+        (_, port) => format!("{host}:{port}"),
+    }
+}
+
+/// The port that a gateway's pod hears for a port of its Service.
+fn port(class: &ProxyClass, mode: Mode, port: u16, assumed: &mut Vec<String>) -> u16 {
+    if mode != Mode::Direct {
+        return port;
+    }
+    match class.gateway_ports.get(&port).map(Vec::as_slice) {
+        Some([own, ..]) if *own != port => {
+            assumed.push(format!("the gateway's Service sends port {port} to {own}"));
+            *own
+        }
+        _ => port,
+    }
+}
+
+/// Where a client connects to for a host.
+fn address(
+    world: &World,
+    class: &ProxyClass,
+    mode: Mode,
+    host: &str,
+    assumed: &mut Vec<String>,
+) -> anyhow::Result<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return Ok(address);
+    }
+    if mode != Mode::Outbound {
+        // A proxy hears every address of its own.
+        return Ok(IpAddr::from([192, 0, 2, 2]));
+    }
+    let Some(service) = service(world, class, host) else {
+        assumed.push(format!(
+            "no service of the mesh is {host}; the client connects to 192.0.2.2, an address that nothing of the mesh has"
+        ));
+        return Ok(IpAddr::from([192, 0, 2, 2]));
+    };
+    let all = service.addresses.iter().chain(&service.allocated);
+    let mut ips = all.filter_map(|address| address.parse().ok());
+    if let Some(ip) = ips.next() {
+        return Ok(ip);
+    }
+    assumed.push(format!(
+        "{} has no address of its own; the client connects to 192.0.2.2",
+        service.object
+    ));
+    Ok(IpAddr::from([192, 0, 2, 2]))
+}
+
+/// The service that a client of the proxy reaches under a name, found as DNS does: through the namespace's search domains.
+fn service<'a>(world: &'a World, class: &ProxyClass, host: &str) -> Option<&'a Service> {
+    let domain = &world.mesh.domain;
+    let names = [
+        host.trim_end_matches('.').to_owned(),
+        format!("{host}.{}.svc.{domain}", class.namespace),
+        format!("{host}.svc.{domain}"),
+        format!("{host}.{domain}"),
+    ];
+    names.iter().find_map(|name| {
+        let owners = world.services.by_host.get(&Hostname::new(name))?;
+        let own = owners.get(&class.namespace);
+        own.or_else(|| owners.values().next()).map(|s| &**s)
+    })
+}

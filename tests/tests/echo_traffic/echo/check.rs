@@ -1,0 +1,58 @@
+//! The checks of the corpus.
+
+use meltemi_simulator::Call;
+use serde_json::Value;
+
+use super::Seen;
+
+/// Whether an expectation holds; none when it is about what is not followed.
+pub(super) fn holds(expect: &Value, seen: &Seen, call: &Call) -> Option<bool> {
+    if let Some(all) = expect["allOf"].as_array() {
+        return every(all.iter().map(|expect| holds(expect, seen, call)));
+    }
+    let text = expect["args"][0].as_str().unwrap_or_default();
+    let ok = seen.status == Some(200);
+    match expect["check"].as_str()? {
+        "OK" => Some(ok),
+        "NotOK" => Some(!ok),
+        "Error" => Some(seen.status.is_none()),
+        "Status" => Some(seen.status.map(u64::from) == expect["args"][0].as_u64()),
+        "Host" => Some(seen.host == text),
+        "URL" => Some(seen.path == text),
+        "LocationHeader" => {
+            let wanted = text.replace("{{.Hostname}}", &call.host);
+            Some(seen.location == wanted)
+        }
+        "Protocol" => Some(seen.protocol == text),
+        // A TCP server sees no header, and the check looks at HTTP only.
+        "MTLSForHTTP" => Some(seen.mutual || seen.protocol.is_empty()),
+        "PlaintextForHTTP" => Some(!seen.mutual),
+        "ReachedTargetClusters" => Some(true),
+        "TrafficSplit" => Some(splits(&expect["weights"], seen)),
+        _ => None,
+    }
+}
+
+fn every(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = true;
+    for one in all {
+        result &= one?;
+    }
+    Some(result)
+}
+
+/// The weights of the route are those of the applications.
+fn splits(wanted: &Value, seen: &Seen) -> bool {
+    let Some(wanted) = wanted.as_object() else {
+        return false;
+    };
+    let total: u32 = seen.weights.iter().map(|(_, weight)| weight).sum();
+    wanted.iter().all(|(app, share)| {
+        let of_app = seen.weights.iter().filter(|(cluster, _)| {
+            let host = cluster.rsplit('|').next().unwrap_or_default();
+            host.split('.').next() == Some(app)
+        });
+        let weight: u32 = of_app.map(|(_, weight)| weight).sum();
+        total > 0 && share.as_u64() == Some(u64::from(weight * 100 / total))
+    })
+}
