@@ -76,7 +76,7 @@ fn worlds_lower_without_an_error() {
     let exceptions = [
         (
             "virtualservice/cross-namespace/world.yaml",
-            "the weights of several destinations are all 0",
+            "total destination weight = 0",
         ),
         // The recorded Secrets hold placeholders.
         ("ingress/tls/world.yaml", "in PEM"),
@@ -99,7 +99,7 @@ fn labs_lower_without_an_error() {
         ("L10-istioctl/negative/duration.yaml", "1 is not a string"),
         (
             "L10-istioctl/negative/https-without-tls.yaml",
-            "needs tls settings",
+            "server must have TLS settings for HTTPS/TLS protocols",
         ),
         (
             "L10-istioctl/negative/mirror-101.yaml",
@@ -111,7 +111,7 @@ fn labs_lower_without_an_error() {
         ),
         (
             "L10-istioctl/negative/tls-under-port.yaml",
-            "needs tls settings",
+            "server must have TLS settings for HTTPS/TLS protocols",
         ),
     ];
     check(&manifests, &exceptions);

@@ -28,6 +28,12 @@ fn object(text: &str) -> Object {
         .unwrap_or_else(|| panic!("no object: {text}"))
 }
 
+/// Lowers one YAML document that is used, whatever validation says about it.
+fn served(text: &str) -> Object {
+    let (object, words) = warned(text);
+    object.unwrap_or_else(|| panic!("no object: {text}: {words}"))
+}
+
 /// Lowers what is used with something to say; the words.
 fn warned(text: &str) -> (Option<Object>, String) {
     let lowered = lowered(text);
@@ -53,7 +59,14 @@ fn istio(kind: &str, spec: &str) -> String {
     )
 }
 
+/// An object of a kind: one about which there is nothing to say, or with `served` any that is used.
 macro_rules! get {
+    (served $kind:ident, $text:expr) => {
+        match $crate::lower::tests::served(AsRef::<str>::as_ref(&$text)) {
+            meltemi_model::Object::$kind(object) => object,
+            other => panic!("{other:?}"),
+        }
+    };
     ($kind:ident, $text:expr) => {
         match $crate::lower::tests::object(AsRef::<str>::as_ref(&$text)) {
             meltemi_model::Object::$kind(object) => object,

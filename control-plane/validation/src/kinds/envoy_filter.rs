@@ -167,27 +167,31 @@ fn filter_match(found: &mut Findings, at: &str, apply_to: ApplyTo, filter: &Filt
         );
     }
     let sub_filter = filter.sub_filter.as_ref();
+    let sub = |field: &str| format!("{at}.subFilter{field}");
     let wrong = if filter.name.is_empty() {
-        Some("Envoy filter: filter match has no name to match on".to_owned())
+        Some((
+            format!("{at}.name"),
+            "Envoy filter: filter match has no name to match on".to_owned(),
+        ))
     } else {
         sub_filter.and_then(|sub_filter| {
             if apply_to != ApplyTo::HttpFilter {
-                Some(
-                    "Envoy filter: subfilter match can be used with applyTo HTTP_FILTER only"
-                        .to_owned(),
-                )
+                let message =
+                    "Envoy filter: subfilter match can be used with applyTo HTTP_FILTER only";
+                Some((sub(""), message.to_owned()))
             } else if !matches!(&*filter.name, HCM | "envoy.http_connection_manager") {
-                Some(format!(
-                    "Envoy filter: subfilter match requires filter match with {HCM}"
-                ))
+                let message =
+                    format!("Envoy filter: subfilter match requires filter match with {HCM}");
+                Some((format!("{at}.name"), message))
             } else if sub_filter.name.is_empty() {
-                Some("Envoy filter: subfilter match has no name to match on".to_owned())
+                let message = "Envoy filter: subfilter match has no name to match on";
+                Some((sub(".name"), message.to_owned()))
             } else {
                 None
             }
         })
     };
-    if let Some(message) = wrong {
+    if let Some((at, message)) = wrong {
         found.error(at, message);
         return false;
     }

@@ -106,7 +106,7 @@ fn mistakes_leave_their_patch_out() {
             "{patch: {operation: REMOVE}}",
             error,
             "applyTo",
-            "is missing",
+            "missing applyTo",
             false,
         ),
         (
@@ -116,19 +116,19 @@ fn mistakes_leave_their_patch_out() {
             "",
             false,
         ),
-        ("{applyTo: CLUSTER}", error, "patch", "is missing", false),
+        ("{applyTo: CLUSTER}", error, "patch", "missing patch", false),
         (
             "{applyTo: CLUSTER, patch: {}}",
             error,
             "patch.operation",
-            "is missing",
+            "missing patch operation",
             false,
         ),
         (
             "{applyTo: CLUSTER, patch: {operation: MERGE}}",
             error,
             "patch.value",
-            "is missing",
+            "missing patch value",
             false,
         ),
         (
@@ -170,7 +170,7 @@ fn mistakes_leave_their_patch_out() {
             &too_long,
             warning,
             "match.proxy.proxyVersion",
-            "matches no proxy",
+            "exceeds 1024 characters",
             true,
         ),
         (

@@ -68,16 +68,19 @@ fn mistakes_are_said() {
         ),
         (
             path("{path: /a, backend: {service: {name: s, port: {number: 70000}}}}"),
-            "spec.rules[0].http.paths[0].backend.service.port.number: 70000 is not a port",
+            "spec.rules[0].http.paths[0].backend.service.port.number: port number 70000 must be in the range",
         ),
         (
             path("{path: /a, backend: {service: {name: s}}}"),
             "the port is missing; write its number or its name",
         ),
-        ("rules: [{host: a_b}]".to_owned(), "is not a host name"),
+        (
+            "rules: [{host: a_b}]".to_owned(),
+            "domain name \"a_b\" invalid",
+        ),
         (
             "tls: [{hosts: [a..b], secretName: s}]".to_owned(),
-            "spec.tls[0].hosts[0]: \"a..b\" is not a host name",
+            "spec.tls[0].hosts[0]: domain name \".b\" invalid",
         ),
     ] {
         let lowered = lowered(&ingress(&spec));

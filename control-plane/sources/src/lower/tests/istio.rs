@@ -16,7 +16,7 @@ fn rule(policy: &str) -> Shared<DestinationRule> {
         "host: reviews\ntrafficPolicy:\n  {}",
         policy.replace('\n', "\n  ")
     );
-    get!(DestinationRule, istio("DestinationRule", &spec))
+    get!(served DestinationRule, istio("DestinationRule", &spec))
 }
 
 fn policy(policy: &str) -> PortPolicy {
@@ -244,7 +244,10 @@ fn sidecars() {
         "Sidecar",
         "workloadSelector: {}\negress: [{hosts: ['*/*']}]",
     ));
-    assert!(words.contains("selects every workload"), "{words}");
+    assert!(
+        words.contains("workload selector specified without labels"),
+        "{words}"
+    );
     let Some(Object::Sidecar(sidecar)) = object else {
         panic!("no object");
     };

@@ -13,13 +13,13 @@ fn route(rest: &str) -> HttpRoute {
     let rest = rest.replace('\n', "\n  ");
     let spec =
         format!("hosts: [reviews]\nhttp:\n- route: [{{destination: {{host: reviews}}}}]\n  {rest}");
-    get!(VirtualService, istio("VirtualService", &spec)).http[0].clone()
+    get!(served VirtualService, istio("VirtualService", &spec)).http[0].clone()
 }
 
 /// The first HTTP route of a VirtualService with this route.
 fn whole_route(route: &str) -> HttpRoute {
     let spec = format!("hosts: [reviews]\nhttp:\n- {}", route.replace('\n', "\n  "));
-    get!(VirtualService, istio("VirtualService", &spec)).http[0].clone()
+    get!(served VirtualService, istio("VirtualService", &spec)).http[0].clone()
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn what_istio_leaves_out_is_left_out_and_said() {
 fn delegates() {
     let (object, words) = warned(&istio(
         "VirtualService",
-        "hosts: [a]\nhttp: [{delegate: {name: b}}, {delegate: {name: c, namespace: far}}]",
+        "hosts: [a]\nhttp: [{match: [{port: 80}], delegate: {name: b}}, {delegate: {name: c, namespace: far}}]",
     ));
     assert_eq!(words, "");
     let Some(Object::VirtualService(root)) = object else {
@@ -317,15 +317,15 @@ fn delegates() {
     for (spec, want) in [
         (
             "gateways: [g]\nhttp: [{route: [{destination: {host: a}}]}]",
-            "spec.gateways: a delegate has no gateways",
+            "spec.gateways: delegate virtual service must have no gateways specified",
         ),
         (
             "tcp: [{route: [{destination: {host: a}}]}]",
-            "spec.tcp: a delegate has no tcp",
+            "spec.tcp: delegate virtual service must have no tcp route specified",
         ),
         (
             "http: [{delegate: {name: b}}]",
-            "spec.http[0].delegate: a VirtualService without hosts is a delegate itself",
+            "spec.http[0].delegate: delegate HTTP route cannot contain delegate",
         ),
         (
             "hosts: [a]\nhttp: [{delegate: {name: b}, route: [{destination: {host: a}}]}]",
