@@ -103,7 +103,7 @@ mod tests {
         };
         assert!(!format!("{input:?}").contains("key\""));
         let built = input.build();
-        assert_eq!(built.from, [input.credential.meta.key.clone()]);
+        assert_eq!(built.from, std::slice::from_ref(&input.credential.meta.key));
         let name = "envoy.extensions.transport_sockets.tls.v3.Secret";
         pool::message_to_json(name, &built.body).unwrap()
     }
