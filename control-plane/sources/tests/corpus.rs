@@ -103,7 +103,7 @@ fn labs_lower_without_an_error() {
         ),
         (
             "L10-istioctl/negative/mirror-101.yaml",
-            "101 is not a percentage",
+            "mirror_percentage must have a max value of 100",
         ),
         (
             "L10-istioctl/negative/mtls-mode.yaml",

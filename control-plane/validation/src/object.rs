@@ -103,9 +103,9 @@ fn unrecognized(object: &Value) -> String {
 
 /// Goes through an object as Istio's webhook does, step by step. The version is not looked at: all have one schema.
 pub fn review(object: &Value) -> Outcome {
-    let group = match object["apiVersion"].as_str().map(|v| v.split_once('/')) {
-        Some(Some((group, _))) => group,
-        _ => return Outcome::Foreign,
+    let api_version = object["apiVersion"].as_str().unwrap_or("");
+    let Some((group, _)) = api_version.split_once('/') else {
+        return Outcome::Foreign;
     };
     if GATEWAY_API.contains(&group) {
         return Outcome::Read(Findings::default());
