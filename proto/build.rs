@@ -20,10 +20,11 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The services: their messages stay out of the pool, which holds Envoy's own ones under the same names as those of ADS.
 const SERVICES: [&str; 2] = ["ads.proto", "ca.proto"];
-/// Extensions which Istio's proxies have and envoy-types lacks.
-const EXTENSIONS: [&str; 5] = [
+/// What Istio's proxies and agents have and envoy-types lacks.
+const EXTENSIONS: [&str; 6] = [
     "istio/alpn.proto",
     "istio/metadata_exchange.proto",
+    "istio/nds.proto",
     "istio/peer_metadata.proto",
     "istio/stats.proto",
     "udpa/type/v1/typed_struct.proto",

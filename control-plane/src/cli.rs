@@ -36,10 +36,10 @@ enum Verb {
     Demo(demo::Args),
     /// Print the xDS that a proxy would be served, without a server.
     Compile(compile::Args),
-    /// Check objects in files by the rules of Istio's webhook, without a cluster.
-    Validate(validate::Args),
     /// Explain what becomes of a request, and which objects decide.
     Explain(explain::Args),
+    /// Check objects in files by the rules of Istio's webhook, without a cluster.
+    Validate(validate::Args),
     /// Print an Envoy bootstrap for a plain Envoy.
     Bootstrap(bootstrap::Args),
     /// Say what is wrong with objects, also when seen together, in istioctl's words and with its codes.
@@ -74,8 +74,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Serve(args) => serve::run(*args),
         Verb::Demo(args) => demo::run(args),
         Verb::Compile(args) => compile::run(&args),
-        Verb::Validate(args) => validate::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Validate(args) => validate::run(&args),
         Verb::Bootstrap(args) => bootstrap::run(&args),
         Verb::Analyze(args) => analyze::run(&args),
         Verb::Inject(args) => inject::run(&args),

@@ -5,8 +5,8 @@ use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
 use serde_json::{Map, Value, json};
 
-/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions` and `secrets`,
-/// without keys, where there are any.
+/// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions`, `names` and
+/// `secrets`, without keys, where there are any.
 pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let order = [
         ("clusters", ResourceType::Cluster),
@@ -18,6 +18,7 @@ pub fn snapshot(snapshot: &ProxySnapshot) -> Value {
     let mut lists = Map::from_iter(lists);
     for (key, ty) in [
         ("extensions", ResourceType::Extension),
+        ("names", ResourceType::NameTable),
         ("secrets", ResourceType::Secret),
     ] {
         let found = set(snapshot.set(ty));

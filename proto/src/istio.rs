@@ -1,4 +1,5 @@
-//! Configurations of the filters that Istio's proxies have (Envoy: `contrib/istio`), which envoy-types does not contain.
+//! What Istio's proxies and agents read and envoy-types does not contain: configurations of filters (Envoy:
+//! `contrib/istio`), and the table of names.
 
 /// The filter `istio.stats`: telemetry of requests and connections.
 #[allow(missing_docs, clippy::all)]
@@ -22,4 +23,10 @@ pub mod peer_metadata {
 #[allow(missing_docs, clippy::all)]
 pub mod metadata_exchange {
     tonic::include_proto!("envoy.tcp.metadataexchange.config");
+}
+
+/// The table of names that an agent answers DNS queries from.
+#[allow(missing_docs, clippy::all)]
+pub mod nds {
+    tonic::include_proto!("istio.networking.nds.v1");
 }

@@ -29,7 +29,7 @@ fn world(file: &Path) -> World {
     let mesh = Shared::new(mesh);
     let mut store = Store::default();
     let loaded = load(file, &settings());
-    store.apply(loaded.objects.into_iter().map(|(_, o)| Change::Apply(o)));
+    store.apply(loaded.objects.into_values().map(Change::Apply));
     World::empty(mesh.clone()).next(&store, &mesh)
 }
 
@@ -67,7 +67,7 @@ fn ingresses_become_istiods_gateways_and_virtual_services() {
         found.sort();
 
         let wanted = load(&entry.path().join("config.yaml"), &settings());
-        let shown = wanted.objects.iter().map(|(_, object)| match object {
+        let shown = wanted.objects.values().map(|object| match object {
             Object::Gateway(gateway) => shown_gateway(gateway),
             Object::VirtualService(vs) => shown_service(vs),
             other => panic!("{other:?}"),

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use meltemi_model::mesh::Mesh;
-use meltemi_model::proxy::IpMode;
+use meltemi_model::proxy::{ClientFiles, IpMode};
 use meltemi_model::service::{Service, ServicePort};
 use meltemi_model::traffic::{ConnectionPool, MergedRule};
 use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 
-use crate::listener::FileReader;
+use crate::listener::{AnyDnsCache, DnsFamily, FileReader};
 use crate::{Built, Input};
 
+mod dynamic;
 mod fixed;
 mod inbound;
 mod load_balancer;
@@ -39,6 +40,8 @@ pub const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 pub enum ClusterInput {
     /// To a service port or a subset of it.
     Outbound(OutboundCluster),
+    /// To the port of a service whose names are resolved as they are asked for.
+    Dynamic(OutboundCluster, DnsFamily),
     /// To the workload itself.
     Inbound(InboundCluster),
     /// [`BLACK_HOLE`].
@@ -49,6 +52,8 @@ pub enum ClusterInput {
     InboundPassthrough(Shared<Mesh>, ClusterFacet),
     /// [`crate::sds::EXTERNAL`].
     ExternalSds(Shared<Mesh>),
+    /// [`crate::route::DYNAMIC_DNS_CLUSTER`].
+    AnyDynamicDns(Shared<Mesh>, ClusterFacet, AnyDnsCache),
 }
 
 /// The part of a proxy class that shapes clusters.
@@ -68,6 +73,8 @@ pub struct ClusterFacet {
     pub credential_socket: bool,
     /// An SDS server for files is.
     pub file_credential_socket: bool,
+    /// The certificate that it shows inside of the mesh, where it has one in files of its own.
+    pub files: Option<ClientFiles>,
     /// Its locality and labels, only for clusters whose endpoints are inside them and depend on it.
     pub place: Option<(Locality, Labels)>,
 }
@@ -149,6 +156,13 @@ impl Input for ClusterInput {
             ClusterInput::Outbound(input) => {
                 let from = origin(&input.service, input.rule.as_ref());
                 finish(outbound::build(input), from)
+            }
+            ClusterInput::Dynamic(input, family) => {
+                let from = origin(&input.service, input.rule.as_ref());
+                finish(dynamic::host(input, *family), from)
+            }
+            ClusterInput::AnyDynamicDns(mesh, facet, cache) => {
+                finish(dynamic::any(mesh, facet, cache), Vec::new())
             }
             ClusterInput::Inbound(input) => {
                 let mut from: Vec<ObjectKey> = input

@@ -15,6 +15,7 @@ use meltemi_model::{ObjectKey, ResourceType, Shared, Str};
 pub mod cluster;
 pub mod endpoint;
 pub mod listener;
+pub mod name_table;
 pub mod patch;
 pub mod route;
 pub mod sds;

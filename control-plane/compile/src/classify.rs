@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use meltemi_model::envoy_filter::ProxyCondition;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::ProxyConfig;
-use meltemi_model::proxy::{InterceptionMode, IpMode, MetaFacet, Proxy, ProxyClass, ProxyKind};
+use meltemi_model::proxy::{
+    ClientFiles, InterceptionMode, IpMode, MetaFacet, NodeMeta, Proxy, ProxyClass, ProxyKind,
+};
 use meltemi_model::service::{KubeService, Service, ServiceKey, TrafficDistribution};
 use meltemi_model::workload::{Pod, ServiceInstance, resolve_target};
 use meltemi_model::{Hostname, Labels, Locality, Shared, Str};
@@ -295,6 +297,17 @@ fn interception(proxy: &Proxy, config: &ProxyConfig) -> InterceptionMode {
     }
 }
 
+/// Istio 1.31: `NewClusterBuilder`, which looks at the chain only.
+fn client_files(meta: &NodeMeta) -> Option<ClientFiles> {
+    let path = |key: &str| meta.text(key).to_owned();
+    let files = ClientFiles {
+        certificate: path("TLS_CLIENT_CERT_CHAIN"),
+        key: path("TLS_CLIENT_KEY"),
+        root: path("TLS_CLIENT_ROOT_CERT"),
+    };
+    (!files.certificate.is_empty()).then_some(files)
+}
+
 fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
     let meta = &proxy.meta;
     // The injector sets these two. Istio 1.31: `buildServiceTags`.
@@ -324,6 +337,7 @@ fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
         outbound_exact_balance: meta.flag("OUTBOUND_LISTENER_EXACT_BALANCE"),
         credential_socket: meta.text("credential") == "true",
         file_credential_socket: meta.text("file-credential") == "true",
+        client_files: client_files(meta),
         cluster_id: meta.cluster_id.to_string(),
         canonical_service: label("name"),
         canonical_revision: label("revision"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;
 use meltemi_builders::listener::ListenerInput;
+use meltemi_builders::name_table::NameTableInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::{Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
@@ -27,6 +28,7 @@ pub struct Compiler {
     listeners: Memo<ListenerInput>,
     routes: Memo<RouteInput>,
     patches: PatchMemo,
+    name_tables: Memo<NameTableInput>,
 }
 
 /// The scopes of one World that were needed so far.
@@ -75,6 +77,8 @@ impl Compiler {
         };
         let endpoints = planned.endpoints.into_iter();
         let endpoints = endpoints.map(|i| self.endpoints.get(i)).collect();
+        let names = planned.name_table.into_iter();
+        let names = names.map(|i| self.name_tables.get(i)).collect();
         let mut diagnostics = planned.diagnostics;
         diagnostics.append(&mut served.diagnostics);
         diagnostics.sort();
@@ -87,6 +91,7 @@ impl Compiler {
             set(ResourceType::Listener, served.listeners),
             set(ResourceType::Route, served.routes),
             set(ResourceType::Extension, served.extensions),
+            set(ResourceType::NameTable, names),
         ];
         let snapshot = Arc::new(ProxySnapshot::new(world.revision, sets));
         Compiled {
@@ -135,6 +140,7 @@ impl Compiler {
         self.listeners.sweep();
         self.routes.sweep();
         self.patches.sweep();
+        self.name_tables.sweep();
     }
 
     /// Lookups and misses by type, exported as metrics: I5 and I6 are asserted on them.
@@ -144,6 +150,7 @@ impl Compiler {
             (ResourceType::Endpoint, self.endpoints.counts()),
             (ResourceType::Listener, self.listeners.counts()),
             (ResourceType::Route, self.routes.counts()),
+            (ResourceType::NameTable, self.name_tables.counts()),
         ])
     }
 

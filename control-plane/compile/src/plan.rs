@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;
 use meltemi_builders::listener::ListenerInput;
+use meltemi_builders::name_table::NameTableInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{Capability, ProxyClass, ProxyKind};
 use meltemi_model::service::{Resolution, Service, ServiceKey, ServicePort, TrafficDistribution};
@@ -15,6 +16,7 @@ pub mod clusters;
 mod credentials;
 pub mod gateway;
 pub mod listeners;
+pub mod names;
 pub mod routes;
 
 /// The inputs of every resource of a class.
@@ -30,6 +32,8 @@ pub struct Planned {
     pub routes: Vec<RouteInput>,
     /// Routes that no listener names; an EnvoyFilter may add one that does.
     pub spare_routes: Vec<RouteInput>,
+    /// The names that the agent answers for, where it answers DNS queries.
+    pub name_table: Option<NameTableInput>,
     /// What only shows once objects are put together.
     pub diagnostics: Diagnostics,
 }
@@ -86,6 +90,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         listeners,
         routes,
         spare_routes,
+        name_table: names::name_table(scope, class),
         diagnostics,
     }
 }

@@ -305,6 +305,17 @@ pub struct ProxyClass {
     pub unmet: BTreeSet<ProxyCondition>,
 }
 
+/// Files of a proxy's own that stand for its certificate of the mesh.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientFiles {
+    /// The path of the certificate chain.
+    pub certificate: String,
+    /// The path of its key.
+    pub key: String,
+    /// The path of the roots that servers are verified by; empty: the system's.
+    pub root: String,
+}
+
 /// Metadata values that shape listeners and routes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetaFacet {
@@ -330,6 +341,8 @@ pub struct MetaFacet {
     pub credential_socket: bool,
     /// `file-credential`: an SDS server for files is.
     pub file_credential_socket: bool,
+    /// TLS_CLIENT_CERT_CHAIN, TLS_CLIENT_KEY and TLS_CLIENT_ROOT_CERT.
+    pub client_files: Option<ClientFiles>,
     /// CLUSTER_ID as the proxy says it, for tracing tags.
     pub cluster_id: String,
     /// The label of the canonical service, for tracing tags; empty: none.

@@ -22,6 +22,8 @@ pub enum ResourceType {
     Route,
     /// TypedExtensionConfigs (ECDS).
     Extension,
+    /// The table of names for agents that answer DNS queries (NDS); istiod sends it last.
+    NameTable,
     /// Certificates and keys (SDS). Who may have which depends on the caller, so they are no part of what a class gets:
     /// each stream has its own set.
     Secret,
@@ -29,22 +31,24 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// All types that a stream may be served: those of its class, and its own.
-    pub const SERVED: [ResourceType; 6] = [
+    pub const SERVED: [ResourceType; 7] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
         ResourceType::Extension,
+        ResourceType::NameTable,
         ResourceType::Secret,
     ];
 
     /// The types that a class of proxies gets, in push order.
-    pub const ALL: [ResourceType; 5] = [
+    pub const ALL: [ResourceType; 6] = [
         ResourceType::Cluster,
         ResourceType::Endpoint,
         ResourceType::Listener,
         ResourceType::Route,
         ResourceType::Extension,
+        ResourceType::NameTable,
     ];
 
     /// The full type URL on the wire.
@@ -62,6 +66,7 @@ impl ResourceType {
             ResourceType::Extension => {
                 "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
             }
+            ResourceType::NameTable => "type.googleapis.com/istio.networking.nds.v1.NameTable",
         }
     }
 
@@ -70,7 +75,7 @@ impl ResourceType {
         Self::SERVED.into_iter().find(|t| t.type_url() == url)
     }
 
-    /// `CDS`, `EDS`, `LDS`, `RDS`, `ECDS` or `SDS`.
+    /// `CDS`, `EDS`, `LDS`, `RDS`, `ECDS`, `NDS` or `SDS`.
     pub fn short(self) -> &'static str {
         match self {
             ResourceType::Cluster => "CDS",
@@ -79,12 +84,16 @@ impl ResourceType {
             ResourceType::Route => "RDS",
             ResourceType::Extension => "ECDS",
             ResourceType::Secret => "SDS",
+            ResourceType::NameTable => "NDS",
         }
     }
 
     /// Whether an empty subscription means "everything". Istio 1.31: all types but EDS, RDS, SDS and ECDS.
     pub fn is_wildcard(self) -> bool {
-        matches!(self, ResourceType::Cluster | ResourceType::Listener)
+        matches!(
+            self,
+            ResourceType::Cluster | ResourceType::Listener | ResourceType::NameTable
+        )
     }
 
     /// Position in [`ResourceType::SERVED`].
@@ -204,14 +213,14 @@ impl ResourceSet {
 pub struct ProxySnapshot {
     /// The world's revision that it was compiled from.
     pub revision: u64,
-    sets: [Arc<ResourceSet>; 5],
+    sets: [Arc<ResourceSet>; ResourceType::ALL.len()],
     /// Those of one stream; empty in what a class gets.
     secrets: Arc<ResourceSet>,
 }
 
 impl ProxySnapshot {
     /// A snapshot from one set per type, in the order of [`ResourceType::ALL`].
-    pub fn new(revision: u64, sets: [Arc<ResourceSet>; 5]) -> Self {
+    pub fn new(revision: u64, sets: [Arc<ResourceSet>; ResourceType::ALL.len()]) -> Self {
         debug_assert!(
             sets.iter().zip(ResourceType::ALL).all(|(s, t)| s.ty == t),
             "sets must be in push order"

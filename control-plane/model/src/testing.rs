@@ -435,3 +435,21 @@ pub fn gateway(namespace: &str, name: &str, servers: Vec<Server>) -> Gateway {
         servers,
     }
 }
+
+/// Without rules and certificates, of no class.
+pub fn ingress(namespace: &str, name: &str) -> Ingress {
+    Ingress {
+        meta: meta(Kind::Ingress, namespace, name),
+        class_name: None,
+        rules: Vec::new(),
+        tls: Vec::new(),
+    }
+}
+
+/// A class of a controller.
+pub fn ingress_class(name: &str, controller: &str) -> IngressClass {
+    IngressClass {
+        meta: meta(Kind::IngressClass, "", name),
+        controller: controller.into(),
+    }
+}

@@ -179,7 +179,7 @@ pub struct Endpoint {
     pub namespace: Str,
     /// Its health.
     pub health: Health,
-    /// The pod's `hostname`, for headless services' names.
+    /// `hostname.subdomain` of a pod that has a subdomain, below which a headless service names it; else empty.
     pub hostname: Str,
     /// The pod's node.
     pub node: Str,

@@ -103,8 +103,8 @@ fn unrecognized(object: &Value) -> String {
 
 /// Goes through an object as Istio's webhook does, step by step. The version is not looked at: all have one schema.
 pub fn review(object: &Value) -> Outcome {
-    let api_version = object["apiVersion"].as_str().unwrap_or("");
-    let Some((group, _)) = api_version.split_once('/') else {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let Some((group, _)) = version.split_once('/') else {
         return Outcome::Foreign;
     };
     if GATEWAY_API.contains(&group) {

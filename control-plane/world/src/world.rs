@@ -137,11 +137,12 @@ impl World {
             endpoints(tables, &self.endpoints)
         });
 
-        // Services count for the names of their ports only; without Ingresses they do not.
-        let same = same_mesh
-            && store.ingresses.same(&old.ingresses)
-            && store.ingress_classes.same(&old.ingress_classes)
-            && (store.ingresses.is_empty() || store.services.same(&old.services));
+        // Without Ingresses nothing else counts. Services do for the names of their ports.
+        let same = store.ingresses.same(&old.ingresses)
+            && (store.ingresses.is_empty()
+                || same_mesh
+                    && store.ingress_classes.same(&old.ingress_classes)
+                    && store.services.same(&old.services));
         let same_ingresses = same && !first;
         let ingresses = reuse(same_ingresses, &self.ingresses, || {
             let (classes, services) = (&store.ingress_classes, &store.services);

@@ -29,6 +29,7 @@ pub fn referrer(ty: ResourceType) -> ResourceType {
         }
         // Listeners and clusters name them; who asks for one gets it whoever names it.
         ResourceType::Secret => ResourceType::Secret,
+        ResourceType::NameTable => ResourceType::NameTable,
     }
 }
 
@@ -93,7 +94,8 @@ pub fn diff(
         ResourceType::Cluster
         | ResourceType::Listener
         | ResourceType::Extension
-        | ResourceType::Secret => {}
+        | ResourceType::Secret
+        | ResourceType::NameTable => {}
     }
     out
 }
@@ -110,7 +112,8 @@ pub fn is_referred_to(snapshot: &ProxySnapshot, ty: ResourceType, name: &str) ->
         ResourceType::Cluster
         | ResourceType::Listener
         | ResourceType::Extension
-        | ResourceType::Secret => false,
+        | ResourceType::Secret
+        | ResourceType::NameTable => false,
     }
 }
 

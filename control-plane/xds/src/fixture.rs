@@ -10,13 +10,16 @@ use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
 /// Name and body of the resources of one type.
 pub(crate) type Bodies = BTreeMap<String, String>;
 
-pub(crate) fn snapshot_of(revision: u64, sets: &[Bodies; 5]) -> Arc<ProxySnapshot> {
+pub(crate) fn snapshot_of(revision: u64, sets: &[Bodies]) -> Arc<ProxySnapshot> {
     let sets = ResourceType::ALL.map(|ty| {
         let resource = |(name, body): (&String, &String)| {
             let (name, body) = (name.as_str().into(), Bytes::from(body.clone()));
             Arc::new(Resource::new(ty, name, body, Arc::from([])))
         };
-        Arc::new(ResourceSet::new(ty, sets[ty.index()].iter().map(resource)))
+        Arc::new(ResourceSet::new(
+            ty,
+            sets.get(ty.index()).into_iter().flatten().map(resource),
+        ))
     });
     Arc::new(ProxySnapshot::new(revision, sets))
 }

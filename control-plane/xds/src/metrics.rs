@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`, `ecds`, `sds`.
+/// A resource type as a label value: `cds`, `eds`, `lds`, `rds`, `ecds`, `nds`, `sds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TypeValue(ResourceType);
 
@@ -25,6 +25,7 @@ impl EncodeLabelValue for TypeValue {
             ResourceType::Route => "rds",
             ResourceType::Extension => "ecds",
             ResourceType::Secret => "sds",
+            ResourceType::NameTable => "nds",
         };
         EncodeLabelValue::encode(&text, encoder)
     }
@@ -61,7 +62,7 @@ pub struct Metrics {
     /// `pilot_total_xds_rejects`: NACKs.
     pub rejects: Family<TypeLabel, Gauge>,
     /// `pilot_xds_cds_reject` and so on: proxies whose last response was refused, by [`ResourceType::index`].
-    pub rejecting: [Gauge<i64, AtomicI64>; 6],
+    pub rejecting: [Gauge<i64, AtomicI64>; ResourceType::SERVED.len()],
     /// `meltemi_xds_resources_sent_total`.
     pub resources: Family<TypeLabel, Counter>,
     /// `meltemi_xds_bytes_sent_total`: encoded responses.
@@ -95,6 +96,7 @@ impl Metrics {
             "pilot_xds_lds_reject",
             "pilot_xds_rds_reject",
             "pilot_xds_ecds_reject",
+            "meltemi_xds_nds_reject",
             "pilot_xds_sds_reject",
         ];
         for (name, gauge) in rejecting.into_iter().zip(&metrics.rejecting) {

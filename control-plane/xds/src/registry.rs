@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Where each type stands, in push order.
-    pub fn types(&self) -> [TypeStatus; 6] {
+    pub fn types(&self) -> [TypeStatus; ResourceType::SERVED.len()] {
         self.with(|session| {
             ResourceType::SERVED.map(|ty| TypeStatus::of(ty, session.subscription(ty)))
         })

@@ -50,7 +50,7 @@ pub struct Session {
     nonce: u64,
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
-    subscriptions: [Option<Subscription>; 6],
+    subscriptions: [Option<Subscription>; ResourceType::SERVED.len()],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -77,7 +77,7 @@ impl Session {
             diffs,
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
-            subscriptions: [const { None }; 6],
+            subscriptions: [const { None }; ResourceType::SERVED.len()],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -237,7 +237,8 @@ impl Session {
             ResourceType::Listener
             | ResourceType::Route
             | ResourceType::Extension
-            | ResourceType::Secret => {}
+            | ResourceType::Secret
+            | ResourceType::NameTable => {}
         }
     }
 
@@ -360,6 +361,8 @@ impl Session {
         self.send_listeners_and_routes(&mut out);
         self.send(ResourceType::Secret, &mut out);
         self.send_extensions(&mut out);
+        // It refers to nothing, and nothing to it.
+        self.send(ResourceType::NameTable, &mut out);
         if !self.leaving.is_empty() && self.is_quiet() {
             self.send_removals(&mut out);
         }

@@ -183,5 +183,7 @@ pub(super) fn instances(case: &Case, world: &World, proxy: &Proxy) -> Vec<Servic
             found.push(target);
         }
     }
+    // Oldest first, as the class has them; registries in memory tell no ages.
+    found.sort_by(|a, b| a.service.key.host.cmp(&b.service.key.host));
     found
 }

@@ -117,10 +117,10 @@ impl Running {
         true
     }
 
-    fn misses(&self) -> [u64; 4] {
+    fn misses(&self) -> [u64; 5] {
         let counts = self.engine.counts();
         let counts: Vec<u64> = counts.values().map(|counts| counts.misses).collect();
-        counts.try_into().expect("four types have builders")
+        counts.try_into().expect("five types have builders")
     }
 }
 
@@ -146,7 +146,7 @@ fn i6_an_endpoint_change_rebuilds_no_cds_lds_rds() {
                 continue;
             }
             let now = running.misses();
-            let [clusters, endpoints, listeners, routes] =
+            let [clusters, endpoints, listeners, routes, _names] =
                 std::array::from_fn(|ty| now[ty] - before[ty]);
             prop_assert_eq!(
                 (clusters, listeners, routes),

@@ -32,9 +32,9 @@ pub(crate) fn last_of_each(objects: impl IntoIterator<Item = Object>) -> Vec<Obj
     last.into_values().collect()
 }
 
-/// A sidecar of Istio's whose pod may be in the world, a plain Envoy, and a gateway.
+/// A sidecar of Istio's whose pod may be in the world and whose agent answers DNS queries, a plain Envoy, and a gateway.
 pub(crate) fn proxies() -> Vec<Proxy> {
-    let istio = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"app": "x", "version": "v1"}});
+    let istio = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"app": "x", "version": "v1"}, "DNS_CAPTURE": "true"});
     let plain = json!({"MELTEMI_IDENTITY": "none", "NAMESPACE": "b", "LABELS": {"app": "y"}});
     let edge = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"istio": "edge"}});
     let parse = |id: &str, metadata: &Value| {

@@ -1,7 +1,7 @@
 //! The recorded cases, and what Istio decided.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use meltemi_tests::shared::{shared_dir, skipped};
 use meltemi_validation::Findings;
@@ -18,7 +18,7 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 }
 
 /// The cases of one file.
-pub(crate) fn load<T: DeserializeOwned>(path: &PathBuf) -> Vec<T> {
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Vec<T> {
     #[derive(serde::Deserialize)]
     struct File<T> {
         cases: Vec<T>,
@@ -29,8 +29,8 @@ pub(crate) fn load<T: DeserializeOwned>(path: &PathBuf) -> Vec<T> {
 }
 
 /// The YAML files of a folder, in order.
-pub(crate) fn files(folder: PathBuf) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files

@@ -95,14 +95,12 @@ fn refusals(at: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
             refuse(name);
         }
     }
-    if let Some(number) = value.as_f64() {
-        if schema["minimum"]
-            .as_f64()
-            .is_some_and(|least| number < least)
-            || schema["maximum"].as_f64().is_some_and(|most| number > most)
-        {
-            refuse("out of range");
-        }
+    let below = |least: &Value, number| least.as_f64().is_some_and(|least| number < least);
+    let above = |most: &Value, number| most.as_f64().is_some_and(|most| number > most);
+    if let Some(number) = value.as_f64()
+        && (below(&schema["minimum"], number) || above(&schema["maximum"], number))
+    {
+        refuse("out of range");
     }
     if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
         && !regex::Regex::new(pattern).unwrap().is_match(text)
@@ -174,7 +172,7 @@ fn definitions_and_webhook_together_decide_as_the_api_server() {
     let Some(dir) = corpus() else { return };
     let expected = expected();
     let (mut wrong, mut excused, mut total) = (Vec::new(), 0, 0);
-    for path in files(dir.join("crd")) {
+    for path in files(&dir.join("crd")) {
         for case in load::<Case>(&path) {
             total += 1;
             let mut found = Vec::new();

@@ -62,7 +62,7 @@ fn mutate(value: &mut Value, steps: &[usize], instead: usize) {
 #[test]
 fn no_mutation_of_an_object_makes_it_panic() {
     let Some(dir) = corpus() else { return };
-    let cases: Vec<Case> = files(dir.join("objects"))
+    let cases: Vec<Case> = files(&dir.join("objects"))
         .iter()
         .flat_map(|path| load::<Case>(path))
         .collect();

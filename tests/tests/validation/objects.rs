@@ -33,7 +33,7 @@ fn found(object: &Value) -> Findings {
 fn objects_are_decided_as_istio_decides() {
     let Some(dir) = corpus() else { return };
     let mut tally = Tally::default();
-    for path in files(dir.join("objects")) {
+    for path in files(&dir.join("objects")) {
         for case in load::<Case>(&path) {
             let want = Decision {
                 accepted: case.valid,

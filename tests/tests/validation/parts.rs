@@ -1,6 +1,6 @@
 //! Rules in isolation: each is found by the name that Istio's function bears.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use meltemi_api::mesh_config::{AuthenticationPolicy, MeshConfig, MeshProxyConfig};
 use meltemi_api::selector::PolicyTargetReference;
@@ -274,7 +274,7 @@ fn of_mesh(case: &Case) -> Option<Said> {
             mesh::default_traffic_policy(f, "", policy);
         }),
         "MeshConfig" => about(case, |f, config| f.extend(mesh::mesh_config(config))),
-        "ServiceSettings" => about(case, |f, config| mesh::service_settings(f, config)),
+        "ServiceSettings" => about(case, mesh::service_settings),
         "MeshNetworks" => about(case, |f, networks| f.extend(mesh::mesh_networks(networks))),
         "ConnectionSettings" => about(case, |f, settings| {
             mesh::connection_settings(f, "", settings);
@@ -283,9 +283,9 @@ fn of_mesh(case: &Case) -> Option<Said> {
     })
 }
 
-fn compare(file: PathBuf) {
+fn compare(file: &Path) {
     let mut tally = Tally::default();
-    for case in load::<Case>(&file) {
+    for case in load::<Case>(file) {
         let said = scalar(&case)
             .or_else(|| part(&case))
             .or_else(|| of_mesh(&case));
@@ -307,17 +307,17 @@ fn compare(file: PathBuf) {
 #[test]
 fn rules_about_scalars() {
     let Some(dir) = corpus() else { return };
-    compare(dir.join("parts/scalars.yaml"));
+    compare(&dir.join("parts/scalars.yaml"));
 }
 
 #[test]
 fn rules_about_parts() {
     let Some(dir) = corpus() else { return };
-    compare(dir.join("parts/parts.yaml"));
+    compare(&dir.join("parts/parts.yaml"));
 }
 
 #[test]
 fn rules_about_the_mesh() {
     let Some(dir) = corpus() else { return };
-    compare(dir.join("parts/mesh-config.yaml"));
+    compare(&dir.join("parts/mesh-config.yaml"));
 }

@@ -138,7 +138,7 @@ fn place_of_endpoints(
     }
 }
 
-fn apply_pool(
+pub(super) fn apply_pool(
     input: &OutboundCluster,
     policy: &Effective,
     cluster: &mut pb::Cluster,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod dynamic;
 mod inbound;
 mod outbound;
 mod policy;
@@ -21,6 +22,7 @@ const OPTIONS: &str =
 /// A sidecar with Istio's own proxy in the default mesh.
 fn facet() -> ClusterFacet {
     ClusterFacet {
+        files: None,
         router: false,
         ip_mode: IpMode::V4,
         metadata_exchange: true,

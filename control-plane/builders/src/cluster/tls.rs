@@ -1,6 +1,7 @@
 //! TLS to upstreams. Istio 1.31: `cluster_tls.go`.
 
 use meltemi_model::Str;
+use meltemi_model::proxy::ClientFiles;
 use meltemi_model::service::Resolution;
 use meltemi_model::traffic::{Algorithm, ClientTls, PortPolicy, TlsMode};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
@@ -22,6 +23,30 @@ pub(super) struct Settings {
     automatic: bool,
 }
 
+impl Settings {
+    /// The settings.
+    pub(super) fn tls(&self) -> &ClientTls {
+        &self.tls
+    }
+
+    /// A certificate of the proxy's own. Istio 1.31: `buildMutualTLS`.
+    fn of_files(files: &ClientFiles, names: Vec<Str>, sni: &str, skip: Option<bool>) -> Self {
+        Self {
+            tls: ClientTls {
+                mode: TlsMode::Mutual,
+                client_certificate: files.certificate.clone(),
+                private_key: files.key.clone(),
+                ca_certificates: files.root.clone(),
+                subject_alt_names: names,
+                sni: sni.to_owned(),
+                insecure_skip_verify: skip,
+                ..ClientTls::default()
+            },
+            automatic: false,
+        }
+    }
+}
+
 /// Istio 1.31: `buildUpstreamTLSSettings`.
 pub(super) fn settings(
     input: &OutboundCluster,
@@ -29,7 +54,18 @@ pub(super) fn settings(
     sni: &str,
 ) -> Option<Settings> {
     let identities = || identities(input);
+    let files = input.facet.files.as_ref();
+    let external = input.service.mesh_external;
     match &policy.tls {
+        Some(tls) if matches!(tls.mode, TlsMode::Disable | TlsMode::Simple) => Some(Settings {
+            tls: tls.clone(),
+            automatic: false,
+        }),
+        Some(tls) if let (Some(files), false) = (files, external) => {
+            let names = tls.subject_alt_names.clone();
+            let skip = tls.insecure_skip_verify;
+            Some(Settings::of_files(files, names, &tls.sni, skip))
+        }
         Some(tls) if tls.mode == TlsMode::IstioMutual => {
             if !input.facet.identity {
                 return None; // The proxy has no certificate to show; see ProxyClass::has_identity.
@@ -50,6 +86,9 @@ pub(super) fn settings(
             tls: tls.clone(),
             automatic: false,
         }),
+        None if let (Some(files), true) = (files, automatic(input, policy)) => {
+            Some(Settings::of_files(files, identities(), sni, None))
+        }
         None if automatic(input, policy) => {
             let tls = ClientTls {
                 mode: TlsMode::IstioMutual,

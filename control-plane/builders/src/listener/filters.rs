@@ -148,7 +148,7 @@ pub(super) fn router(suppress_envoy_headers: bool) -> HttpFilter {
 }
 
 /// A DNS cache that is named after a wildcard host. Istio 1.31: `model.BuildDNSCacheName`.
-pub(super) fn host_dns_cache(name: &str, family: DnsFamily) -> pb::dns_cache::DnsCacheConfig {
+pub(crate) fn host_dns_cache(name: &str, family: DnsFamily) -> pb::dns_cache::DnsCacheConfig {
     pb::dns_cache::DnsCacheConfig {
         name: name.to_owned(),
         dns_lookup_family: lookup_family(family).into(),
@@ -158,7 +158,7 @@ pub(super) fn host_dns_cache(name: &str, family: DnsFamily) -> pb::dns_cache::Dn
 
 /// The DNS cache of ALLOW_ANY_DYNAMIC_DNS. It must equal that of the cluster `AllowAnyDynamicDNSCluster`, field by
 /// field, or Envoy refuses both. Istio 1.31: `buildAllowAnyDynamicDNSDNSCacheConfig`.
-fn any_dns_cache(cache: &AnyDnsCache) -> pb::dns_cache::DnsCacheConfig {
+pub(crate) fn any_dns_cache(cache: &AnyDnsCache) -> pb::dns_cache::DnsCacheConfig {
     use pb::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
     let resolver = || pb::core::TypedExtensionConfig {
         name: "envoy.network.dns_resolver.cares".to_owned(),

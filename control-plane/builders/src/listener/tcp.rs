@@ -176,7 +176,7 @@ fn sni_forward_proxy(cache: &SniDnsCache) -> pb::listener::Filter {
         ..Default::default()
     };
     filters::network(
-        "envoy.filters.network.sni_dynamic_forward_proxy",
+        "envoy.extensions.filters.network.sni_dynamic_forward_proxy",
         pb::any(&config),
     )
 }

@@ -275,6 +275,7 @@ fn what_a_proxy_says_of_itself() {
         "ENVOY_STATUS_PORT": 15021, "ENVOY_PROMETHEUS_PORT": "15090", "UNPRIVILEGED_POD": "true",
         "DNS_CAPTURE": "true", "credential": "true", "INBOUND_LISTENER_EXACT_BALANCE": "true",
         "CLUSTER_ID": "east",
+        "TLS_CLIENT_CERT_CHAIN": "/c.pem", "TLS_CLIENT_KEY": "/k.pem", "TLS_CLIENT_ROOT_CERT": "/r.pem",
     });
     let want = MetaFacet {
         mesh_id: "m".into(),
@@ -288,6 +289,11 @@ fn what_a_proxy_says_of_itself() {
         outbound_exact_balance: false,
         credential_socket: true,
         file_credential_socket: false,
+        client_files: Some(ClientFiles {
+            certificate: "/c.pem".into(),
+            key: "/k.pem".into(),
+            root: "/r.pem".into(),
+        }),
         cluster_id: "east".into(),
         canonical_service: String::new(),
         canonical_revision: String::new(),

@@ -8,15 +8,17 @@ use meltemi_builders::cluster::{
     effective,
 };
 use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
+use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{Capability, InterceptionMode, IpMode, ProxyClass, ProxyKind};
 use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{Resolution, ServicePort, outbound_name, sni_name};
-use meltemi_model::sidecar::IngressListener;
+use meltemi_model::sidecar::{IngressListener, OutboundPolicy};
 use meltemi_model::traffic::{Algorithm, TlsMode};
 use meltemi_model::{Diagnostic, Diagnostics, Hostname, Labels, Shared, Str};
 use meltemi_world::{Scope, ScopedService, World};
 
 use super::gateway::MergedGateways;
+use super::listeners::{any_dns_cache, dns_family};
 
 /// Clusters and endpoint resources of a class.
 #[derive(Debug, Default)]
@@ -53,6 +55,13 @@ pub fn clusters(
             planned
                 .clusters
                 .push(ClusterInput::Passthrough(mesh.clone(), facet.clone()));
+            if scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns {
+                planned.clusters.push(ClusterInput::AnyDynamicDns(
+                    mesh.clone(),
+                    facet.clone(),
+                    any_dns_cache(class),
+                ));
+            }
             inbound(world, scope, class, &facet, &mut planned);
             planned
                 .clusters
@@ -129,6 +138,7 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
         preserve_case: class.proxy_config.headers.preserve_http1_case,
         credential_socket: class.facet.credential_socket,
         file_credential_socket: class.facet.file_credential_socket,
+        files: class.facet.client_files.clone(),
         place: None,
     }
 }
@@ -141,11 +151,16 @@ fn outbound(
     sni_dnat: bool,
     planned: &mut Clusters,
 ) {
-    if matches!(
-        row.service.resolution,
-        Resolution::Alias | Resolution::DynamicDns
-    ) {
-        return;
+    match row.service.resolution {
+        Resolution::Alias => return,
+        Resolution::DynamicDns => {
+            // No name of a server stands for names that are not known.
+            if !sni_dnat {
+                dynamic(scope, class, row, facet, planned);
+            }
+            return;
+        }
+        _ => {}
     }
     for port in &row.service.ports {
         let rule = row.rule.as_deref();
@@ -154,6 +169,45 @@ fn outbound(
         for subset in names {
             add_outbound(scope, class, row, (port, subset, sni_dnat), facet, planned);
         }
+    }
+}
+
+/// Clusters of a service whose names are resolved as they are asked for: they have no endpoints and no subsets.
+fn dynamic(
+    scope: &Scope,
+    class: &ProxyClass,
+    row: &ScopedService,
+    facet: &ClusterFacet,
+    planned: &mut Clusters,
+) {
+    let resolved = |port: &&ServicePort| {
+        matches!(
+            port.protocol,
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls
+        )
+    };
+    if !row.service.key.host.is_wildcard() {
+        return;
+    }
+    for port in row.service.ports.iter().filter(resolved) {
+        let cluster = OutboundCluster {
+            service: row.service.clone(),
+            port: port.clone(),
+            subset: "".into(),
+            rule: row.rule.clone(),
+            rule_selects_workload: row.rule_selects_workload,
+            identities: row.identities.clone(),
+            endpoints: None,
+            all_mtls: false,
+            mtls_disabled: false,
+            sni_dnat: false,
+            mesh: scope.mesh.clone(),
+            facet: facet.clone(),
+        };
+        let family = dns_family(class);
+        planned
+            .clusters
+            .push(ClusterInput::Dynamic(cluster, family));
     }
 }
 

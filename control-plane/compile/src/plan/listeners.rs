@@ -24,6 +24,8 @@ mod outbound;
 mod server_tls;
 mod virtual_outbound;
 
+pub(super) use facets::{any_dns_cache, dns_family};
+
 #[cfg(test)]
 mod tests;
 

@@ -410,12 +410,10 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
         .cloned()
         .unwrap_or_else(|| "".into());
     let namespace = pod.meta.key.namespace.clone();
-    let hostname = if pod.subdomain.is_empty() {
-        "".into()
-    } else if pod.hostname.is_empty() {
-        pod.meta.key.name.clone()
-    } else {
-        pod.hostname.clone()
+    let hostname = match (&*pod.subdomain, &*pod.hostname) {
+        ("", _) => "".into(),
+        (subdomain, "") => format!("{}.{subdomain}", pod.meta.key.name).into(),
+        (subdomain, hostname) => format!("{hostname}.{subdomain}").into(),
     };
     Endpoint {
         address: pod

@@ -1,7 +1,7 @@
 use meltemi_model::object::Object;
 use meltemi_model::testing::{
-    destination_rule, kube_service, meta, node, peer_authentication, pod, service_entry, sidecar,
-    slice, virtual_service, workload_entry,
+    destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
+    service_entry, sidecar, slice, virtual_service, workload_entry,
 };
 
 use super::*;
@@ -19,6 +19,14 @@ fn every_kind() -> Vec<Object> {
         selector: Default::default(),
         servers: Vec::new(),
     };
+    let filter = EnvoyFilter {
+        meta: meta(Kind::EnvoyFilter, "ns", "a"),
+        selector: Default::default(),
+        gateways: None,
+        priority: 0,
+        references: Vec::new(),
+        patches: Vec::new(),
+    };
     vec![
         namespace.into(),
         node("n1", "r1").into(),
@@ -34,6 +42,9 @@ fn every_kind() -> Vec<Object> {
         gateway.into(),
         sidecar("ns", "a", &[]).into(),
         peer_authentication("ns", "a", "", None).into(),
+        ingress("ns", "a").into(),
+        ingress_class("a", "b").into(),
+        filter.into(),
     ]
 }
 

@@ -1,7 +1,7 @@
 use meltemi_model::object::{Meta, Object};
 use meltemi_model::testing::{
-    destination_rule, kube_service, labels, meta, node, pod, service_entry, sidecar, slice,
-    virtual_service, workload_entry,
+    destination_rule, ingress, ingress_class, kube_service, labels, meta, node, pod, service_entry,
+    sidecar, slice, virtual_service, workload_entry,
 };
 use meltemi_model::workload::{Namespace, ServiceAccount};
 use meltemi_model::{Hostname, Kind};
@@ -28,7 +28,7 @@ fn a_stage_runs_only_when_a_table_that_it_reads_has_changed() {
         cluster_id: "other".into(),
         ..Mesh::default()
     };
-    let rows: [(Object, &[&str]); 14] = [
+    let rows: [(Object, &[&str]); 16] = [
         (kube_service("ns", "a", &[]).into(), &[]),
         (
             kube_service("ns", "b", &[]).into(),
@@ -61,6 +61,8 @@ fn a_stage_runs_only_when_a_table_that_it_reads_has_changed() {
         (gateway.into(), &["gateways"]),
         (mesh.into(), &["services", "endpoints", "destination rules"]),
         (Object::ServiceAccount(Shared::new(account)), &[]),
+        (ingress("ns", "a").into(), &["virtual services", "gateways"]),
+        (ingress_class("a", "b").into(), &[]),
     ];
     for (object, want) in rows {
         let name = object.key().to_string();

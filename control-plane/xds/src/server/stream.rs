@@ -247,8 +247,11 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
     }
 }
 
+/// By type, whether the last response was refused.
+type Rejecting = [bool; ResourceType::SERVED.len()];
+
 /// The types whose last response was refused, as bits.
-fn rejecting(session: &Session) -> [bool; 6] {
+fn rejecting(session: &Session) -> Rejecting {
     ResourceType::SERVED.map(|ty| {
         session
             .subscription(ty)
@@ -256,7 +259,7 @@ fn rejecting(session: &Session) -> [bool; 6] {
     })
 }
 
-fn count_rejecting(metrics: &Metrics, before: [bool; 6], after: [bool; 6]) {
+fn count_rejecting(metrics: &Metrics, before: Rejecting, after: Rejecting) {
     for (gauge, (before, after)) in metrics.rejecting.iter().zip(before.into_iter().zip(after)) {
         gauge.inc_by(i64::from(after) - i64::from(before));
     }
@@ -296,7 +299,7 @@ impl Drop for Live {
         count_rejecting(
             &self.metrics,
             self.connection.with(|s| rejecting(s)),
-            [false; 6],
+            [false; ResourceType::SERVED.len()],
         );
     }
 }

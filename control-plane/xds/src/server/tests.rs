@@ -228,10 +228,11 @@ async fn a_client_gets_everything_and_then_only_what_changes() {
     let connection = fixture.registry.all().pop().unwrap();
     assert_eq!(connection.id, "a.ns-1");
     until(|| {
-        connection
-            .types()
+        let types = connection.types();
+        let asked = [CDS, EDS, LDS, RDS];
+        asked
             .iter()
-            .all(|t| t.status == SyncStatus::Synced)
+            .all(|ty| types[ty.index()].status == SyncStatus::Synced)
     })
     .await;
 
@@ -402,7 +403,7 @@ async fn a_bad_node_is_refused() {
 async fn types_that_are_not_served_get_no_answer_and_do_no_harm() {
     let fixture = start(world("1")).await;
     let unknown = DeltaDiscoveryRequest {
-        type_url: "type.googleapis.com/istio.networking.nds.v1.NameTable".into(),
+        type_url: "type.googleapis.com/istio.workload.Address".into(),
         node: node(),
         ..DeltaDiscoveryRequest::default()
     };

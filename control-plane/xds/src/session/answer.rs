@@ -175,7 +175,9 @@ impl Session {
                         .map(|r| (r.name.clone(), kept(r).filter(|_| whole))),
                 );
             }
-            ResourceType::Listener | ResourceType::Secret if self.says_missing(ty) => {
+            ResourceType::Listener | ResourceType::NameTable | ResourceType::Secret
+                if self.says_missing(ty) =>
+            {
                 step.removed.extend(gone.iter().map(|r| r.name.clone()))
             }
             // Envoy drops endpoints, routes and extensions with the cluster or listener that named them, and ignores removals.
@@ -367,7 +369,8 @@ fn empty(ty: ResourceType, name: &Str) -> Option<Resource> {
         ResourceType::Cluster
         | ResourceType::Listener
         | ResourceType::Extension
-        | ResourceType::Secret => return None,
+        | ResourceType::Secret
+        | ResourceType::NameTable => return None,
     };
     Some(Resource::new(
         ty,

@@ -24,7 +24,7 @@ struct Client {
     session: Session,
     stream: u64,
     snapshot: Arc<ProxySnapshot>,
-    types: [Held; 5],
+    types: [Held; ResourceType::SERVED.len()],
     pending: VecDeque<Response>,
     /// Clusters and listeners that are in use: name → body.
     usable: BTreeSet<String>,
@@ -218,7 +218,7 @@ impl Client {
         match ty {
             CDS => self.resubscribe(EDS),
             LDS | RDS => self.resubscribe(RDS),
-            EDS | ResourceType::Secret => {}
+            EDS | ResourceType::Extension | ResourceType::NameTable | ResourceType::Secret => {}
         }
         true
     }

@@ -454,3 +454,40 @@ fn a_secret_that_a_client_still_holds_is_not_sent_again() {
     let back = delta(SDS, &["x", "y"], &[], &[("x", &version), ("y", "older")]);
     assert_eq!(ask(&mut session, &back, "x=1 y=1"), ["SDS y"]);
 }
+
+#[test]
+fn the_table_of_names_comes_last_and_is_told_by_no_name() {
+    const NDS: ResourceType = ResourceType::NameTable;
+    let with = |revision, cluster: &str, names: &str| {
+        let one = |name: &str, body: &str| [(name.to_owned(), body.to_owned())].into();
+        let sets = [
+            one("a", cluster),
+            one("a", "1"),
+            one("l", "1"),
+            Default::default(),
+            Default::default(),
+            one("", names),
+        ];
+        crate::fixture::snapshot_of(revision, &sets)
+    };
+    for protocol in [Protocol::Delta, Protocol::Sotw] {
+        let ask = |ty, nonce: &str| match protocol {
+            Protocol::Delta => answer(delta(ty, &[], &[], &[]), nonce, None),
+            Protocol::Sotw => sotw(ty, &[], nonce),
+        };
+        let mut s = session(protocol, with(1, "1", "x"));
+        for (ty, wanted) in [(CDS, "CDS a"), (LDS, "LDS l"), (NDS, "NDS ")] {
+            let sent = s.on_request(&ask(ty, ""));
+            let all = show(&sent);
+            assert_eq!(all.last().map(String::as_str), Some(wanted), "{protocol:?}");
+            for (action, nonce) in sent.iter().zip(nonces(&sent)) {
+                if let Action::Send(response) = action {
+                    s.on_request(&ask(response.ty, &nonce));
+                }
+            }
+        }
+        let sent = s.on_snapshot(with(2, "2", "y"));
+        assert_eq!(show(&sent), ["CDS a", "NDS "], "{protocol:?}");
+        assert!(show(&s.on_snapshot(with(3, "2", "y"))).is_empty());
+    }
+}

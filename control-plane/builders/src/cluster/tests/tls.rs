@@ -486,3 +486,48 @@ fn credentials_are_for_gateways_and_chosen_workloads() {
         );
     }
 }
+
+#[test]
+fn files_of_the_proxy_stand_for_the_meshs_certificate() {
+    let files = meltemi_model::proxy::ClientFiles {
+        certificate: "/c.pem".into(),
+        key: "/k.pem".into(),
+        root: "/r.pem".into(),
+    };
+    let own = json!("file-cert:/c.pem~/k.pem");
+    let of_user = ClientTls {
+        client_certificate: "/user.pem".into(),
+        private_key: "/user-key.pem".into(),
+        ..mode(TlsMode::Mutual)
+    };
+    let external = OutboundCluster {
+        service: to(Service {
+            mesh_external: true,
+            ..service("b.com", &[(80, Protocol::Http)])
+        })
+        .service,
+        ..with_tls(of_user.clone())
+    };
+    for (name, input, want) in [
+        ("automatic", outbound(Protocol::Http, None), own.clone()),
+        ("by rule", with_tls(of_user), own),
+        (
+            "outside of the mesh",
+            external,
+            json!("file-cert:/user.pem~/user-key.pem"),
+        ),
+        ("one-sided", with_tls(mode(TlsMode::Simple)), Value::Null),
+    ] {
+        let cluster = json_of_outbound(OutboundCluster {
+            facet: ClusterFacet {
+                files: Some(files.clone()),
+                ..facet()
+            },
+            ..input
+        });
+        let found = cluster
+            .pointer("/transport_socket/typed_config")
+            .map(|context| secret(context, &format!("{CERTIFICATE}/name")));
+        assert_eq!(found.unwrap_or_default(), want, "{name}");
+    }
+}

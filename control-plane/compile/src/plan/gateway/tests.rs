@@ -232,14 +232,20 @@ fn a_gateway_may_name_the_services_that_it_is_for() {
 
 #[test]
 fn a_gateway_of_another_namespace_selects_unless_a_flag_says_otherwise() {
-    let own = gateway("g", "", &["HTTP 80 http a.com"]);
+    let mut own = (*gateway("g", "", &["HTTP 80 http a.com"])).clone();
+    own.meta.key.namespace = class().namespace;
+    let own = Shared::new(own);
     let mut other = (*own).clone();
     other.meta.key.namespace = "other".into();
     other.servers[0].port = 81;
+    let class = ProxyClass {
+        namespace: "default".into(),
+        ..class()
+    };
     let ports = |own_namespace| {
         let merged = merge(
             &[own.clone(), Shared::new(other.clone())],
-            &class(),
+            &class,
             own_namespace,
         );
         merged.ports.iter().map(|p| p.port).collect::<Vec<_>>()

@@ -70,10 +70,6 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
     } else {
         "istio-envoy".into()
     };
-    let any_dns = || AnyDnsCache {
-        family: dns_family(class),
-        agent: class.facet.dns_capture,
-    };
     HttpFacet {
         metadata_exchange: class.capabilities.has(Capability::HttpMetadataExchange),
         skip_external_metadata: side != Side::Inbound && headers.metadata_exchange_in_mesh,
@@ -98,16 +94,24 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         access_log: access_log(mesh),
         any_dns: (side == Side::Outbound
             && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
-            .then(any_dns),
+            .then(|| any_dns_cache(class)),
     }
 }
 
 /// Which addresses names are resolved to. Istio 1.31: `SelectDNSLookupFamily`.
-pub(super) fn dns_family(class: &ProxyClass) -> DnsFamily {
+pub(in crate::plan) fn dns_family(class: &ProxyClass) -> DnsFamily {
     match class.ip_mode {
         IpMode::V4 => DnsFamily::V4,
         IpMode::V6 => DnsFamily::V6,
         IpMode::Dual => DnsFamily::All,
+    }
+}
+
+/// The DNS cache for hosts that no service declares.
+pub(in crate::plan) fn any_dns_cache(class: &ProxyClass) -> AnyDnsCache {
+    AnyDnsCache {
+        family: dns_family(class),
+        agent: class.facet.dns_capture,
     }
 }
 

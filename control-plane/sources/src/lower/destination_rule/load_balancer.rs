@@ -196,8 +196,9 @@ fn warmup(lb: &api::LoadBalancerSettings, path: &str, findings: &mut Findings) -
     }
     Some(Warmup {
         duration: findings.duration(format!("{path}.duration"), warmup.duration)?,
-        minimum_percent_millis: minimum.map(|p| (p * 1000.0).round() as u64),
-        aggression_millis: warmup.aggression.map(|a| (a * 1000.0).round() as u64),
+        // Istio 1.31, `setWarmup`: what is not said is sent all the same.
+        minimum_percent_millis: Some((minimum.unwrap_or(10.0) * 1000.0).round() as u64),
+        aggression_millis: Some((warmup.aggression.unwrap_or(1.0) * 1000.0).round() as u64),
     })
 }
 

@@ -1,5 +1,5 @@
 use meltemi_model::ingress::{IngressRule, IngressTls};
-use meltemi_model::testing::{kube_service, meta};
+use meltemi_model::testing::{self, kube_service};
 use meltemi_model::{Object, ObjectKey};
 
 use super::*;
@@ -33,20 +33,11 @@ fn path(text: &str) -> IngressPath {
 /// An Ingress without a class, with one rule.
 fn ingress(namespace: &str, name: &str, host: &str, paths: &[&str]) -> Ingress {
     Ingress {
-        meta: meta(Kind::Ingress, namespace, name),
-        class_name: None,
         rules: vec![IngressRule {
             host: Hostname::new(host),
             paths: Some(paths.iter().map(|text| path(text)).collect()),
         }],
-        tls: Vec::new(),
-    }
-}
-
-fn class(name: &str, controller: &str) -> IngressClass {
-    IngressClass {
-        meta: meta(Kind::IngressClass, "", name),
-        controller: controller.into(),
+        ..testing::ingress(namespace, name)
     }
 }
 
@@ -112,8 +103,8 @@ fn classes_decide_who_is_served() {
         for (mode, served) in modes.into_iter().zip(wanted) {
             let world = world([
                 Object::from(mesh(|settings| settings.mode = mode)),
-                class("ours", CONTROLLER).into(),
-                class("other", "k8s.io/ingress-nginx").into(),
+                testing::ingress_class("ours", CONTROLLER).into(),
+                testing::ingress_class("other", "k8s.io/ingress-nginx").into(),
                 ingress.clone().into(),
             ]);
             assert_eq!(

@@ -19,6 +19,8 @@ fn inbound_of(planned: Clusters) -> Vec<InboundCluster> {
         ClusterInput::Outbound(_)
         | ClusterInput::BlackHole(_)
         | ClusterInput::Passthrough(..)
+        | ClusterInput::Dynamic(..)
+        | ClusterInput::AnyDynamicDns(..)
         | ClusterInput::InboundPassthrough(..)
         | ClusterInput::ExternalSds(_) => None,
     };

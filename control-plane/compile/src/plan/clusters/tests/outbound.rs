@@ -497,6 +497,7 @@ fn what_a_class_adds_to_clusters() {
         ..base.clone()
     };
     let want = ClusterFacet {
+        files: None,
         router: false,
         ip_mode: IpMode::V4,
         metadata_exchange: true,

@@ -177,7 +177,8 @@ fn what_a_pod_tells_of_an_endpoint() {
         ..full.clone()
     };
     let by_address = slice_endpoint("10.0.0.1", None);
-    for (pod, endpoint, hostname) in [(full, of_a_1(), "a-1"), (named, by_address, "host")] {
+    for (pod, endpoint, hostname) in [(full, of_a_1(), "a-1.sub"), (named, by_address, "host.sub")]
+    {
         let world = world([
             a(),
             node("n1", "r1/z1").into(),
