@@ -78,6 +78,11 @@ fn worlds_lower_without_an_error() {
             "virtualservice/cross-namespace/world.yaml",
             "total destination weight = 0",
         ),
+        // A type that Envoy does not have.
+        (
+            "envoyfilter/network-filter-operations/world.yaml",
+            "referenced type unknown",
+        ),
         // The recorded Secrets hold placeholders.
         ("ingress/tls/world.yaml", "in PEM"),
     ];
@@ -103,7 +108,7 @@ fn labs_lower_without_an_error() {
         ),
         (
             "L10-istioctl/negative/mirror-101.yaml",
-            "101 is not a percentage",
+            "must have a max value of 100",
         ),
         (
             "L10-istioctl/negative/mtls-mode.yaml",
