@@ -313,17 +313,29 @@ fn resource_file(resource: &Value) -> String {
 
 /// The routes of a sidecar: a host for each Service, and the header that the check's VirtualService sets.
 fn routes(folder: &Path) -> Value {
-    let written = std::fs::read_to_string(folder.join("check-routes.yaml")).unwrap_or_default();
-    let written: Value = serde_json::from_str(&written).unwrap_or_default();
-    let mark = &written["spec"]["http"][0]["headers"]["response"]["set"]["x-demo-edit"];
+    // Each check has its file and its header; the last document is the VirtualService.
+    let mark = |file: &str, header: &str| {
+        let written = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let last = written.rsplit("\n---\n").next().unwrap_or_default();
+        let routes: Value = serde_json::from_str(last).unwrap_or_default();
+        let value = &routes["spec"]["http"][0]["headers"]["response"]["set"][header];
+        let value = value.as_str()?;
+        Some(json!({"header": {"key": header, "value": value}}))
+    };
+    let marks: Vec<Value> = [
+        mark("check-routes.yaml", "x-demo-edit"),
+        mark("check-subsets.yaml", "x-demo-round"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut hosts: Vec<Value> = SERVICES
         .iter()
         .map(|service| host(service, &[service, &format!("{service}:9080")], service))
         .collect();
     hosts.push(host("others", &["*"], "passthrough"));
-    if mark.is_string() {
-        hosts[3]["response_headers_to_add"] =
-            json!([{"header": {"key": "x-demo-edit", "value": mark}}]);
+    if !marks.is_empty() {
+        hosts[3]["response_headers_to_add"] = json!(marks);
     }
     json!([{"@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "name": "outbound", "virtual_hosts": hosts}])
 }

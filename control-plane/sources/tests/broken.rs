@@ -254,20 +254,25 @@ fn virtual_services() -> Vec<Case> {
             vs("hosts: [a b]\nhttp: [{route: [{destination: {host: a}}]}]"),
             5,
             "spec.hosts[0]",
-            "not a host name",
+            "domain name",
         ),
-        case(vs("hosts: [a]"), 4, "spec", "no route"),
+        case(
+            vs("hosts: [a]"),
+            4,
+            "spec",
+            "must be provided in virtual service",
+        ),
         case(
             vs("hosts: [a]\nhttp:\n- name: x"),
             7,
             "spec.http[0]",
-            "does nothing",
+            "HTTP route, redirect or direct_response is required",
         ),
         case(
             vs("hosts: [a]\nhttp:\n- route:\n  - weight: 1"),
             8,
             "spec.http[0].route[0].destination",
-            "missing",
+            "destination is required",
         ),
         case(
             vs("hosts: [a]\nhttp:\n- route:\n  - destination: {host: \"\"}"),
@@ -279,13 +284,13 @@ fn virtual_services() -> Vec<Case> {
             vs("hosts: [a]\nhttp:\n- route:\n  - destination: {host: a}\n    weight: -1"),
             9,
             "spec.http[0].route[0].weight",
-            "negative",
+            "weight -1 < 0",
         ),
         case(
             vs("hosts: [a]\nhttp:\n- route:\n  - destination: {host: a, port: {number: 70000}}"),
             8,
             "spec.http[0].route[0].destination.port.number",
-            "not a port",
+            "must be in the range 1..65535",
         ),
         case(
             route("timeout: 5"),
@@ -303,7 +308,7 @@ fn virtual_services() -> Vec<Case> {
             route("timeout: -1s"),
             9,
             "spec.http[0].timeout",
-            "too short",
+            "greater than 1ms",
         ),
         case(
             route("retries: {attempts: -1}"),
@@ -314,8 +319,8 @@ fn virtual_services() -> Vec<Case> {
         case(
             route("match:\n- uri: {regex: \"a(\"}"),
             10,
-            "spec.http[0].match[0].uri.regex",
-            "not a regular expression",
+            "spec.http[0].match[0].uri",
+            "error parsing regexp: unclosed group",
         ),
         case(
             route("match:\n- uri: {exact: a, prefix: b}"),
@@ -327,37 +332,37 @@ fn virtual_services() -> Vec<Case> {
             route("match:\n- headers: {\"\": {exact: a}}"),
             10,
             "spec.http[0].match[0].headers[\"\"]",
-            "name of a header is empty",
+            "header name cannot be empty",
         ),
         case(
             route("match:\n- method: {prefix: \"\"}"),
             10,
-            "spec.http[0].match[0].method.prefix",
-            "prefix is empty",
+            "spec.http[0].match[0].method",
+            "prefix string match should not be empty",
         ),
         case(
             route("fault: {abort: {percentage: {value: 101}, httpStatus: 500}}"),
             9,
-            "spec.http[0].fault.abort.percentage.value",
-            "not a percentage",
+            "spec.http[0].fault.abort.percentage",
+            "nor in range",
         ),
         case(
             route("fault: {abort: {percentage: {value: 1}, httpStatus: 999}}"),
             9,
             "spec.http[0].fault.abort.httpStatus",
-            "200 to 599",
+            "not in range 200-599",
         ),
         case(
             route("headers: {request: {set: {x: \"50%\"}}}"),
             9,
             "spec.http[0].headers.request.set[\"x\"]",
-            "write \"%%\"",
+            "Un-escaped %",
         ),
         case(
             vs("hosts: [a]\nhttp:\n- redirect: {uri: /x, redirectCode: 200}"),
             7,
-            "spec.http[0].redirect.redirectCode",
-            "not a redirect",
+            "spec.http[0].redirect",
+            "not a valid redirect code",
         ),
         case(
             vs(
@@ -366,7 +371,7 @@ fn virtual_services() -> Vec<Case> {
             ),
             7,
             "spec.tls[0].match[0].destinationSubnets[0]",
-            "not a CIDR",
+            "not a valid CIDR block",
         ),
     ]
 }
@@ -386,7 +391,7 @@ fn others() -> Vec<Case> {
             ),
             8,
             "spec.subsets[1].name",
-            "there twice",
+            "duplicate subset names: v1",
         ),
         case(
             object(
@@ -413,7 +418,7 @@ fn others() -> Vec<Case> {
             ),
             6,
             "spec.trafficPolicy.outlierDetection.maxEjectionPercent",
-            "0 to 100",
+            "not in range 0..100",
         ),
         case(
             object(
@@ -422,7 +427,7 @@ fn others() -> Vec<Case> {
             ),
             6,
             "spec.servers[0].tls",
-            "needs tls settings",
+            "must have TLS settings",
         ),
         case(
             object(
@@ -431,13 +436,13 @@ fn others() -> Vec<Case> {
             ),
             6,
             "spec.servers[0].port.protocol",
-            "not a protocol",
+            "invalid protocol",
         ),
         case(
             object("Sidecar", "egress:\n- hosts: [\"*\"]"),
             6,
             "spec.egress[0].hosts[0]",
-            "NAMESPACE/HOST",
+            "must be of form namespace/dnsName",
         ),
         case(
             object(
@@ -446,7 +451,7 @@ fn others() -> Vec<Case> {
             ),
             7,
             "spec.addresses[0]",
-            "not a CIDR",
+            "not a valid CIDR block",
         ),
         case(
             object(
@@ -455,13 +460,13 @@ fn others() -> Vec<Case> {
             ),
             8,
             "spec.endpoints[0].address",
-            "use resolution: DNS",
+            "is not a valid IP address",
         ),
         case(
             object("WorkloadEntry", "network: \"\""),
             4,
             "spec.address",
-            "the address is missing",
+            "address is required",
         ),
     ]
 }

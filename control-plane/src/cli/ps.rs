@@ -48,7 +48,7 @@ const COLUMNS: [ResourceType; 4] = [
 
 fn table(proxies: &[Value]) -> String {
     let mut rows = vec![
-        ["NAME", "CDS", "EDS", "LDS", "RDS", "ECDS", "VERSION"]
+        ["NAME", "CDS", "EDS", "LDS", "RDS", "VERSION"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -57,7 +57,7 @@ fn table(proxies: &[Value]) -> String {
         let text = |key: &str| proxy[key].as_str().unwrap_or_default();
         let mut row = vec![text("proxy").to_owned()];
         let mut why = String::new();
-        for ty in ResourceType::ALL {
+        for ty in ResourceType::SERVED {
             let status = &proxy["resources"][ty.type_url()];
             // Few proxies ask for other types; they show when they are rejected.
             if COLUMNS.contains(&ty) {

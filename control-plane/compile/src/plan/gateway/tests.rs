@@ -232,9 +232,7 @@ fn a_gateway_may_name_the_services_that_it_is_for() {
 
 #[test]
 fn a_gateway_of_another_namespace_selects_unless_a_flag_says_otherwise() {
-    let mut own = (*gateway("g", "", &["HTTP 80 http a.com"])).clone();
-    own.meta.key.namespace = class().namespace;
-    let own = Shared::new(own);
+    let own = gateway("g", "", &["HTTP 80 http a.com"]);
     let mut other = (*own).clone();
     other.meta.key.namespace = "other".into();
     other.servers[0].port = 81;
