@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Calls that may differ; it only goes down.
-const MOST_EXCEPTIONS: usize = 7;
+const MOST_EXCEPTIONS: usize = 1;
 
 #[test]
 fn every_call_goes_where_istiods_went() {

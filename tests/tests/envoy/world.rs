@@ -8,9 +8,12 @@ use meltemi_tests::golden::Case;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
+use crate::corpus::Certificates;
+
 /// Writes it to `objects` in the folder.
 pub(crate) fn write(case: &Case, dir: &Path) {
     let text = fs::read_to_string(case.world()).expect("a world");
+    let text = Certificates::write(dir).named_in(&text);
     let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
         .map(|document| Value::deserialize(document).expect("a document"))
         .collect();
@@ -44,7 +47,8 @@ pub(crate) fn write(case: &Case, dir: &Path) {
 
 /// The mesh configuration of the world, which is taken out of it.
 fn take_mesh(objects: &mut Vec<Value>) -> Map<String, Value> {
-    let Some(at) = objects.iter().position(|o| o["kind"] == "ConfigMap") else {
+    let is_mesh = |o: &Value| o["kind"] == "ConfigMap" && o["data"]["mesh"].is_string();
+    let Some(at) = objects.iter().position(is_mesh) else {
         return Map::new();
     };
     let map = objects.remove(at);

@@ -27,6 +27,13 @@ fn every_kind() -> Vec<Object> {
         references: Vec::new(),
         patches: Vec::new(),
     };
+    let credential = |kind| {
+        Shared::new(Credential {
+            meta: meta(kind, "ns", "a"),
+            pair: None,
+            root: None,
+        })
+    };
     vec![
         namespace.into(),
         node("n1", "r1").into(),
@@ -45,6 +52,8 @@ fn every_kind() -> Vec<Object> {
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),
+        Object::Secret(credential(Kind::Secret)),
+        Object::CaConfigMap(credential(Kind::CaConfigMap)),
     ]
 }
 
