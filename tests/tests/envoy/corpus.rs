@@ -18,7 +18,7 @@ use meltemi_tests::shared::{skipped, xds_corpus};
 use meltemi_xds::metrics::Metrics;
 use meltemi_xds::registry::{Registry, Status as StreamStatus};
 use meltemi_xds::server::{Ads, Limits, Snapshots, transport};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::process::{self, Envoy};
-use crate::{DUMPS, PATIENCE, names, rejections, settled, wanted};
+use crate::{DUMPS, PATIENCE, dumped, names, rejections, settled, wanted};
 
 /// Worlds that ask for what no Envoy takes, and get it from istiod, too.
 const WRONG: [(&str, &str); 2] = [
@@ -339,9 +339,7 @@ async fn lacks(
         return Ok(Some("warming".to_owned()));
     }
     for (list, path, ty) in DUMPS {
-        let dump = envoy.admin(&format!("/config_dump?resource={list}")).await;
-        let dump = dump.ok_or("the admin interface does not answer")?;
-        let dump: Value = serde_json::from_str(&dump).map_err(|error| error.to_string())?;
+        let dump = dumped(envoy, list).await?;
         let (has, want) = (names(&dump, path), wanted(snapshot, ty));
         // Listeners that drain keep their routes for a while.
         let is_equal = match ty {
