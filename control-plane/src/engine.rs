@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use meltemi_builders::secret::SecretInput;
 use meltemi_compile::secrets::{self, Reader};
-use meltemi_compile::{Compiler, Counts, Scopes, classify};
+use meltemi_compile::{Compiled, Compiler, Counts, Scopes, classify};
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{Proxy, ProxyClass};
 use meltemi_model::{
@@ -193,16 +193,13 @@ impl Engine {
                         .get(&class)
                         .cloned()
                         .unwrap_or_else(|| connected.latest.borrow().clone());
-                    let compiled = match self.without(world, &class, &state.held) {
-                        None => self
-                            .compiler
-                            .compile_among(world, &mut scopes, &class, Some(&old)),
-                        Some(other) => {
-                            let class =
-                                classify(&other, &connected.proxy, connected.config.as_ref());
-                            self.compiler.compile(&other, &class, Some(&old))
-                        }
-                    };
+                    let compiled = self.compiled(
+                        world,
+                        &mut scopes,
+                        (&class, &connected.proxy, connected.config.as_ref()),
+                        &state.held,
+                        Some(&old),
+                    );
                     diagnostics.extend(compiled.diagnostics);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
                     compiled.snapshot
@@ -227,6 +224,23 @@ impl Engine {
         state.compiled = diagnostics;
         self.compiler.sweep();
         woken
+    }
+
+    /// Compiles a class as its proxies see the world; what is held back from it is not there, so that it may be of
+    /// another class there.
+    fn compiled(
+        &self,
+        world: &World,
+        scopes: &mut Scopes,
+        (class, proxy, config): (&ProxyClass, &Proxy, Option<&ProxyConfig>),
+        held: &[Held],
+        old: Option<&ProxySnapshot>,
+    ) -> Compiled {
+        let Some(other) = self.without(world, class, held) else {
+            return self.compiler.compile_among(world, scopes, class, old);
+        };
+        let class = classify(&other, proxy, config);
+        self.compiler.compile(&other, &class, old)
     }
 
     /// The world as a class from which objects are held back sees it; `None`: nothing is.
@@ -314,13 +328,13 @@ impl Engine {
     /// one meanwhile they have theirs from [`Engine::apply`].
     pub fn compile(&self, job: Job) {
         let held = self.state.lock().held.clone();
-        let compiled = match self.without(&job.world, &job.class, &held) {
-            None => self.compiler.compile(&job.world, &job.class, None),
-            Some(other) => {
-                let class = classify(&other, &job.proxy, job.config.as_ref());
-                self.compiler.compile(&other, &class, None)
-            }
-        };
+        let compiled = self.compiled(
+            &job.world,
+            &mut Scopes::default(),
+            (&job.class, &job.proxy, job.config.as_ref()),
+            &held,
+            None,
+        );
         let mut state = self.state.lock();
         if !Arc::ptr_eq(&job.world, &self.world.load()) {
             return;

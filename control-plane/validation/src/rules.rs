@@ -9,6 +9,7 @@ pub mod connection_pool;
 pub mod duration;
 pub mod export_to;
 pub mod gateway_name;
+pub mod grpc;
 pub mod header;
 pub mod host;
 pub mod jwks;

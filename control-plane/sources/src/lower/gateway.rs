@@ -4,6 +4,7 @@ use meltemi_api::gateway as api;
 use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMode};
 use meltemi_model::port::Protocol;
 use meltemi_model::{Object, Shared, Str};
+use meltemi_validation::rules::cipher::SUITES;
 
 use super::findings::Findings;
 use super::meta::{Raw, labels};
@@ -229,33 +230,14 @@ fn strings(list: &[String]) -> Vec<Str> {
     list.iter().map(|text| text.as_str().into()).collect()
 }
 
-/// The cipher suites that Envoy knows; it would refuse the listener for another. Istio 1.31: `FilterCipherSuites`.
-const CIPHER_SUITES: &[&str] = &[
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-ECDSA-AES128-SHA",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-ECDSA-AES256-SHA",
-    "ECDHE-RSA-AES256-SHA",
-    "AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-SHA",
-    "AES256-SHA",
-    "DES-CBC3-SHA",
-];
-
 fn cipher_suites(tls: &api::ServerTlsSettings, path: &str, findings: &mut Findings) -> Vec<Str> {
     let mut known: Vec<Str> = Vec::with_capacity(tls.cipher_suites.len());
     for (i, suite) in tls.cipher_suites.iter().enumerate() {
         let at = || format!("{path}.cipherSuites[{i}]");
-        if !CIPHER_SUITES.contains(&suite.as_str()) {
+        if !SUITES.contains(&suite.as_str()) {
             let message = format!(
                 "{suite:?} is not a cipher suite that Envoy has and is left out; write one of {}",
-                CIPHER_SUITES.join(", ")
+                SUITES.join(", ")
             );
             findings.warning(at(), message);
         } else if known.iter().any(|other| **other == **suite) {

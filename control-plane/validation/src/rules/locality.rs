@@ -62,20 +62,13 @@ pub fn locality(
     if (!setting.failover.is_empty() || !setting.failover_priority.is_empty()) && !outlier {
         found.warning(at, NO_OUTLIER_DETECTION);
     }
-    for (i, failover) in setting.failover.iter().enumerate() {
-        let words = [
-            "locality lb failover settings must specify different regions",
-            "locality lb failover only specify region",
-            "locality lb failover region should not contain '*' wildcard",
-        ];
-        regions(
-            found,
-            &format!("{at}.failover[{i}]"),
-            &failover.from,
-            &failover.to,
-            words,
-        );
-    }
+    let words = [
+        "locality lb failover settings must specify different regions",
+        "locality lb failover only specify region",
+        "locality lb failover region should not contain '*' wildcard",
+    ];
+    let pairs = setting.failover.iter().map(|f| (&*f.from, &*f.to));
+    failovers(found, at, pairs, words);
 }
 
 /// `zoneAwareLbSetting`. Istio 1.31: `ValidateZoneAwareLbSetting`.
@@ -99,19 +92,24 @@ pub fn zone_aware(
     if (!setting.failover.is_empty() || !setting.failover_priority.is_empty()) && !outlier {
         found.warning(at, NO_OUTLIER_DETECTION);
     }
-    for (i, failover) in setting.failover.iter().enumerate() {
-        let words = [
-            "zone aware lb failover settings must specify different regions",
-            "zone aware lb failover only specifies region; zone and subzone failover are handled automatically",
-            "zone aware lb failover region should not contain '*' wildcard",
-        ];
-        regions(
-            found,
-            &format!("{at}.failover[{i}]"),
-            &failover.from,
-            &failover.to,
-            words,
-        );
+    let words = [
+        "zone aware lb failover settings must specify different regions",
+        "zone aware lb failover only specifies region; zone and subzone failover are handled automatically",
+        "zone aware lb failover region should not contain '*' wildcard",
+    ];
+    let pairs = setting.failover.iter().map(|f| (&*f.from, &*f.to));
+    failovers(found, at, pairs, words);
+}
+
+/// `failover[]` of either setting.
+fn failovers<'a>(
+    found: &mut Findings,
+    at: &str,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+    words: [&str; 3],
+) {
+    for (i, (from, to)) in pairs.enumerate() {
+        regions(found, &format!("{at}.failover[{i}]"), from, to, words);
     }
 }
 

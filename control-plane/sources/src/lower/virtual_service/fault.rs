@@ -4,29 +4,9 @@ use std::time::Duration;
 
 use meltemi_api::virtual_service as api;
 use meltemi_model::routing::{AbortStatus, Fault, PerMillion};
+use meltemi_validation::rules::grpc::STATUSES;
 
 use crate::lower::findings::Findings;
-
-/// The statuses of gRPC, by number.
-const GRPC: &[&str] = &[
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// Istio 1.31: `validateHTTPFaultInjection`, `TranslateFault`.
 pub(super) fn lower(
@@ -108,7 +88,7 @@ fn abort(
         return Some((share, AbortStatus::Http(code)));
     }
     if let Some(status) = &abort.grpc_status {
-        let Some(number) = GRPC.iter().position(|name| name == status) else {
+        let Some(number) = STATUSES.iter().position(|name| name == status) else {
             let message =
                 format!("{status:?} is not a gRPC status; write for instance UNAVAILABLE");
             findings.error(format!("{path}.grpcStatus"), message);

@@ -3,28 +3,7 @@
 use meltemi_api::virtual_service::{FaultAbort, FaultDelay, HttpFaultInjection};
 
 use crate::Findings;
-use crate::rules::{duration, number};
-
-/// The names of gRPC's status codes.
-const GRPC: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+use crate::rules::{duration, grpc, number};
 
 /// `fault`. Istio 1.31: `validateHTTPFaultInjection`, which loses the warnings of `abort`.
 pub(super) fn fault(found: &mut Findings, at: &str, fault: &HttpFaultInjection) {
@@ -48,7 +27,7 @@ pub fn abort(found: &mut Findings, at: &str, abort: &FaultAbort) {
         number::percentage(abort.percentage.as_ref()),
     );
     if let Some(status) = &abort.grpc_status {
-        if !GRPC.contains(&status.as_str()) {
+        if !grpc::STATUSES.contains(&status.as_str()) {
             found.error(
                 format!("{at}.grpcStatus"),
                 format!(
