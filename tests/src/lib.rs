@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod corpus;
 pub mod golden;
+pub mod ports;
 pub mod recorded;
 pub mod rust_source;
 pub mod shared;

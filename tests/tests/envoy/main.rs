@@ -57,8 +57,9 @@ async fn envoy_takes_the_world_of_every_golden() {
         let mut envoy = Envoy::start(&program, &case, plane.address, dir.path()).await;
         if let Err(problem) = takes(&case, &plane, &mut envoy).await {
             wrong.push(format!(
-                "{}: {problem}\n{}",
+                "{}: {problem}\n{}\n{}",
                 case.name,
+                reasons(&envoy).await,
                 envoy.log(dir.path())
             ));
         }
@@ -105,6 +106,18 @@ async fn dumped(envoy: &Envoy, list: &str) -> Result<Value, String> {
         return Ok(Value::Null);
     }
     serde_json::from_str(&dump).map_err(|error| format!("{error}: {dump:.200}"))
+}
+
+/// What Envoy says of the listeners and clusters that it refused. Its log has it too, but later.
+async fn reasons(envoy: &Envoy) -> String {
+    let mut reasons = Vec::new();
+    for (list, _, _) in DUMPS {
+        let dump = dumped(envoy, list).await.unwrap_or_default();
+        let configs = dump["configs"].as_array().into_iter().flatten();
+        let refused = configs.filter_map(|config| config["error_state"]["details"].as_str());
+        reasons.extend(refused.map(str::to_owned));
+    }
+    reasons.join("\n")
 }
 
 fn rejections(stats: &Stats) -> Result<(), String> {

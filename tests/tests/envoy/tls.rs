@@ -2,13 +2,14 @@
 //! under load.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as Held};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use meltemi_tests::golden::{Case, Node};
+use meltemi_tests::ports::unused;
 use meltemi_tests::shared::skipped;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::pem::PemObject as _;
@@ -251,8 +252,7 @@ async fn certificates_are_served_rotated_and_asked_for() {
     };
     let dir = tempfile::tempdir().expect("a folder");
     fs::create_dir(dir.path().join("objects")).expect("a folder");
-    let port = Held::bind("0.0.0.0:0").and_then(|held| held.local_addr());
-    let port = port.expect("a free port").port();
+    let port = unused();
     let behind = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let world = gateway(port, behind.local_addr().expect("an address"));
     let serving = tokio::spawn(application(behind));

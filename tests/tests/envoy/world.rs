@@ -1,10 +1,10 @@
 //! A golden's world, with the ports that a proxy binds changed to free ones.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 
 use meltemi_tests::golden::Case;
+use meltemi_tests::ports::unused;
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
@@ -17,22 +17,20 @@ pub(crate) fn write(case: &Case, dir: &Path) {
     let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
         .map(|document| Value::deserialize(document).expect("a document"))
         .collect();
-    // Held until all are chosen, so that no port is chosen twice.
-    let mut held = Vec::new();
     let mut objects: Vec<Value> = documents
         .into_iter()
         .map(|mut object| {
             if object["spec"]["type"] == "LoadBalancer" {
                 for port in object["spec"]["ports"].as_array_mut().expect("ports") {
-                    port["targetPort"] = free(&mut held).into();
+                    port["targetPort"] = unused().into();
                 }
             }
             object
         })
         .collect();
     let mut mesh = take_mesh(&mut objects);
-    mesh.insert("proxyListenPort".to_owned(), free(&mut held).into());
-    mesh.insert("proxyInboundListenPort".to_owned(), free(&mut held).into());
+    mesh.insert("proxyListenPort".to_owned(), unused().into());
+    mesh.insert("proxyInboundListenPort".to_owned(), unused().into());
     objects.push(json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -54,11 +52,4 @@ fn take_mesh(objects: &mut Vec<Value>) -> Map<String, Value> {
     let map = objects.remove(at);
     let text = map["data"]["mesh"].as_str().expect("a mesh configuration");
     serde_yaml::from_str(text).expect("a map")
-}
-
-fn free(held: &mut Vec<TcpListener>) -> u16 {
-    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    held.push(listener);
-    port
 }

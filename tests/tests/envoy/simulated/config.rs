@@ -2,8 +2,8 @@
 //! PROXY protocol where connections would be redirected.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 
+use meltemi_tests::ports::unused;
 use serde_json::{Map, Value, json};
 
 /// The bootstrap, and the port on 127.0.0.1 of each listener that binds.
@@ -18,13 +18,12 @@ pub(super) fn bootstrap(
         .collect();
     let mut doors = BTreeMap::new();
     // Held until all are chosen, so that no port is chosen twice.
-    let mut held = Vec::new();
     let mut listeners = list("listeners");
     for listener in &mut listeners {
         inline(listener, &routes);
         if listener["bind_to_port"] != false {
             let name = listener["name"].as_str().expect("a name").to_owned();
-            doors.insert(name, door(listener, &mut held));
+            doors.insert(name, door(listener));
         }
     }
     let clusters: Vec<Value> = clusters
@@ -57,10 +56,8 @@ fn socket(port: u16) -> Value {
 }
 
 /// Gives a listener a free port, and has it read where the client meant to go.
-fn door(listener: &mut Value, held: &mut Vec<TcpListener>) -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    held.push(free);
+fn door(listener: &mut Value) -> u16 {
+    let port = unused();
     listener["address"] = socket(port);
     let proxy = json!({
         "name": "envoy.filters.listener.proxy_protocol",
