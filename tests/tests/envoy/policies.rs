@@ -44,7 +44,8 @@ fn static_bootstrap(case: &Case) -> Value {
     metadata.remove("ISTIO_VERSION");
     metadata.insert("MELTEMI_IDENTITY".to_owned(), "agent".into());
     let metadata = Value::Object(metadata);
-    let input = offline::read(&[case.world()], &LowerSettings::default()).expect("a world");
+    let settings = case.settings().expect("known flags");
+    let input = offline::read(&[case.world()], &settings).expect("a world");
     let node = (&case.node.id, &case.node.cluster);
     let proxy =
         Proxy::parse(node.0, node.1, Locality::default(), &metadata, []).expect("a valid node");
