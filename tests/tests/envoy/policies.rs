@@ -9,7 +9,6 @@ use meltemi::bootstrap::{Request, bootstrap};
 use meltemi::{offline, render};
 use meltemi_model::Locality;
 use meltemi_model::proxy::Proxy;
-use meltemi_sources::lower::LowerSettings;
 use meltemi_tests::golden::{Case, cases};
 use meltemi_tests::shared::skipped;
 use serde_json::{Value, json};

@@ -58,7 +58,8 @@ mod tests {
         let v4 = ["10.0.0.1"];
         let none: [&str; 0] = [];
         // (families, ISTIO_DUAL_STACK, addresses, all that are used, the one of listeners).
-        let table: [(IpMode, bool, &[&str], &[&str], Option<&str>); 9] = [
+        type Row<'a> = (IpMode, bool, &'a [&'a str], &'a [&'a str], Option<&'a str>);
+        let table: [Row<'_>; 9] = [
             (IpMode::V4, false, &both, &["10.0.0.1"], Some("10.0.0.1")),
             (IpMode::V6, false, &both, &["fd00::1"], Some("fd00::1")),
             (IpMode::V6, true, &both, &["fd00::1"], Some("fd00::1")),
@@ -93,7 +94,8 @@ mod tests {
     #[test]
     fn allocated_addresses_stand_in_where_names_are_answered() {
         // (written, the class uses allocated ones, families, ISTIO_DUAL_STACK, used).
-        let table: [(&[&str], bool, IpMode, bool, &[&str]); 8] = [
+        type Row<'a> = (&'a [&'a str], bool, IpMode, bool, &'a [&'a str]);
+        let table: [Row<'_>; 8] = [
             (&["fd00::9"], false, IpMode::V4, false, &["fd00::9"]),
             (&["fd00::9"], true, IpMode::V4, false, &["fd00::9"]),
             (&[], false, IpMode::V4, false, &[]),

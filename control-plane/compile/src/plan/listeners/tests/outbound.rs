@@ -253,7 +253,14 @@ fn which_families_listeners_are_served_at() {
     let any = ["0.0.0.0", "::"];
     let v4 = ["0.0.0.0"];
     // (families, both flags, virtual ones, outbound ones, those of a Kubernetes Service).
-    let table: [(IpMode, bool, [&[&str]; 2], &[&str], &[&str]); 6] = [
+    type Row<'a> = (
+        IpMode,
+        bool,
+        [&'a [&'a str]; 2],
+        &'a [&'a str],
+        &'a [&'a str],
+    );
+    let table: [Row<'_>; 6] = [
         (IpMode::V4, false, [&v4, &v4], &v4, &["10.0.0.1"]),
         (IpMode::V6, false, [&["::"], &["::"]], &["::"], &["fd00::1"]),
         (

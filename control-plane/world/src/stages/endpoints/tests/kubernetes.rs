@@ -223,7 +223,8 @@ fn a_pod_of_both_families_is_one_endpoint_where_both_are_served() {
     let pair = &["10.96.0.1", "fd00:96::1"][..];
     let apart = vec!["10.0.0.1", "fd00::1"];
     // (flag, addresses of the Service and of the pod, whether the slices refer to it, endpoints).
-    let table: [(bool, &[&str], &[&str], bool, Vec<&str>); 5] = [
+    type Row<'a> = (bool, &'a [&'a str], &'a [&'a str], bool, Vec<&'a str>);
+    let table: [Row<'_>; 5] = [
         (true, pair, &both, true, vec!["10.0.0.1+fd00::1"]),
         (false, pair, &both, true, apart.clone()),
         (true, &pair[..1], &both, true, apart.clone()),
