@@ -90,6 +90,8 @@ pub fn default_mesh(settings: &LowerSettings) -> Mesh {
     Mesh {
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
+        system_namespace: settings.system_namespace.clone(),
+        resolve_gateways: settings.features.resolve_hostname_gateways,
         ..Mesh::default()
     }
 }
