@@ -150,14 +150,13 @@ fn with_groups<T>(
     let chosen = chosen(choice, set);
     let Some(horizon) = horizon else {
         let near = chosen.filter(|e| !e.address.is_empty());
-        let near = balance::by_locality(near).into_iter().collect();
-        return write(&balance::groups(near, balance));
+        return write(&balance::groups(balance::by_locality(near), balance));
     };
     let seen = horizon.seen(choice, balance::by_locality(chosen));
     let seen = seen
         .iter()
         .map(|(locality, endpoints)| (locality, endpoints.iter().collect()));
-    write(&balance::groups(seen.collect(), balance))
+    write(&balance::groups(seen, balance))
 }
 
 fn subset_labels(input: &OutboundCluster) -> Labels {

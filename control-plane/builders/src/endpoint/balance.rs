@@ -160,7 +160,7 @@ pub(super) fn by_locality<'a>(
 
 /// Makes groups of them, with priorities and weights.
 pub(super) fn groups<'a>(
-    by_locality: Vec<(&'a Locality, Vec<&'a Shared<Endpoint>>)>,
+    by_locality: impl IntoIterator<Item = (&'a Locality, Vec<&'a Shared<Endpoint>>)>,
     balance: &Balance,
 ) -> Vec<Group<'a>> {
     let groups: Vec<Group<'a>> = by_locality

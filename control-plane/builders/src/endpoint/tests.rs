@@ -10,10 +10,7 @@ mod choice;
 /// The groups of a proxy that reaches every endpoint by its address.
 fn groups<'a>(choice: &Choice, set: &'a EndpointSet, balance: &Balance) -> Vec<Group<'a>> {
     let near = chosen(choice, set).filter(|e| !e.address.is_empty());
-    super::balance::groups(
-        super::balance::by_locality(near).into_iter().collect(),
-        balance,
-    )
+    super::balance::groups(super::balance::by_locality(near), balance)
 }
 
 /// Every endpoint of port `http`, as its own label says.

@@ -351,6 +351,11 @@ fn from_slice(
         };
         let health = slice_health(endpoint, service);
         for address in &endpoint.addresses {
+            // What is known of the pod is known of its first address.
+            let network = match *address == base.address {
+                true => base.network.clone(),
+                false => tables.places.of(address, &base.labels),
+            };
             for port in slice.ports.iter().filter(|p| p.tcp) {
                 add(
                     &port.name,
@@ -358,7 +363,7 @@ fn from_slice(
                         address: address.clone(),
                         port: port.number,
                         health,
-                        network: tables.places.of(address, &base.labels),
+                        network: network.clone(),
                         ..base.clone()
                     },
                 );
