@@ -47,11 +47,13 @@ pub enum Kind {
     Secret,
     /// A ConfigMap with the certificates of a CA.
     CaConfigMap,
+    /// What is known of networks from outside: the file of `--networks-config`, addresses of gateways' names.
+    Network,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -71,6 +73,7 @@ impl Kind {
         Kind::EnvoyFilter,
         Kind::Secret,
         Kind::CaConfigMap,
+        Kind::Network,
     ];
 
     /// The name that users write in `kind:`.
@@ -95,6 +98,7 @@ impl Kind {
             Kind::EnvoyFilter => "EnvoyFilter",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
+            Kind::Network => "MeshNetworks",
         }
     }
 }

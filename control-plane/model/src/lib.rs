@@ -13,6 +13,7 @@ pub mod ids;
 pub mod ingress;
 pub mod labels;
 pub mod mesh;
+pub mod network;
 pub mod object;
 pub mod port;
 pub mod proxy;

@@ -4,6 +4,7 @@ use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
+use crate::network::NetworkFact;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
 use crate::security::PeerAuthentication;
@@ -75,6 +76,8 @@ pub enum Object {
     Secret(Shared<Credential>),
     /// A ConfigMap with the certificates of a CA.
     CaConfigMap(Shared<Credential>),
+    /// What is known of networks from outside.
+    Network(ObjectKey, Shared<NetworkFact>),
 }
 
 impl Object {
@@ -87,7 +90,7 @@ impl Object {
             Object::Service(o) => &o.meta.key,
             Object::EndpointSlice(o) => &o.meta.key,
             Object::ServiceAccount(o) => &o.meta.key,
-            Object::Mesh(key, _) => key,
+            Object::Mesh(key, _) | Object::Network(key, _) => key,
             Object::ServiceEntry(o) => &o.meta.key,
             Object::WorkloadEntry(o) => &o.meta.key,
             Object::VirtualService(o) => &o.meta.key,

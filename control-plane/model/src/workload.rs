@@ -22,6 +22,8 @@ pub struct Node {
     pub locality: Locality,
     /// Node addresses (InternalIP, ExternalIP).
     pub addresses: Vec<Str>,
+    /// The first of type ExternalIP: where ports of Services of type NodePort are reached from another network.
+    pub external_ip: Option<Str>,
 }
 
 /// A ServiceAccount.

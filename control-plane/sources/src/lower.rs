@@ -12,6 +12,7 @@ mod findings;
 mod gateway;
 mod ingress;
 mod mesh_config;
+mod mesh_networks;
 mod meta;
 mod names;
 mod namespace;
@@ -38,6 +39,7 @@ use findings::Findings;
 use meta::Raw;
 
 pub use mesh_config::{lower_mesh, with_features};
+pub use mesh_networks::lower_networks;
 pub use proxy_config::lower_proxy_config;
 
 /// What lowering must know besides the object.
@@ -83,6 +85,8 @@ pub struct Features {
     pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
+    /// RESOLVE_HOSTNAME_GATEWAYS: host names of networks' gateways are resolved by the control plane.
+    pub resolve_hostname_gateways: bool,
 }
 
 impl Default for Features {
@@ -98,6 +102,7 @@ impl Default for Features {
             headless_endpoints: false,
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
+            resolve_hostname_gateways: true,
         }
     }
 }
@@ -204,6 +209,8 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
+        // No document is of this kind: it comes from a file of its own and from name servers.
+        Kind::Network => None,
     };
     let object = object.filter(|_| findings.is_usable());
     findings.settle();

@@ -1,5 +1,6 @@
 //! istiod's feature flags that Meltemi knows: they change what is served, so every verb that compiles takes them.
 
+use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 use meltemi_sources::lower::Features;
 
@@ -52,6 +53,15 @@ pub(super) struct FeatureArgs {
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
+    /// Host names of networks' gateways are resolved by the control plane; else such gateways are not used.
+    #[arg(
+        long,
+        env = "RESOLVE_HOSTNAME_GATEWAYS",
+        default_value = "true",
+        action = ArgAction::Set,
+        value_parser = FalseyValueParser::new()
+    )]
+    resolve_hostname_gateways: bool,
 }
 
 impl FeatureArgs {
@@ -68,6 +78,7 @@ impl FeatureArgs {
             headless_endpoints: self.headless_endpoints,
             ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
+            resolve_hostname_gateways: self.resolve_hostname_gateways,
         }
     }
 }

@@ -99,7 +99,8 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::IngressClass
         | Kind::Secret
-        | Kind::CaConfigMap => false,
+        | Kind::CaConfigMap
+        | Kind::Network => false,
     }
 }
 

@@ -7,6 +7,7 @@ use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
+use meltemi_model::network::NetworkFact;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
 use meltemi_model::security::PeerAuthentication;
@@ -137,6 +138,8 @@ pub struct Store {
     pub secrets: Table<Credential>,
     /// ConfigMaps with the certificates of a CA.
     pub ca_config_maps: Table<Credential>,
+    /// What is known of networks from outside, by file or host name.
+    pub network_facts: Table<NetworkFact>,
 }
 
 impl Store {
@@ -177,6 +180,7 @@ impl Store {
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
+            Kind::Network => Object::Network(key.clone(), self.network_facts.get(key)?.clone()),
         })
     }
 
@@ -202,6 +206,7 @@ impl Store {
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
+            Object::Network(_, o) => self.network_facts.set(key, o),
         }
     }
 
@@ -226,6 +231,7 @@ impl Store {
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
+            Kind::Network => self.network_facts.remove(key),
         }
     }
 }

@@ -118,7 +118,8 @@ pub(super) fn workload_entry() -> impl Strategy<Value = Value> {
     let more = maybe([
         json!({"ports": {"http": 8181}}),
         json!({"locality": "r1/z1"}),
-        json!({"network": "other"}),
+        json!({"network": "far"}),
+        json!({"network": "far", "address": null}),
         json!({"weight": 7}),
     ]);
     (names, labels, 1..8_u8, more).prop_map(|((namespace, number, created), (app, version), address, more)| {

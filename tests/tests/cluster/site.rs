@@ -103,6 +103,7 @@ impl Site {
                 variables: Variables::new([("ROOT_CA_DIR".to_owned(), roots)]),
             })),
             mesh_config: None,
+            networks_config: None,
             listen: Listen {
                 grpc: any,
                 secure_grpc: any,

@@ -94,6 +94,7 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.ca_config_maps,
             &shown.ca_config_maps,
         ),
+        network_facts: all.network_facts.clone(),
     }
 }
 

@@ -1,3 +1,4 @@
+use meltemi_model::network::NetworkFact;
 use meltemi_model::object::Object;
 use meltemi_model::testing::{
     destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
@@ -54,6 +55,10 @@ fn every_kind() -> Vec<Object> {
         filter.into(),
         Object::Secret(credential(Kind::Secret)),
         Object::CaConfigMap(credential(Kind::CaConfigMap)),
+        Object::Network(
+            ObjectKey::new(Kind::Network, "dns", "a.com"),
+            Shared::new(NetworkFact::Resolved(Vec::new())),
+        ),
     ]
 }
 

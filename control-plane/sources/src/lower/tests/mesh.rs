@@ -3,13 +3,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::network::{GatewayAt, MeshNetworks, NetworkFact};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::service::ExportTo;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{LabelRequirement, LabelSelector, Object, Shared};
+use meltemi_model::{Hostname, LabelRequirement, LabelSelector, Object, Shared};
 
 use super::{lowered, words};
-use crate::lower::{LowerSettings, lower_mesh};
+use crate::lower::{LowerSettings, lower_mesh, lower_networks};
 
 fn mesh(mesh: &str) -> (Shared<Mesh>, String) {
     let mesh = mesh.replace('\n', "\n    ");
@@ -27,10 +28,88 @@ fn mesh(mesh: &str) -> (Shared<Mesh>, String) {
     }
 }
 
+fn local(hosts: &[(&str, bool)]) -> Vec<(Hostname, bool)> {
+    hosts
+        .iter()
+        .map(|(h, is)| (Hostname::new(h), *is))
+        .collect()
+}
+
+#[test]
+fn hosts_of_the_cluster_itself() {
+    let text = "serviceSettings:\n- settings: {clusterLocal: true}\n  hosts: ['*.a.svc.cluster.local']\n- settings: \
+                {clusterLocal: false}\n  hosts: [b.a.svc.cluster.local, x.kube-system.svc.cluster.local]\ndefaultConfig: \
+                {discoveryAddress: 'd.example.com:15012'}";
+    let (mesh, says) = mesh(text);
+    assert_eq!(says, "");
+    for (host, want) in [
+        ("c.a.svc.cluster.local", true),
+        ("b.a.svc.cluster.local", false),
+        ("kubernetes.default.svc.cluster.local", true),
+        ("d.example.com.cluster.local", true),
+        // What the user says of one host of it takes all of kube-system away, as with Istio.
+        ("y.kube-system.svc.cluster.local", false),
+        ("a.default.svc.cluster.local", false),
+    ] {
+        assert_eq!(mesh.is_cluster_local(&Hostname::new(host)), want, "{host}");
+    }
+}
+
+#[test]
+fn networks_are_read_and_wrong_ones_are_left_out() {
+    let lowered = lower_networks(&json!({"networks": {
+        "a": {
+            "endpoints": [{"fromCidr": "10.0.0.0/8"}, {"fromCidr": "192.0.2.1"}, {"fromRegistry": "Kubernetes"}],
+            "gateways": [{"address": "203.0.113.1", "port": 15443}, {"address": "lb.example.com", "port": 443}],
+        },
+        "b": {"gateways": [{"registryServiceName": "edge.istio-system.svc.cluster.local", "port": 15443}]},
+        "c": {"endpoints": [{"fromCidr": "10.0.0.0/33"}]},
+        "d": {"gateways": [{"address": "203.0.113.1"}]},
+    }}));
+    assert_eq!(
+        words(&lowered.diagnostics),
+        "error: MeshNetworks meshNetworks: networks[\"c\"].endpoints[0].fromCidr: invalid network c: 10.0.0.0/33 is not a \
+         valid CIDR block; the network is left out\nerror: MeshNetworks meshNetworks: networks[\"d\"].gateways[0].port: \
+         invalid network d: port number 0 must be in the range 1..65535; the network is left out"
+    );
+    let Some(Object::Network(_, fact)) = lowered.object else {
+        panic!("no networks");
+    };
+    let NetworkFact::Configured(networks) = &*fact else {
+        panic!("{fact:?}");
+    };
+    let names: Vec<&str> = networks.networks.iter().map(|n| &*n.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    let first = &networks.networks[0];
+    let cidrs: Vec<String> = first.cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!(cidrs, ["10.0.0.0/8", "192.0.2.1/32"]);
+    assert_eq!(first.registries, ["Kubernetes".into()]);
+    assert_eq!(
+        first.gateways,
+        [
+            (GatewayAt::Address("203.0.113.1".into()), 15443),
+            (GatewayAt::Address("lb.example.com".into()), 443)
+        ]
+    );
+    let host = Hostname::new("edge.istio-system.svc.cluster.local");
+    assert_eq!(
+        networks.networks[1].gateways,
+        [(GatewayAt::Service(host), 15443)]
+    );
+    let nothing = lower_networks(&json!("text"));
+    assert!(nothing.object.is_none() && !nothing.diagnostics.is_empty());
+}
+
 #[test]
 fn what_is_not_said_has_istios_default() {
     let mut want = Mesh::default();
     want.locality_lb.enabled = Some(true);
+    want.networks = Some(MeshNetworks::default());
+    want.cluster_local = local(&[
+        ("*.kube-system.svc.cluster.local", true),
+        ("istiod.istio-system.svc.cluster.local", true),
+        ("kubernetes.default.svc.cluster.local", true),
+    ]);
     for text in [
         "",
         "{}",

@@ -173,7 +173,8 @@ fn what_a_workload_entry_tells_of_an_endpoint() {
     for (spec, weight, mtls, identity, network, locality) in [
         (with_labels(""), 1, false, "", "", ""),
         (own, 7, false, "", "own", "own/z"),
-        (by_label, 1, false, "", "label", "r/z"),
+        // Istio 1.31: only the field says the network; the label stays a label.
+        (by_label, 1, false, "", "", "r/z"),
         (with_slash, 1, false, "", "", "r/z.1"),
         (account(with_labels("")), 1, true, robot, "", ""),
         (account(tls("disabled")), 1, false, robot, "", ""),
