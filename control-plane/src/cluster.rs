@@ -38,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tracing::{info, warn};
 
+use crate::engine::Engine;
 use crate::http::{Identify, Probe};
 use crate::settings::Cluster;
 use crate::vault::Permissions;
@@ -61,6 +62,7 @@ pub(crate) struct Site {
     client: Client,
     cluster: Box<Cluster>,
     lowering: LowerSettings,
+    engine: Arc<Engine>,
     metrics: Metrics,
     tasks: TaskTracker,
     leaving: CancellationToken,
@@ -92,6 +94,7 @@ impl Site {
     pub(crate) fn new(
         around: Surroundings,
         lowering: LowerSettings,
+        engine: Arc<Engine>,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
         metrics::register(registry, around.counts);
@@ -103,6 +106,7 @@ impl Site {
             client: around.client,
             cluster: around.cluster,
             lowering,
+            engine,
             metrics: Metrics {
                 ca: meltemi_ca::metrics::Metrics::new(registry, Arc::clone(&live), system_clock()),
                 cluster: meltemi_cluster::Metrics::new(registry),
@@ -196,7 +200,7 @@ impl Site {
             injection::start(
                 &self.client,
                 &self.cluster,
-                Arc::clone(injector),
+                (Arc::clone(injector), Arc::clone(&self.engine)),
                 self.injection_ready.clone(),
                 meshes.clone(),
                 &self.tasks,

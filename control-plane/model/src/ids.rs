@@ -43,6 +43,8 @@ pub enum Kind {
     IngressClass,
     /// networking.istio.io EnvoyFilter.
     EnvoyFilter,
+    /// networking.istio.io ProxyConfig.
+    ProxyConfig,
     /// core/v1 Secret with a certificate.
     Secret,
     /// A ConfigMap with the certificates of a CA.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -69,6 +71,7 @@ impl Kind {
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
+        Kind::ProxyConfig,
         Kind::Secret,
         Kind::CaConfigMap,
     ];
@@ -93,6 +96,7 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
+            Kind::ProxyConfig => "ProxyConfig",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
         }

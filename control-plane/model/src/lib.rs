@@ -16,6 +16,7 @@ pub mod mesh;
 pub mod object;
 pub mod port;
 pub mod proxy;
+pub mod proxy_config;
 pub mod resource;
 pub mod routing;
 pub mod secret;

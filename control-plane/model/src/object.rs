@@ -4,6 +4,7 @@ use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
+use crate::proxy_config::ProxyConfig;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
 use crate::security::PeerAuthentication;
@@ -71,6 +72,8 @@ pub enum Object {
     IngressClass(Shared<IngressClass>),
     /// An EnvoyFilter.
     EnvoyFilter(Shared<EnvoyFilter>),
+    /// A ProxyConfig.
+    ProxyConfig(Shared<ProxyConfig>),
     /// A Secret.
     Secret(Shared<Credential>),
     /// A ConfigMap with the certificates of a CA.
@@ -98,6 +101,7 @@ impl Object {
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,
+            Object::ProxyConfig(o) => &o.meta.key,
             Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }

@@ -29,6 +29,7 @@ mod tests;
 mod time;
 mod virtual_service;
 mod workload_entry;
+mod workload_proxy_config;
 
 use serde_json::Value;
 
@@ -187,6 +188,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
+        Kind::ProxyConfig => workload_proxy_config::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
@@ -260,6 +262,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
+        "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),
         _ => Known::NotYet,
     }
 }

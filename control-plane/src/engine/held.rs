@@ -98,6 +98,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::ServiceAccount
         | Kind::MeshConfig
         | Kind::IngressClass
+        | Kind::ProxyConfig
         | Kind::Secret
         | Kind::CaConfigMap => false,
     }

@@ -7,6 +7,7 @@ use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
+use meltemi_model::proxy_config::ProxyConfig;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
 use meltemi_model::security::PeerAuthentication;
@@ -133,6 +134,8 @@ pub struct Store {
     pub ingress_classes: Table<IngressClass>,
     /// EnvoyFilters.
     pub envoy_filters: Table<EnvoyFilter>,
+    /// ProxyConfigs.
+    pub proxy_configs: Table<ProxyConfig>,
     /// Secrets with certificates.
     pub secrets: Table<Credential>,
     /// ConfigMaps with the certificates of a CA.
@@ -175,6 +178,7 @@ impl Store {
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
+            Kind::ProxyConfig => Object::ProxyConfig(self.proxy_configs.get(key)?.clone()),
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
         })
@@ -200,6 +204,7 @@ impl Store {
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
+            Object::ProxyConfig(o) => self.proxy_configs.set(key, o),
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
         }
@@ -224,6 +229,7 @@ impl Store {
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
+            Kind::ProxyConfig => self.proxy_configs.remove(key),
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
         }

@@ -27,6 +27,13 @@ fn every_kind() -> Vec<Object> {
         references: Vec::new(),
         patches: Vec::new(),
     };
+    let proxy_config = ProxyConfig {
+        meta: meta(Kind::ProxyConfig, "ns", "a"),
+        selector: None,
+        concurrency: Some(1),
+        environment: Default::default(),
+        image_type: None,
+    };
     let credential = |kind| {
         Shared::new(Credential {
             meta: meta(kind, "ns", "a"),
@@ -52,6 +59,7 @@ fn every_kind() -> Vec<Object> {
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),
+        Object::ProxyConfig(Shared::new(proxy_config)),
         Object::Secret(credential(Kind::Secret)),
         Object::CaConfigMap(credential(Kind::CaConfigMap)),
     ]
