@@ -258,10 +258,15 @@ impl Bound {
 
         let drain = CancellationToken::new();
         let limits = settings.limits;
+        let registrar = match &site {
+            Some(site) => site.registrar(limits.max_connection_age)?,
+            None => None,
+        };
         let ads = Ads::new(
             Arc::new(
                 Served::new(engine, gate, settings.check_identity, ear)
-                    .with_secrets(vault, site.as_ref().map(Site::permissions)),
+                    .with_secrets(vault, site.as_ref().map(Site::permissions))
+                    .with_registrar(registrar),
             ),
             streams,
             xds_metrics,

@@ -9,6 +9,7 @@ mod kubernetes;
 mod mesh;
 mod metrics;
 mod permissions;
+pub(crate) mod registration;
 mod writers;
 
 use std::sync::{Arc, OnceLock};
@@ -26,6 +27,7 @@ use meltemi_ca::system_clock;
 use meltemi_ca::tls::{self, Incoming, Tls};
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::State;
+use meltemi_cluster::registration::Registrar;
 use meltemi_injector::Injector;
 use meltemi_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use meltemi_sources::kube::Counts;
@@ -79,6 +81,7 @@ struct Metrics {
     ca: meltemi_ca::metrics::Metrics,
     cluster: meltemi_cluster::Metrics,
     validation: ValidationMetrics,
+    registrations: meltemi_cluster::Registrations,
 }
 
 /// What joining gave us.
@@ -111,6 +114,7 @@ impl Site {
                 ca: meltemi_ca::metrics::Metrics::new(registry, Arc::clone(&live), system_clock()),
                 cluster: meltemi_cluster::Metrics::new(registry),
                 validation: ValidationMetrics::new(registry),
+                registrations: meltemi_cluster::Registrations::new(registry),
             },
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
@@ -240,6 +244,21 @@ impl Site {
     /// Who may read Secrets.
     pub(crate) fn permissions(&self) -> Arc<dyn Permissions> {
         Arc::new(permissions::Accounts::new(self.client.clone()))
+    }
+
+    /// Who keeps the entries of workloads outside Kubernetes, unless it is switched off.
+    pub(crate) fn registrar(
+        &self,
+        max_connection_age: Option<Duration>,
+    ) -> anyhow::Result<Option<Registrar>> {
+        registration::start(
+            &self.client,
+            &self.cluster,
+            &self.engine,
+            max_connection_age,
+            self.metrics.registrations.clone(),
+            (&self.tasks, &self.leaving),
+        )
     }
 
     /// The CA's service, unless it is switched off.

@@ -45,6 +45,8 @@ pub enum Kind {
     EnvoyFilter,
     /// networking.istio.io ProxyConfig.
     ProxyConfig,
+    /// networking.istio.io WorkloadGroup.
+    WorkloadGroup,
     /// core/v1 Secret with a certificate.
     Secret,
     /// A ConfigMap with the certificates of a CA.
@@ -53,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -72,6 +74,7 @@ impl Kind {
         Kind::IngressClass,
         Kind::EnvoyFilter,
         Kind::ProxyConfig,
+        Kind::WorkloadGroup,
         Kind::Secret,
         Kind::CaConfigMap,
     ];
@@ -97,6 +100,7 @@ impl Kind {
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
             Kind::ProxyConfig => "ProxyConfig",
+            Kind::WorkloadGroup => "WorkloadGroup",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
         }

@@ -11,7 +11,9 @@ use crate::security::PeerAuthentication;
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
-use crate::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use crate::workload::{
+    EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry, WorkloadGroup,
+};
 use crate::{Labels, ObjectKey, Shared};
 
 /// What all objects have in common, reduced to what somebody reads.
@@ -74,6 +76,8 @@ pub enum Object {
     EnvoyFilter(Shared<EnvoyFilter>),
     /// A ProxyConfig.
     ProxyConfig(Shared<ProxyConfig>),
+    /// A WorkloadGroup.
+    WorkloadGroup(Shared<WorkloadGroup>),
     /// A Secret.
     Secret(Shared<Credential>),
     /// A ConfigMap with the certificates of a CA.
@@ -102,6 +106,7 @@ impl Object {
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,
             Object::ProxyConfig(o) => &o.meta.key,
+            Object::WorkloadGroup(o) => &o.meta.key,
             Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }

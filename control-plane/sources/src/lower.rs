@@ -29,6 +29,7 @@ mod tests;
 mod time;
 mod virtual_service;
 mod workload_entry;
+mod workload_group;
 mod workload_proxy_config;
 
 use serde_json::Value;
@@ -72,6 +73,8 @@ pub struct Features {
     pub filter_gateway_clusters: bool,
     /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
     pub scope_gateway_to_namespace: bool,
+    /// PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: WorkloadEntries whose health is checked must be healthy to get traffic.
+    pub workload_entry_health: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
 }
@@ -83,6 +86,7 @@ impl Default for Features {
             tls_on_sidecar_ingress: false,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            workload_entry_health: true,
             ingress_namespace: "istio-system".into(),
         }
     }
@@ -179,7 +183,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
         Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
-        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
+        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings, settings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
@@ -189,6 +193,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
         Kind::ProxyConfig => workload_proxy_config::lower(&raw, &mut findings),
+        Kind::WorkloadGroup => workload_group::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
@@ -262,6 +267,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
+        "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
         "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),
         _ => Known::NotYet,
     }

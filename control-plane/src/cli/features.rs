@@ -18,6 +18,9 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// WorkloadEntries whose health is checked get traffic while they are healthy.
+    #[arg(long, env = "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS", default_value_t = true, action = clap::ArgAction::Set, value_parser = FalseyValueParser::new())]
+    workload_entry_health: bool,
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
@@ -31,6 +34,7 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            workload_entry_health: self.workload_entry_health,
             ingress_namespace: self.ingress_namespace.as_str().into(),
         }
     }

@@ -99,6 +99,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::IngressClass
         | Kind::ProxyConfig
+        | Kind::WorkloadGroup
         | Kind::Secret
         | Kind::CaConfigMap => false,
     }

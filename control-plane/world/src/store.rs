@@ -14,7 +14,9 @@ use meltemi_model::security::PeerAuthentication;
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
-use meltemi_model::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use meltemi_model::workload::{
+    EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry, WorkloadGroup,
+};
 use meltemi_model::{Kind, Object, ObjectKey, Shared, Str};
 
 /// One change of one object.
@@ -136,6 +138,8 @@ pub struct Store {
     pub envoy_filters: Table<EnvoyFilter>,
     /// ProxyConfigs.
     pub proxy_configs: Table<ProxyConfig>,
+    /// WorkloadGroups.
+    pub workload_groups: Table<WorkloadGroup>,
     /// Secrets with certificates.
     pub secrets: Table<Credential>,
     /// ConfigMaps with the certificates of a CA.
@@ -179,6 +183,7 @@ impl Store {
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
             Kind::ProxyConfig => Object::ProxyConfig(self.proxy_configs.get(key)?.clone()),
+            Kind::WorkloadGroup => Object::WorkloadGroup(self.workload_groups.get(key)?.clone()),
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
         })
@@ -205,6 +210,7 @@ impl Store {
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
             Object::ProxyConfig(o) => self.proxy_configs.set(key, o),
+            Object::WorkloadGroup(o) => self.workload_groups.set(key, o),
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
         }
@@ -230,6 +236,7 @@ impl Store {
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
             Kind::ProxyConfig => self.proxy_configs.remove(key),
+            Kind::WorkloadGroup => self.workload_groups.remove(key),
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
         }

@@ -152,6 +152,7 @@ fn features(case: &Case) -> Result<Features> {
             "PILOT_SKIP_VALIDATE_TRUST_DOMAIN" => features.skip_validate_trust_domain = on,
             "ENABLE_TLS_ON_SIDECAR_INGRESS" => features.tls_on_sidecar_ingress = on,
             "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG" => features.filter_gateway_clusters = on,
+            "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS" => features.workload_entry_health = on,
             "PILOT_SCOPE_GATEWAY_TO_NAMESPACE" => features.scope_gateway_to_namespace = on,
             name => bail!("the feature flag {name} is not known"),
         }

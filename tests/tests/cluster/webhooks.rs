@@ -153,7 +153,8 @@ async fn injected_until(site: &Site, bundle: &str, expected: (&str, &[(&str, &st
         let patch = answer["response"]["patch"].as_str().expect(&body);
         let patch = BASE64_STANDARD.decode(patch).unwrap();
         let mut injected = pod.clone();
-        json_patch::patch(&mut injected, &serde_json::from_slice(&patch).unwrap()).unwrap();
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+        json_patch::patch(&mut injected, &patch).unwrap();
         let containers = injected["spec"]["containers"].as_array().unwrap();
         let proxy = containers.iter().find(|c| c["name"] == "istio-proxy");
         let proxy = proxy.unwrap();

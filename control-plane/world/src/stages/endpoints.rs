@@ -175,6 +175,7 @@ fn kubernetes_sources(
     }
     let entries = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == key.namespace
+            && !e.unhealthy
             && selected(&e.spec.labels)
             && e.spec.address.parse::<IpAddr>().is_ok()
     });
@@ -216,6 +217,7 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
     });
     let workloads = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == *namespace
+            && !e.unhealthy
             && e.spec.labels.satisfies(selector)
             && (dns || e.spec.address.parse::<IpAddr>().is_ok())
     });

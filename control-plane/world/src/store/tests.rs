@@ -34,6 +34,9 @@ fn every_kind() -> Vec<Object> {
         environment: Default::default(),
         image_type: None,
     };
+    let group = WorkloadGroup {
+        meta: meta(Kind::WorkloadGroup, "ns", "a"),
+    };
     let credential = |kind| {
         Shared::new(Credential {
             meta: meta(kind, "ns", "a"),
@@ -60,6 +63,7 @@ fn every_kind() -> Vec<Object> {
         ingress_class("a", "b").into(),
         filter.into(),
         Object::ProxyConfig(Shared::new(proxy_config)),
+        Object::WorkloadGroup(Shared::new(group)),
         Object::Secret(credential(Kind::Secret)),
         Object::CaConfigMap(credential(Kind::CaConfigMap)),
     ]
