@@ -108,6 +108,12 @@ impl Findings {
         }
     }
 
+    /// The same where nothing is used that validation refuses.
+    pub(super) fn settle_refused(&mut self, said: &meltemi_validation::Findings) {
+        self.unusable |= !said.errors.is_empty();
+        self.settle(said);
+    }
+
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
     }

@@ -6,7 +6,7 @@ use meltemi_model::mesh::{Mesh, PathNormalization};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::service::ExportTo;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{LabelRequirement, LabelSelector, Object, Shared};
+use meltemi_model::{LabelRequirement, LabelSelector, Object, Severity, Shared};
 
 use super::{lowered, words};
 use crate::lower::{LowerSettings, lower_mesh};
@@ -220,4 +220,98 @@ fn discovery_selectors_choose_namespaces() {
             "{says}"
         );
     }
+}
+
+#[test]
+fn istios_rules_hold_for_the_mesh_configuration() {
+    let error = Severity::Error;
+    for (text, severity, path, says) in [
+        ("proxyListenPort: 0", error, "proxyListenPort", "port"),
+        (
+            "connectTimeout: 0s",
+            error,
+            "connectTimeout",
+            "invalid connect timeout",
+        ),
+        (
+            "connectTimeout: 1us",
+            error,
+            "connectTimeout",
+            "invalid connect timeout",
+        ),
+        ("trustDomain: ''", error, "trustDomain", "trustDomain: "),
+        (
+            "trustDomainAliases: [ok, 'not/ok']",
+            error,
+            "trustDomainAliases[1]",
+            "domain `not/ok`",
+        ),
+        (
+            "serviceSettings: [{hosts: ['a.*.b']}]",
+            error,
+            "serviceSettings[0].hosts[0]",
+            "host `a.*.b`",
+        ),
+        (
+            "meshMTLS: {ecdhCurves: [P-256]}",
+            error,
+            "meshMTLS.ecdhCurves",
+            "does not support",
+        ),
+        (
+            "tlsDefaults: {ecdhCurves: [P-0]}",
+            Severity::Warning,
+            "tlsDefaults.ecdhCurves",
+            "unrecognized ECDH curves",
+        ),
+        (
+            "localityLbSetting: {distribute: [{from: a, to: {b: 50}}]}",
+            error,
+            "localityLbSetting",
+            "",
+        ),
+        (
+            "defaultConfig: {proxyAdminPort: 70000}",
+            error,
+            "defaultConfig.proxyAdminPort",
+            "invalid proxy admin port",
+        ),
+        (
+            "default_config: {drain_duration: 10us}",
+            error,
+            "defaultConfig.drainDuration",
+            "",
+        ),
+        (
+            "defaultConfig: {discoveryAddress: ':::'}",
+            error,
+            "defaultConfig.discoveryAddress",
+            "invalid discovery address",
+        ),
+        (
+            "extensionProviders: [{name: p, zipkin: {service: 'a b', port: 9411}}]",
+            Severity::Warning,
+            "extensionProviders[0]",
+            "",
+        ),
+    ] {
+        let value = crate::yaml::read_one(text).unwrap();
+        let lowered = lower_mesh(&value, &LowerSettings::default());
+        let all = words(&lowered.diagnostics);
+        let told = lowered.diagnostics.iter().filter(|d| {
+            d.severity == severity && d.path.starts_with(path) && d.message.contains(says)
+        });
+        assert_eq!(told.count(), 1, "{text}: {all}");
+        assert_eq!(lowered.object.is_some(), severity != error, "{text}: {all}");
+        assert!(!all.contains("webhook"), "{text}: {all}");
+    }
+    // In the ConfigMap the field is named from the top.
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    \
+                connectTimeout: 1us\n";
+    let lowered = lowered(text);
+    assert_eq!(lowered.diagnostics[0].path, "data.mesh.connectTimeout");
+    assert!(lowered.object.is_none());
+    // The name of the service may be that of the tracer.
+    let (_, says) = mesh("defaultConfig: {tracingServiceName: CANONICAL_NAME_ONLY}");
+    assert!(!says.contains("serviceCluster"), "{says}");
 }
