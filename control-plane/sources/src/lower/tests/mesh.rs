@@ -315,3 +315,108 @@ fn istios_rules_hold_for_the_mesh_configuration() {
     let (_, says) = mesh("defaultConfig: {tracingServiceName: CANONICAL_NAME_ONLY}");
     assert!(!says.contains("serviceCluster"), "{says}");
 }
+
+#[test]
+fn every_field_of_the_mesh_that_is_served() {
+    let (mesh, says) = mesh(
+        "proxyListenPort: 1\nproxyInboundListenPort: 2\nproxyHttpPort: 3\nprotocolDetectionTimeout: \
+         4s\ndnsRefreshRate: 5s\ntcpKeepalive: {probes: 6, time: 7s, interval: 8s}\ninboundTrafficPolicy: {mode: \
+         LOCALHOST}\ntrustDomainAliases: [a.td]\nmeshMTLS: {minProtocolVersion: TLSV1_3, cipherSuites: \
+         [A]}\ntlsDefaults: {minProtocolVersion: TLSV1_2, cipherSuites: [B], ecdhCurves: \
+         [P-256]}\ndefaultServiceExportTo: ['~']\ndefaultVirtualServiceExportTo: [v]\ndefaultDestinationRuleExportTo: \
+         [d]\ninboundClusterStatName: in\noutboundClusterStatName: out\naccessLogFormat: f\naccessLogFile: \
+         /x\ndisableEnvoyListenerLog: true\ningressClass: c\ningressControllerMode: DEFAULT\ningressService: \
+         s\ningressSelector: l\nextensionProviders: [{name: p, sds: {name: p, service: sds.local, port: 9}}]",
+    );
+    assert_eq!(says, "");
+    let seconds = |n| Duration::from_secs(n);
+    assert_eq!(
+        (mesh.outbound_port, mesh.inbound_port, mesh.http_proxy_port),
+        (1, 2, 3)
+    );
+    assert_eq!(mesh.protocol_detection_timeout, seconds(4));
+    assert_eq!(mesh.dns_refresh_rate, seconds(5));
+    let keepalive = mesh.tcp_keepalive.as_ref().unwrap();
+    assert_eq!(
+        (keepalive.probes, keepalive.time, keepalive.interval),
+        (6, Some(seconds(7)), Some(seconds(8)))
+    );
+    assert!(mesh.inbound_localhost && mesh.disable_listener_log);
+    assert_eq!(mesh.trust_domain_aliases, ["a.td".into()]);
+    assert_eq!(
+        (mesh.mesh_mtls.min_version, mesh.tls_defaults.min_version),
+        (13, 12)
+    );
+    assert_eq!(mesh.tls_defaults.cipher_suites, ["B".into()]);
+    assert_eq!(mesh.service_export_to, ExportTo::Nobody);
+    let only = |ns: &str| ExportTo::Namespaces([ns.into()].into());
+    assert_eq!(
+        (
+            &mesh.virtual_service_export_to,
+            &mesh.destination_rule_export_to
+        ),
+        (&only("v"), &only("d"))
+    );
+    assert_eq!(
+        (&*mesh.inbound_stat_name, &*mesh.outbound_stat_name),
+        ("in", "out")
+    );
+    assert_eq!(
+        (&*mesh.access_log_file, &*mesh.access_log_format),
+        ("/x", "f")
+    );
+    let ingress = &mesh.ingress;
+    assert_eq!(
+        (&*ingress.class, &*ingress.service, &*ingress.selector),
+        ("c", "s", "l")
+    );
+    assert_eq!(ingress.mode, meltemi_model::ingress::IngressMode::Default);
+    assert_eq!(mesh.sds_provider, Some(("sds.local".into(), 9)));
+}
+
+#[test]
+fn every_field_of_the_proxy_config_that_is_served() {
+    use meltemi_model::mesh::TracingTag::{Environment, Header, Literal};
+    let (mesh, says) = mesh(
+        "defaultConfig:\n  tracing:\n    sampling: 50\n    maxPathTagLength: 9\n    enableIstioTags: false\n    \
+         customTags: {a: {literal: {value: v}}, b: {environment: {name: E, defaultValue: d}}, c: {header: {name: h, \
+         defaultValue: d}}}\n  gatewayTopology: {numTrustedProxies: 1, forwardClientCertDetails: SANITIZE, \
+         proxyProtocol: {}}\n  interceptionMode: NONE\n  proxyHeaders: {forwardedClientCert: FORWARD_ONLY, requestId: \
+         {disabled: true}, server: {disabled: true, value: s}, attemptCount: {disabled: true}, envoyDebugHeaders: \
+         {disabled: true}, metadataExchangeHeaders: {mode: IN_MESH}, preserveHttp1HeaderCase: true}",
+    );
+    assert_eq!(says, "");
+    let config = &mesh.default_config;
+    assert_eq!(
+        (config.tracing_sampling, config.tracing_max_path_tag_length),
+        (Some(500_000), Some(9))
+    );
+    assert!(config.no_istio_tags && config.proxy_protocol);
+    let tags = [
+        ("a".into(), Literal("v".into())),
+        ("b".into(), Environment("E".into(), "d".into())),
+        ("c".into(), Header("h".into(), "d".into())),
+    ];
+    assert_eq!(config.tracing_tags, tags);
+    assert_eq!(
+        (
+            config.num_trusted_proxies,
+            &*config.forward_client_cert_details,
+            &*config.interception_mode
+        ),
+        (1, "SANITIZE", "NONE")
+    );
+    let headers = &config.headers;
+    assert_eq!(
+        (&*headers.forwarded_client_cert, &*headers.server_value),
+        ("FORWARD_ONLY", "s")
+    );
+    assert!(
+        headers.request_id_disabled
+            && headers.server_disabled
+            && headers.attempt_count_disabled
+            && headers.debug_headers_disabled
+            && headers.metadata_exchange_in_mesh
+            && headers.preserve_http1_case
+    );
+}
