@@ -243,7 +243,7 @@ fn validate(root: &str, config: &api::MeshConfig, findings: &mut Findings) {
     let mut warnings = said.warnings;
     warnings.extend(of_providers.errors);
     warnings.extend(of_providers.warnings);
-    findings.settle_refused(&meltemi_validation::Findings {
+    findings.settle_refused(meltemi_validation::Findings {
         errors: placed(said.errors),
         warnings: placed(warnings),
     });

@@ -33,7 +33,7 @@ pub(super) fn lower(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Option<Object> {
-    let api: Spec = findings.parse("spec", raw.part("spec"))?;
+    let api: Spec = findings.spec(raw)?;
     check(&api, "spec", true, findings);
     let mut spec = lower_spec(&api, "spec", findings);
     // Labels of the object win over those of the spec. Istio 1.31: `ConvertWorkloadEntry`.

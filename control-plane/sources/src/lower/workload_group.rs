@@ -9,7 +9,7 @@ use super::meta::Raw;
 
 /// What its entries will be is read from the object when a workload connects; here it is read to say what is wrong with it.
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let _: api::WorkloadGroup = findings.parse("spec", raw.part("spec"))?;
+    let _: api::WorkloadGroup = findings.spec(raw)?;
     Some(Object::WorkloadGroup(Shared::new(WorkloadGroup {
         meta: raw.meta.clone(),
     })))

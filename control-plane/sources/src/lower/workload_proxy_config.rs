@@ -9,7 +9,7 @@ use super::meta::Raw;
 
 /// Istio 1.31: `ValidateProxyConfig`.
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let spec: api::ProxyConfig = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::ProxyConfig = findings.spec(raw)?;
     let selector = spec.selector.as_ref();
     // Of one without labels validation says enough.
     let selector = selector.map(|selector| match selector.match_labels.is_empty() {
