@@ -239,9 +239,15 @@ fn validate(root: &str, config: &api::MeshConfig, findings: &mut Findings) {
         list
     };
     let said = meltemi_validation::mesh::mesh_config(config);
-    let of_providers = extension_providers(&config.extension_providers);
+    let providers = &config.extension_providers;
+    let of_providers = extension_providers(providers);
+    // Istio's rules do not know the kind `sds`, which istiod serves all the same.
+    let is_sds = |finding: &Finding| {
+        let mut all = providers.iter().enumerate();
+        all.any(|(i, p)| p.sds.is_some() && finding.path == format!("extensionProviders[{i}]"))
+    };
     let mut warnings = said.warnings;
-    warnings.extend(of_providers.errors);
+    warnings.extend(of_providers.errors.into_iter().filter(|f| !is_sds(f)));
     warnings.extend(of_providers.warnings);
     findings.settle_refused(meltemi_validation::Findings {
         errors: placed(said.errors),
