@@ -210,7 +210,7 @@ impl Bound {
         metrics::register(&mut registered, Arc::clone(&engine));
         let vault = Arc::new(Vault::new(&mut registered));
         let mut site = surroundings
-            .map(|around| Site::new(around, lowering, &mut registered))
+            .map(|around| Site::new(around, lowering, Arc::clone(&engine), &mut registered))
             .transpose()?;
 
         let access = match &site {
@@ -282,10 +282,15 @@ impl Bound {
 
         let drain = CancellationToken::new();
         let limits = settings.limits;
+        let registrar = match &site {
+            Some(site) => site.registrar(limits.max_connection_age)?,
+            None => None,
+        };
         let ads = Ads::new(
             Arc::new(
                 Served::new(engine, gate, settings.check_identity, ear)
-                    .with_secrets(vault, site.as_ref().map(Site::permissions)),
+                    .with_secrets(vault, site.as_ref().map(Site::permissions))
+                    .with_registrar(registrar),
             ),
             streams,
             xds_metrics,

@@ -43,6 +43,10 @@ pub enum Kind {
     IngressClass,
     /// networking.istio.io EnvoyFilter.
     EnvoyFilter,
+    /// networking.istio.io ProxyConfig.
+    ProxyConfig,
+    /// networking.istio.io WorkloadGroup.
+    WorkloadGroup,
     /// core/v1 Secret with a certificate.
     Secret,
     /// A ConfigMap with the certificates of a CA.
@@ -53,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -71,6 +75,8 @@ impl Kind {
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
+        Kind::ProxyConfig,
+        Kind::WorkloadGroup,
         Kind::Secret,
         Kind::CaConfigMap,
         Kind::Network,
@@ -96,6 +102,8 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
+            Kind::ProxyConfig => "ProxyConfig",
+            Kind::WorkloadGroup => "WorkloadGroup",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
             Kind::Network => "MeshNetworks",

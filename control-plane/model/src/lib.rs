@@ -17,6 +17,7 @@ pub mod network;
 pub mod object;
 pub mod port;
 pub mod proxy;
+pub mod proxy_config;
 pub mod resource;
 pub mod routing;
 pub mod secret;

@@ -231,6 +231,7 @@ pub fn workload_entry(namespace: &str, name: &str, address: &str) -> WorkloadEnt
             labels: [("app", app)].into_iter().collect(),
             ..workload(address)
         },
+        unhealthy: false,
     }
 }
 

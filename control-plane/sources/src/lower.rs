@@ -30,6 +30,8 @@ mod tests;
 mod time;
 mod virtual_service;
 mod workload_entry;
+mod workload_group;
+mod workload_proxy_config;
 
 use serde_json::Value;
 
@@ -73,6 +75,8 @@ pub struct Features {
     pub filter_gateway_clusters: bool,
     /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
     pub scope_gateway_to_namespace: bool,
+    /// PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: WorkloadEntries whose health is checked must be healthy to get traffic.
+    pub workload_entry_health: bool,
     /// ISTIO_DUAL_STACK: proxies with addresses of both families are served both.
     pub dual_stack: bool,
     /// ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS: IPv6 proxies take redirected connections of IPv4 too.
@@ -96,6 +100,7 @@ impl Default for Features {
             tls_on_sidecar_ingress: false,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            workload_entry_health: true,
             dual_stack: false,
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
@@ -198,7 +203,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
         Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
-        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
+        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings, settings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
@@ -207,6 +212,8 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
+        Kind::ProxyConfig => workload_proxy_config::lower(&raw, &mut findings),
+        Kind::WorkloadGroup => workload_group::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
         // No document is of this kind: it comes from a file of its own and from name servers.
@@ -282,6 +289,8 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
+        "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
+        "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),
         _ => Known::NotYet,
     }
 }

@@ -19,6 +19,9 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// WorkloadEntries whose health is checked get traffic while they are healthy.
+    #[arg(long, env = "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS", default_value_t = true, action = clap::ArgAction::Set, value_parser = FalseyValueParser::new())]
+    workload_entry_health: bool,
     /// Proxies with addresses of both families are served both.
     #[arg(long, env = "ISTIO_DUAL_STACK", value_parser = FalseyValueParser::new())]
     dual_stack: bool,
@@ -72,6 +75,7 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            workload_entry_health: self.workload_entry_health,
             dual_stack: self.dual_stack,
             ipv4_outbound_for_ipv6: self.ipv4_outbound_for_ipv6,
             merge_inbound: self.merge_inbound,

@@ -98,6 +98,8 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::ServiceAccount
         | Kind::MeshConfig
         | Kind::IngressClass
+        | Kind::ProxyConfig
+        | Kind::WorkloadGroup
         | Kind::Secret
         | Kind::CaConfigMap
         | Kind::Network => false,

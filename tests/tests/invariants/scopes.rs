@@ -135,6 +135,16 @@ spec:
     match: {context: SIDECAR_OUTBOUND}
     patch: {operation: MERGE, value: {connect_timeout: 7s}}
 ---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: far, namespace: far}
+spec: {concurrency: 1}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: far, namespace: far}
+spec: {template: {serviceAccount: far}}
+---
 {apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: other}, spec: {controller: example.com/other}}
 ---
 apiVersion: networking.k8s.io/v1
@@ -145,7 +155,15 @@ spec:
 "#;
 
 /// Kinds of which an object elsewhere changes nothing for anybody: no push at all is right.
-const WITHOUT_EFFECT: [Kind; 3] = [Kind::Namespace, Kind::ServiceAccount, Kind::IngressClass];
+const WITHOUT_EFFECT: [Kind; 5] = [
+    Kind::Namespace,
+    Kind::ServiceAccount,
+    Kind::IngressClass,
+    // The injector's.
+    Kind::ProxyConfig,
+    // What is served is made of its entries.
+    Kind::WorkloadGroup,
+];
 
 /// Kinds that no Sidecar scopes, since they hold for the whole mesh.
 const WHOLE_MESH: [Kind; 2] = [Kind::MeshConfig, Kind::Network];

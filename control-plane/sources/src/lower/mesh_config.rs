@@ -13,6 +13,8 @@ use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{
     Hostname, Kind, LabelRequirement, LabelSelector, Object, ObjectKey, Shared, Str,
 };
+use meltemi_validation::Finding;
+use meltemi_validation::mesh::extension_provider::extension_providers;
 
 use super::destination_rule::{connection_pool, load_balancer, outlier};
 use super::findings::Findings;
@@ -97,10 +99,61 @@ fn defaults() -> Map<String, Value> {
         "defaultDestinationRuleExportTo": ["*"],
         "dnsRefreshRate": "60s",
     });
-    match defaults {
+    map(defaults)
+}
+
+/// What a field of `defaultConfig` has that nobody sets. Istio 1.31: `DefaultProxyConfig`.
+fn proxy_defaults() -> Map<String, Value> {
+    map(json!({
+        "configPath": "./etc/istio/proxy",
+        "binaryPath": "/usr/local/bin/envoy",
+        "serviceCluster": "istio-proxy",
+        "drainDuration": "45s",
+        "terminationDrainDuration": "5s",
+        "discoveryAddress": "istiod.istio-system.svc:15012",
+        "proxyAdminPort": 15000,
+        "controlPlaneAuthPolicy": "MUTUAL_TLS",
+        "statNameLength": 189,
+        "statusPort": 15020,
+    }))
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// Puts what a user gives over defaults: each field replaces the default as a whole.
+fn put(given: &Map<String, Value>, over: &mut Map<String, Value>) {
+    for (name, field) in given.iter().filter(|(_, field)| !field.is_null()) {
+        over.remove(&camel_case(name));
+        over.insert(name.clone(), field.clone());
+    }
+}
+
+/// `defaultConfig` is merged with its defaults; the two names of a proxy's service exclude each other.
+fn put_proxy_defaults(merged: &mut Map<String, Value>) {
+    let name = match merged.contains_key("default_config") {
+        true => "default_config",
+        false => "defaultConfig",
+    };
+    let given = match merged.get(name) {
+        None => Map::new(),
+        Some(Value::Object(given)) => given.clone(),
+        // The reader says what is wrong with it.
+        Some(_) => return,
+    };
+    let mut config = proxy_defaults();
+    put(&given, &mut config);
+    if given
+        .keys()
+        .any(|key| camel_case(key) == "tracingServiceName")
+    {
+        config.remove("serviceCluster");
+    }
+    merged.insert(name.to_owned(), Value::Object(config));
 }
 
 /// Fields that are read by nobody (in Istio either), or only by the injector and the installer.
@@ -167,29 +220,53 @@ fn lower_value(
     let mut merged = defaults();
     match value {
         Value::Null => {}
-        Value::Object(fields) => {
-            for (name, field) in fields.iter().filter(|(_, field)| !field.is_null()) {
-                merged.remove(&camel_case(name));
-                merged.insert(name.clone(), field.clone());
-            }
-        }
+        Value::Object(fields) => put(fields, &mut merged),
         _ => {
             findings.error(root, "the mesh configuration is not an object");
             return None;
         }
     }
+    put_proxy_defaults(&mut merged);
     let config: api::MeshConfig = findings.parse(root, &Value::Object(merged))?;
     report_unsupported(root, value, &config, findings);
     let mesh = Mesh {
         networks,
         ..lower_config(root, &config, findings, settings)
     };
+    validate(root, &config, findings);
     Some(Object::Mesh(key.clone(), Shared::new(mesh)))
 }
 
+/// What Istio's rules say. Istio 1.31, `ApplyMeshConfig`: a mesh configuration that breaks one is not used, but what is
+/// wrong with a provider hinders nobody who does not name it.
+fn validate(root: &str, config: &api::MeshConfig, findings: &mut Findings) {
+    let placed = |list: Vec<Finding>| -> Vec<Finding> {
+        let mut list = list;
+        for finding in &mut list {
+            finding.path = at(root, &finding.path);
+        }
+        list
+    };
+    let said = meltemi_validation::mesh::mesh_config(config);
+    let providers = &config.extension_providers;
+    let of_providers = extension_providers(providers);
+    // Istio's rules do not know the kind `sds`, which istiod serves all the same.
+    let is_sds = |finding: &Finding| {
+        let mut all = providers.iter().enumerate();
+        all.any(|(i, p)| p.sds.is_some() && finding.path == format!("extensionProviders[{i}]"))
+    };
+    let mut warnings = said.warnings;
+    warnings.extend(of_providers.errors.into_iter().filter(|f| !is_sds(f)));
+    warnings.extend(of_providers.warnings);
+    findings.settle_refused(meltemi_validation::Findings {
+        errors: placed(said.errors),
+        warnings: placed(warnings),
+    });
+}
+
 fn at(root: &str, field: &str) -> String {
-    if root.is_empty() {
-        field.to_owned()
+    if root.is_empty() || field.is_empty() {
+        format!("{root}{field}")
     } else {
         format!("{root}.{field}")
     }

@@ -178,7 +178,10 @@ fn kubernetes_sources(
         }
     }
     let entries = tables.workload_entries.iter().filter(|(k, e)| {
-        k.namespace == key.namespace && selected(&e.spec.labels) && is_addressed(&e.spec)
+        k.namespace == key.namespace
+            && !e.unhealthy
+            && selected(&e.spec.labels)
+            && is_addressed(&e.spec)
     });
     sources.extend(entries.map(|(_, e)| Source::KubeEntry(kube.clone(), e.clone())));
     sources
@@ -223,6 +226,7 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
     });
     let workloads = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == *namespace
+            && !e.unhealthy
             && e.spec.labels.satisfies(selector)
             && (dns || is_addressed(&e.spec))
     });

@@ -28,6 +28,16 @@ fn every_kind() -> Vec<Object> {
         references: Vec::new(),
         patches: Vec::new(),
     };
+    let proxy_config = ProxyConfig {
+        meta: meta(Kind::ProxyConfig, "ns", "a"),
+        selector: None,
+        concurrency: Some(1),
+        environment: Default::default(),
+        image_type: None,
+    };
+    let group = WorkloadGroup {
+        meta: meta(Kind::WorkloadGroup, "ns", "a"),
+    };
     let credential = |kind| {
         Shared::new(Credential {
             meta: meta(kind, "ns", "a"),
@@ -53,6 +63,8 @@ fn every_kind() -> Vec<Object> {
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),
+        Object::ProxyConfig(Shared::new(proxy_config)),
+        Object::WorkloadGroup(Shared::new(group)),
         Object::Secret(credential(Kind::Secret)),
         Object::CaConfigMap(credential(Kind::CaConfigMap)),
         Object::Network(

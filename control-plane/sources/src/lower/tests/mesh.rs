@@ -7,7 +7,7 @@ use meltemi_model::network::{GatewayAt, MeshNetworks, NetworkFact};
 use meltemi_model::security::TlsLimits;
 use meltemi_model::service::ExportTo;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Hostname, LabelRequirement, LabelSelector, Object, Shared};
+use meltemi_model::{Hostname, LabelRequirement, LabelSelector, Object, Severity, Shared};
 
 use super::{lowered, words};
 use crate::lower::{LowerSettings, lower_mesh, lower_networks};
@@ -299,4 +299,203 @@ fn discovery_selectors_choose_namespaces() {
             "{says}"
         );
     }
+}
+
+#[test]
+fn istios_rules_hold_for_the_mesh_configuration() {
+    let error = Severity::Error;
+    for (text, severity, path, says) in [
+        ("proxyListenPort: 0", error, "proxyListenPort", "port"),
+        (
+            "connectTimeout: 0s",
+            error,
+            "connectTimeout",
+            "invalid connect timeout",
+        ),
+        (
+            "connectTimeout: 1us",
+            error,
+            "connectTimeout",
+            "invalid connect timeout",
+        ),
+        ("trustDomain: ''", error, "trustDomain", "trustDomain: "),
+        (
+            "trustDomainAliases: [ok, 'not/ok']",
+            error,
+            "trustDomainAliases[1]",
+            "domain `not/ok`",
+        ),
+        (
+            "serviceSettings: [{hosts: ['a.*.b']}]",
+            error,
+            "serviceSettings[0].hosts[0]",
+            "host `a.*.b`",
+        ),
+        (
+            "meshMTLS: {ecdhCurves: [P-256]}",
+            error,
+            "meshMTLS.ecdhCurves",
+            "does not support",
+        ),
+        (
+            "tlsDefaults: {ecdhCurves: [P-0]}",
+            Severity::Warning,
+            "tlsDefaults.ecdhCurves",
+            "unrecognized ECDH curves",
+        ),
+        (
+            "localityLbSetting: {distribute: [{from: a, to: {b: 50}}]}",
+            error,
+            "localityLbSetting",
+            "",
+        ),
+        (
+            "defaultConfig: {proxyAdminPort: 70000}",
+            error,
+            "defaultConfig.proxyAdminPort",
+            "invalid proxy admin port",
+        ),
+        (
+            "default_config: {drain_duration: 10us}",
+            error,
+            "defaultConfig.drainDuration",
+            "",
+        ),
+        (
+            "defaultConfig: {discoveryAddress: ':::'}",
+            error,
+            "defaultConfig.discoveryAddress",
+            "invalid discovery address",
+        ),
+        (
+            "extensionProviders: [{name: p, zipkin: {service: 'a b', port: 9411}}]",
+            Severity::Warning,
+            "extensionProviders[0]",
+            "",
+        ),
+    ] {
+        let value = crate::yaml::read_one(text).unwrap();
+        let lowered = lower_mesh(&value, &LowerSettings::default());
+        let all = words(&lowered.diagnostics);
+        let told = lowered.diagnostics.iter().filter(|d| {
+            d.severity == severity && d.path.starts_with(path) && d.message.contains(says)
+        });
+        assert_eq!(told.count(), 1, "{text}: {all}");
+        assert_eq!(lowered.object.is_some(), severity != error, "{text}: {all}");
+        assert!(!all.contains("webhook"), "{text}: {all}");
+    }
+    // In the ConfigMap the field is named from the top.
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    \
+                connectTimeout: 1us\n";
+    let lowered = lowered(text);
+    assert_eq!(lowered.diagnostics[0].path, "data.mesh.connectTimeout");
+    assert!(lowered.object.is_none());
+    // The name of the service may be that of the tracer.
+    let (_, says) = mesh("defaultConfig: {tracingServiceName: CANONICAL_NAME_ONLY}");
+    assert!(!says.contains("serviceCluster"), "{says}");
+}
+
+#[test]
+fn every_field_of_the_mesh_that_is_served() {
+    let (mesh, says) = mesh(
+        "proxyListenPort: 1\nproxyInboundListenPort: 2\nproxyHttpPort: 3\nprotocolDetectionTimeout: \
+         4s\ndnsRefreshRate: 5s\ntcpKeepalive: {probes: 6, time: 7s, interval: 8s}\ninboundTrafficPolicy: {mode: \
+         LOCALHOST}\ntrustDomainAliases: [a.td]\nmeshMTLS: {minProtocolVersion: TLSV1_3, cipherSuites: \
+         [A]}\ntlsDefaults: {minProtocolVersion: TLSV1_2, cipherSuites: [B], ecdhCurves: \
+         [P-256]}\ndefaultServiceExportTo: ['~']\ndefaultVirtualServiceExportTo: [v]\ndefaultDestinationRuleExportTo: \
+         [d]\ninboundClusterStatName: in\noutboundClusterStatName: out\naccessLogFormat: f\naccessLogFile: \
+         /x\ndisableEnvoyListenerLog: true\ningressClass: c\ningressControllerMode: DEFAULT\ningressService: \
+         s\ningressSelector: l\nextensionProviders: [{name: p, sds: {name: p, service: sds.local, port: 9}}]",
+    );
+    assert_eq!(says, "");
+    let seconds = |n| Duration::from_secs(n);
+    assert_eq!(
+        (mesh.outbound_port, mesh.inbound_port, mesh.http_proxy_port),
+        (1, 2, 3)
+    );
+    assert_eq!(mesh.protocol_detection_timeout, seconds(4));
+    assert_eq!(mesh.dns_refresh_rate, seconds(5));
+    let keepalive = mesh.tcp_keepalive.as_ref().unwrap();
+    assert_eq!(
+        (keepalive.probes, keepalive.time, keepalive.interval),
+        (6, Some(seconds(7)), Some(seconds(8)))
+    );
+    assert!(mesh.inbound_localhost && mesh.disable_listener_log);
+    assert_eq!(mesh.trust_domain_aliases, ["a.td".into()]);
+    assert_eq!(
+        (mesh.mesh_mtls.min_version, mesh.tls_defaults.min_version),
+        (13, 12)
+    );
+    assert_eq!(mesh.tls_defaults.cipher_suites, ["B".into()]);
+    assert_eq!(mesh.service_export_to, ExportTo::Nobody);
+    let only = |ns: &str| ExportTo::Namespaces([ns.into()].into());
+    assert_eq!(
+        (
+            &mesh.virtual_service_export_to,
+            &mesh.destination_rule_export_to
+        ),
+        (&only("v"), &only("d"))
+    );
+    assert_eq!(
+        (&*mesh.inbound_stat_name, &*mesh.outbound_stat_name),
+        ("in", "out")
+    );
+    assert_eq!(
+        (&*mesh.access_log_file, &*mesh.access_log_format),
+        ("/x", "f")
+    );
+    let ingress = &mesh.ingress;
+    assert_eq!(
+        (&*ingress.class, &*ingress.service, &*ingress.selector),
+        ("c", "s", "l")
+    );
+    assert_eq!(ingress.mode, meltemi_model::ingress::IngressMode::Default);
+    assert_eq!(mesh.sds_provider, Some(("sds.local".into(), 9)));
+}
+
+#[test]
+fn every_field_of_the_proxy_config_that_is_served() {
+    use meltemi_model::mesh::TracingTag::{Environment, Header, Literal};
+    let (mesh, says) = mesh(
+        "defaultConfig:\n  tracing:\n    sampling: 50\n    maxPathTagLength: 9\n    enableIstioTags: false\n    \
+         customTags: {a: {literal: {value: v}}, b: {environment: {name: E, defaultValue: d}}, c: {header: {name: h, \
+         defaultValue: d}}}\n  gatewayTopology: {numTrustedProxies: 1, forwardClientCertDetails: SANITIZE, \
+         proxyProtocol: {}}\n  interceptionMode: NONE\n  proxyHeaders: {forwardedClientCert: FORWARD_ONLY, requestId: \
+         {disabled: true}, server: {disabled: true, value: s}, attemptCount: {disabled: true}, envoyDebugHeaders: \
+         {disabled: true}, metadataExchangeHeaders: {mode: IN_MESH}, preserveHttp1HeaderCase: true}",
+    );
+    assert_eq!(says, "");
+    let config = &mesh.default_config;
+    assert_eq!(
+        (config.tracing_sampling, config.tracing_max_path_tag_length),
+        (Some(500_000), Some(9))
+    );
+    assert!(config.no_istio_tags && config.proxy_protocol);
+    let tags = [
+        ("a".into(), Literal("v".into())),
+        ("b".into(), Environment("E".into(), "d".into())),
+        ("c".into(), Header("h".into(), "d".into())),
+    ];
+    assert_eq!(config.tracing_tags, tags);
+    assert_eq!(
+        (
+            config.num_trusted_proxies,
+            &*config.forward_client_cert_details,
+            &*config.interception_mode
+        ),
+        (1, "SANITIZE", "NONE")
+    );
+    let headers = &config.headers;
+    assert_eq!(
+        (&*headers.forwarded_client_cert, &*headers.server_value),
+        ("FORWARD_ONLY", "s")
+    );
+    assert!(
+        headers.request_id_disabled
+            && headers.server_disabled
+            && headers.attempt_count_disabled
+            && headers.debug_headers_disabled
+            && headers.metadata_exchange_in_mesh
+            && headers.preserve_http1_case
+    );
 }
