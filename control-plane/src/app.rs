@@ -209,7 +209,7 @@ impl Bound {
         metrics::register(&mut registered, Arc::clone(&engine));
         let vault = Arc::new(Vault::new(&mut registered));
         let mut site = surroundings
-            .map(|around| Site::new(around, lowering, &mut registered))
+            .map(|around| Site::new(around, lowering, Arc::clone(&engine), &mut registered))
             .transpose()?;
 
         let access = match &site {

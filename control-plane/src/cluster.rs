@@ -9,6 +9,7 @@ mod kubernetes;
 mod mesh;
 mod metrics;
 mod permissions;
+mod statuses;
 mod writers;
 
 use std::sync::{Arc, OnceLock};
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tracing::{info, warn};
 
+use crate::engine::Engine;
 use crate::http::{Identify, Probe};
 use crate::settings::Cluster;
 use crate::vault::Permissions;
@@ -61,6 +63,7 @@ pub(crate) struct Site {
     client: Client,
     cluster: Box<Cluster>,
     lowering: LowerSettings,
+    engine: Arc<Engine>,
     metrics: Metrics,
     tasks: TaskTracker,
     leaving: CancellationToken,
@@ -92,6 +95,7 @@ impl Site {
     pub(crate) fn new(
         around: Surroundings,
         lowering: LowerSettings,
+        engine: Arc<Engine>,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
         metrics::register(registry, around.counts);
@@ -103,6 +107,7 @@ impl Site {
             client: around.client,
             cluster: around.cluster,
             lowering,
+            engine,
             metrics: Metrics {
                 ca: meltemi_ca::metrics::Metrics::new(registry, Arc::clone(&live), system_clock()),
                 cluster: meltemi_cluster::Metrics::new(registry),
@@ -224,6 +229,8 @@ impl Site {
             bundle: live.root_bundle(),
             selectors,
             metrics: self.metrics.cluster.clone(),
+            engine: Arc::clone(&self.engine),
+            prefixes: self.lowering.features.ip_autoallocate,
         };
         writers::start(&self.cluster, writings, &self.tasks, &self.leaving)
     }

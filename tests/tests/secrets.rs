@@ -71,7 +71,10 @@ fn i9_secrets_are_never_shown() {
         ("Debug of the world", format!("{input:?}")),
         ("Debug of the answer", format!("{answer:?}")),
         ("the dump", render::snapshot(&answer.snapshot).to_string()),
-        ("the summary", render::summary(&answer.snapshot)),
+        (
+            "the summary",
+            render::summary(&answer.snapshot, &input.world),
+        ),
         ("the diagnostics", diagnostics),
     ];
     for (what, shown) in shown {

@@ -75,6 +75,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         })
         .collect();
     diagnostics.extend(credentials::missing(world, class, &gateways));
+    diagnostics.extend(credentials::missing_for_clients(world, scope, class));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
     if class.kind == ProxyKind::Router {
         diagnostics.extend(world.ingresses.diagnostics.iter().cloned());

@@ -116,6 +116,7 @@ pub fn node(name: &str, locality: &str) -> Node {
     Node {
         meta: meta(Kind::Node, "", name),
         locality: Locality::parse(locality),
+        external_addresses: Vec::new(),
         addresses: Vec::new(),
     }
 }

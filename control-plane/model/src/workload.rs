@@ -22,6 +22,8 @@ pub struct Node {
     pub locality: Locality,
     /// Node addresses (InternalIP, ExternalIP).
     pub addresses: Vec<Str>,
+    /// Those of them at which it is reached from outside (ExternalIP), each once.
+    pub external_addresses: Vec<Str>,
 }
 
 /// A ServiceAccount.

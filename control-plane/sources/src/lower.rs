@@ -32,6 +32,7 @@ mod workload_entry;
 
 use serde_json::Value;
 
+use meltemi_model::allocation::Prefixes;
 use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, Str};
 
 use findings::Findings;
@@ -73,6 +74,9 @@ pub struct Features {
     pub scope_gateway_to_namespace: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
+    /// PILOT_ENABLE_IP_AUTOALLOCATE and its ranges: where hosts of ServiceEntries without addresses have theirs from;
+    /// `None`: nobody gives them any, and those in their status do not count.
+    pub ip_autoallocate: Option<Prefixes>,
 }
 
 impl Default for Features {
@@ -83,6 +87,7 @@ impl Default for Features {
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
             ingress_namespace: "istio-system".into(),
+            ip_autoallocate: Some(Prefixes::default()),
         }
     }
 }
@@ -177,7 +182,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::EndpointSlice => endpoint_slice::lower(&raw, &mut findings),
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
-        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
+        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings, settings),
         Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),

@@ -1,6 +1,9 @@
 //! istiod's feature flags that Meltemi knows: they change what is served, so every verb that compiles takes them.
 
-use clap::builder::FalseyValueParser;
+use clap::ArgAction;
+use clap::builder::{BoolishValueParser, FalseyValueParser};
+use ipnet::IpNet;
+use meltemi_model::allocation::Prefixes;
 use meltemi_sources::lower::Features;
 
 /// Feature flags, also from the environment by istiod's names.
@@ -21,6 +24,24 @@ pub(super) struct FeatureArgs {
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
+    /// Hosts of ServiceEntries without addresses get some, for proxies that answer DNS queries.
+    #[arg(long, env = "PILOT_ENABLE_IP_AUTOALLOCATE", default_value = "true", default_missing_value = "true",
+        num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    enable_ip_autoallocate: bool,
+    /// The range of their IPv4 addresses.
+    #[arg(
+        long,
+        env = "PILOT_IP_AUTOALLOCATE_IPV4_PREFIX",
+        default_value = "240.240.0.0/16"
+    )]
+    ip_autoallocate_ipv4_prefix: IpNet,
+    /// The range of their IPv6 addresses.
+    #[arg(
+        long,
+        env = "PILOT_IP_AUTOALLOCATE_IPV6_PREFIX",
+        default_value = "2001:2::/48"
+    )]
+    ip_autoallocate_ipv6_prefix: IpNet,
 }
 
 impl FeatureArgs {
@@ -32,6 +53,10 @@ impl FeatureArgs {
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
             ingress_namespace: self.ingress_namespace.as_str().into(),
+            ip_autoallocate: self.enable_ip_autoallocate.then_some(Prefixes {
+                v4: self.ip_autoallocate_ipv4_prefix,
+                v6: self.ip_autoallocate_ipv6_prefix,
+            }),
         }
     }
 }

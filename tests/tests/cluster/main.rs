@@ -12,4 +12,5 @@ mod outages;
 mod refusals;
 mod secrets;
 mod site;
+mod statuses;
 mod webhooks;

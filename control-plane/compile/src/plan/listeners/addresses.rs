@@ -77,7 +77,22 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
         extra: Vec::new(),
     };
     let addresses = service.addresses_for(class.facet.dns_capture);
-    match (service.kubernetes, addresses.first()) {
+    let usable = |address: &&Str| match (class.ip_mode, address.parse::<IpAddr>()) {
+        (IpMode::Dual, _) | (_, Err(_)) => true,
+        (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
+        (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
+    };
+    let mut fit = addresses.iter().filter(usable).cloned();
+    // Allocated addresses are one service's, as those of Kubernetes are.
+    if service.addresses.is_empty()
+        && let Some(primary) = fit.next()
+    {
+        return vec![ServiceAddress {
+            primary,
+            extra: fit.collect(),
+        }];
+    }
+    match (service.kubernetes, service.addresses.first()) {
         (true, None) => vec![ServiceAddress {
             primary: ANY_V4.into(),
             extra: Vec::new(),
@@ -92,12 +107,6 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
         }
         (false, Some(_)) => addresses.iter().map(single).collect(),
         (true, Some(default)) => {
-            let usable = |address: &&Str| match (class.ip_mode, address.parse::<IpAddr>()) {
-                (IpMode::Dual, _) | (_, Err(_)) => true,
-                (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
-                (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
-            };
-            let mut fit = addresses.iter().filter(usable).cloned();
             let primary = fit.next().unwrap_or_else(|| default.clone());
             vec![ServiceAddress {
                 primary,
@@ -146,5 +155,46 @@ pub(super) fn host_port(host: &str, port: u16) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meltemi_model::proxy::ProxyKind;
+
+    use super::*;
+    use crate::fixtures::{class_of_client, service};
+
+    #[test]
+    fn allocated_addresses_are_those_of_one_service() {
+        let entry = Service {
+            kubernetes: false,
+            addresses: Vec::new(),
+            allocated: vec!["240.240.0.1".into(), "2001:2::1".into()],
+            ..service("db.com", &[])
+        };
+        let only_v6 = Service {
+            allocated: vec!["2001:2::1".into()],
+            ..entry.clone()
+        };
+        for (entry, capture, mode, want) in [
+            (&entry, true, IpMode::V4, "240.240.0.1"),
+            (&entry, true, IpMode::V6, "2001:2::1"),
+            (&entry, true, IpMode::Dual, "240.240.0.1 2001:2::1"),
+            (&entry, false, IpMode::V4, "0.0.0.0"),
+            (&only_v6, true, IpMode::V4, "0.0.0.0"),
+            (&only_v6, true, IpMode::V6, "2001:2::1"),
+        ] {
+            let mut class = class_of_client(ProxyKind::Sidecar);
+            class.ip_mode = mode;
+            class.facet.dns_capture = capture;
+            let found = service_addresses(entry, &class);
+            let [address] = found.as_slice() else {
+                panic!("{found:?}");
+            };
+            let all = [&address.primary].into_iter().chain(&address.extra);
+            let all: Vec<&str> = all.map(|a| &**a).collect();
+            assert_eq!(all.join(" "), want, "{mode:?} {capture}");
+        }
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn service_domains(service: &Service, port: Option<u16>, class: &Prox
 }
 
 /// The addresses of a service that a class can use. Istio 1.31: `GetAllAddressesForProxy`: those of Kubernetes are
-/// limited to the proxy's families; those of a ServiceEntry are names as much as addresses, so one always stays.
+/// limited to the proxy's families, and so are allocated ones; those of a ServiceEntry are names as much as addresses, so
+/// one always stays.
 pub(super) fn addresses<'a>(service: &'a Service, class: &ProxyClass) -> Vec<&'a str> {
     let usable = |address: &str| match (class.ip_mode, address.parse::<IpAddr>()) {
         (IpMode::Dual, _) | (_, Err(_)) => true,
@@ -52,7 +53,7 @@ pub(super) fn addresses<'a>(service: &'a Service, class: &ProxyClass) -> Vec<&'a
         .iter()
         .map(|address| &**address);
     let fit: Vec<&str> = all.clone().filter(|address| usable(address)).collect();
-    if fit.is_empty() && !service.kubernetes {
+    if fit.is_empty() && !service.kubernetes && !service.addresses.is_empty() {
         all.take(1).collect()
     } else {
         fit
