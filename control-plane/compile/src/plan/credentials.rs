@@ -206,3 +206,6 @@ fn problem(world: &World, class: &ProxyClass, name: &str, ca: bool) -> Option<Pr
         Named::Placeholder => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

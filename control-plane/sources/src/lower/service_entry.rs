@@ -18,7 +18,7 @@ pub(super) fn lower(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Option<Object> {
-    let spec: api::ServiceEntry = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::ServiceEntry = findings.spec(raw)?;
     let status: api::ServiceEntryStatus = findings.parse_part("status", raw.part("status"))?;
     let resolution = resolution(spec.resolution);
     check_hosts(&spec, resolution, findings);
