@@ -143,7 +143,7 @@ fn i9_the_key_of_a_served_secret_is_not_shown() {
         ),
         ("Debug of a snapshot", format!("{snapshot:?}")),
         ("the dump", render::snapshot(&snapshot).to_string()),
-        ("the summary", render::summary(&snapshot)),
+        ("the summary", render::summary(&snapshot, &input.world)),
     ] {
         assert!(
             !shown.contains(secret) && !shown.contains(&encoded),
