@@ -224,13 +224,14 @@ impl Site {
             let follow = mesh::follow_selectors(meshes, sender);
             leaving.run_until_cancelled(follow).await;
         });
+        let features = &self.lowering.features;
         let writings = writers::Writings {
             client: self.client.clone(),
             bundle: live.root_bundle(),
             selectors,
             metrics: self.metrics.cluster.clone(),
             engine: Arc::clone(&self.engine),
-            prefixes: self.lowering.features.ip_autoallocate,
+            prefixes: features.ip_autoallocate.then_some(features.ip_prefixes),
         };
         writers::start(&self.cluster, writings, &self.tasks, &self.leaving)
     }

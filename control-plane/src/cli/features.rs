@@ -1,7 +1,6 @@
 //! istiod's feature flags that Meltemi knows: they change what is served, so every verb that compiles takes them.
 
-use clap::ArgAction;
-use clap::builder::{BoolishValueParser, FalseyValueParser};
+use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
 use meltemi_model::allocation::Prefixes;
 use meltemi_sources::lower::Features;
@@ -21,21 +20,48 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// Proxies with addresses of both families are served both.
+    #[arg(long, env = "ISTIO_DUAL_STACK", value_parser = FalseyValueParser::new())]
+    dual_stack: bool,
+    /// Proxies with IPv6 addresses only take redirected outbound connections of IPv4 too.
+    #[arg(
+        long,
+        env = "ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS",
+        value_parser = FalseyValueParser::new()
+    )]
+    ipv4_outbound_for_ipv6: bool,
+    /// Service ports that no ingress listener of a Sidecar names keep their listeners beside those.
+    #[arg(
+        long,
+        env = "PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE",
+        value_parser = FalseyValueParser::new()
+    )]
+    merge_inbound: bool,
+    /// Sidecars balance over the pods of headless Services.
+    #[arg(long, env = "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", value_parser = FalseyValueParser::new())]
+    headless_endpoints: bool,
+    /// Whether ServiceEntries without addresses get those of their status; else those that their names hash to.
+    #[arg(
+        long,
+        env = "PILOT_ENABLE_IP_AUTOALLOCATE",
+        default_value = "true",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = FalseyValueParser::new()
+    )]
+    ip_autoallocate: bool,
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
-    /// Hosts of ServiceEntries without addresses get some, for proxies that answer DNS queries.
-    #[arg(long, env = "PILOT_ENABLE_IP_AUTOALLOCATE", default_value = "true", default_missing_value = "true",
-        num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_parser = BoolishValueParser::new())]
-    enable_ip_autoallocate: bool,
-    /// The range of their IPv4 addresses.
+    /// The range of the IPv4 addresses that ServiceEntries without addresses get.
     #[arg(
         long,
         env = "PILOT_IP_AUTOALLOCATE_IPV4_PREFIX",
         default_value = "240.240.0.0/16"
     )]
     ip_autoallocate_ipv4_prefix: IpNet,
-    /// The range of their IPv6 addresses.
+    /// The range of the IPv6 addresses that ServiceEntries without addresses get.
     #[arg(
         long,
         env = "PILOT_IP_AUTOALLOCATE_IPV6_PREFIX",
@@ -52,11 +78,16 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            dual_stack: self.dual_stack,
+            ipv4_outbound_for_ipv6: self.ipv4_outbound_for_ipv6,
+            merge_inbound: self.merge_inbound,
+            headless_endpoints: self.headless_endpoints,
+            ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
-            ip_autoallocate: self.enable_ip_autoallocate.then_some(Prefixes {
+            ip_prefixes: Prefixes {
                 v4: self.ip_autoallocate_ipv4_prefix,
                 v6: self.ip_autoallocate_ipv6_prefix,
-            }),
+            },
         }
     }
 }

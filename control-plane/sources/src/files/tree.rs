@@ -105,8 +105,9 @@ impl Tree {
     /// What changed since the last batch was made.
     pub(super) fn batch(&mut self) -> Batch {
         let (mut objects, mut diagnostics) = self.merge();
-        if let Some(prefixes) = &self.settings.features.ip_autoallocate {
-            allocate(&mut objects, prefixes);
+        let features = &self.settings.features;
+        if features.ip_autoallocate {
+            allocate(&mut objects, &features.ip_prefixes);
         }
         let mut changes = Vec::new();
         for key in self.served.keys().filter(|key| !objects.contains_key(*key)) {

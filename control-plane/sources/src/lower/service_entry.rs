@@ -32,7 +32,7 @@ pub(super) fn lower(
     Some(Object::ServiceEntry(Shared::new(ServiceEntry {
         hosts: spec.hosts.iter().map(|h| Hostname::new(h)).collect(),
         addresses: addresses(&spec, resolution, findings),
-        allocated: if settings.features.ip_autoallocate.is_some()
+        allocated: if settings.features.ip_autoallocate
             && takes_part(resolution, !spec.addresses.is_empty(), &raw.meta.labels)
         {
             allocated(&status)

@@ -242,7 +242,7 @@ fn hosts_without_addresses_get_some_that_follow_from_their_names() {
     let alone = read(entry("a", ""), &settings());
     assert_eq!(alone["a"], two["a"]);
     let mut off = settings();
-    off.features.ip_autoallocate = None;
+    off.features.ip_autoallocate = false;
     let none = read(entry("a", "") + &entry("b", status), &off);
     assert!(none.values().all(Vec::is_empty), "{none:?}");
 }
