@@ -10,6 +10,7 @@ mod mesh;
 mod metrics;
 mod permissions;
 pub(crate) mod registration;
+mod statuses;
 mod writers;
 
 use std::sync::{Arc, OnceLock};
@@ -227,11 +228,14 @@ impl Site {
             let follow = mesh::follow_selectors(meshes, sender);
             leaving.run_until_cancelled(follow).await;
         });
+        let features = &self.lowering.features;
         let writings = writers::Writings {
             client: self.client.clone(),
             bundle: live.root_bundle(),
             selectors,
             metrics: self.metrics.cluster.clone(),
+            engine: Arc::clone(&self.engine),
+            prefixes: features.ip_autoallocate.then_some(features.ip_prefixes),
         };
         writers::start(&self.cluster, writings, &self.tasks, &self.leaving)
     }

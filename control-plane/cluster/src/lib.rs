@@ -3,7 +3,7 @@
 //! Questions: is this token good ([`tokens`]), which pods run on that node ([`pods`]), which kubelets are there
 //! ([`nodes`]), what does that ConfigMap hold ([`config_maps`]), which revision is the default ([`revisions`]).
 //! Writings: the CA's Secret ([`secrets`]), the root certificate in every namespace ([`roots`]), the CA bundle of the
-//! webhooks ([`webhooks`]), and the locks that decide which replica writes ([`leader`]).
+//! webhooks ([`webhooks`]), statuses of ServiceEntries and Ingresses ([`statuses`]), and the locks that decide which replica writes ([`leader`]).
 //!
 //! It knows nothing of worlds, proxies and streams, nor of certificates beyond their PEM form: the program gives it
 //! texts and takes plain structs. Kubernetes types end here, but for [`Client`], which callers pass on unopened.
@@ -29,6 +29,7 @@ pub mod revisions;
 pub mod roots;
 pub mod secrets;
 pub mod selector;
+pub mod statuses;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

@@ -40,6 +40,13 @@ pub struct ConfigMapLabel {
     pub config_map: String,
 }
 
+/// Which kind of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// `ServiceEntry` or `Ingress`.
+    pub kind: &'static str,
+}
+
 /// The metrics of this crate.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -59,6 +66,10 @@ pub struct Metrics {
     pub distributed: Family<ConfigMapLabel, Counter>,
     /// `meltemi_distributed_config_maps_failed_total`.
     pub distribution_failures: Family<ConfigMapLabel, Counter>,
+    /// `meltemi_statuses_written_total`.
+    pub statuses: Family<KindLabel, Counter>,
+    /// `meltemi_statuses_failed_total`.
+    pub status_failures: Family<KindLabel, Counter>,
 }
 
 /// What becomes of workloads that connect.
@@ -156,6 +167,16 @@ impl Metrics {
             "meltemi_distributed_config_maps_failed",
             "ConfigMaps that could not be written to a namespace, and were tried again",
             metrics.distribution_failures.clone(),
+        );
+        registry.register(
+            "meltemi_statuses_written",
+            "Statuses of objects that were written",
+            metrics.statuses.clone(),
+        );
+        registry.register(
+            "meltemi_statuses_failed",
+            "Statuses of objects that could not be written, and were tried again",
+            metrics.status_failures.clone(),
         );
         metrics
     }

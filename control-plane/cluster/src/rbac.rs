@@ -140,6 +140,34 @@ pub const RULES: &[Rule] = &[
         Scope::Cluster,
         "what their entries are made of",
     ),
+    rule(
+        "networking.istio.io",
+        "serviceentries",
+        &["get", "list", "watch"],
+        Scope::Cluster,
+        "which hosts have no addresses",
+    ),
+    rule(
+        "networking.istio.io",
+        "serviceentries/status",
+        &["patch"],
+        Scope::Cluster,
+        "the addresses that are given to hosts",
+    ),
+    rule(
+        "networking.k8s.io",
+        "ingresses",
+        &["get", "list", "watch"],
+        Scope::Cluster,
+        "which Ingresses do not know their gateway's addresses yet",
+    ),
+    rule(
+        "networking.k8s.io",
+        "ingresses/status",
+        &["patch"],
+        Scope::Cluster,
+        "the addresses of their gateway",
+    ),
 ];
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use meltemi_builders::patch::{
 };
 use meltemi_model::envoy_filter::{ApplyTo, Context, Operation, Patch};
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
-use meltemi_model::{Diagnostic, Diagnostics, Resource, ResourceType, Shared, Str};
+use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Resource, ResourceType, Shared, Str};
 use meltemi_world::World;
 
 use crate::memo::Counts;
@@ -181,7 +181,11 @@ pub(crate) struct Served {
     pub(crate) routes: Vec<Arc<Resource>>,
     pub(crate) extensions: Vec<Arc<Resource>>,
     pub(crate) diagnostics: Diagnostics,
+    pub(crate) patches: Patches,
 }
+
+/// For each EnvoyFilter and kind of patch ([`ApplyTo::counted_as`]) whether any of its patches changed anything.
+pub type Patches = BTreeMap<(ObjectKey, &'static str), bool>;
 
 /// Where a cluster belongs, before it is built.
 #[derive(Debug)]
@@ -199,6 +203,14 @@ pub(crate) struct ListenerPlace {
 }
 
 impl Chosen {
+    /// The patches of the class, none of which changed anything yet.
+    pub(crate) fn untried(&self) -> Patches {
+        let patches = self.all.iter();
+        patches
+            .filter_map(|p| Some(((p.from.clone(), p.apply_to.counted_as()?), false)))
+            .collect()
+    }
+
     pub(crate) fn cluster_place(&self, input: &ClusterInput) -> ClusterPlace {
         let (inbound, hosts) = match input {
             ClusterInput::Inbound(cluster) => {
@@ -263,7 +275,7 @@ impl Chosen {
                 .by_patched
                 .extend(patched.references.iter().cloned());
             served.clusters.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, patches);
         }
         for added in self.added(memo, ApplyTo::Cluster, ResourceType::Cluster, served) {
             fetched.by_patched.extend(added.references.iter().cloned());
@@ -300,7 +312,7 @@ impl Chosen {
             });
             fetched.extend(patched.references.iter().cloned());
             served.listeners.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, patches);
         }
         for added in self.added(memo, ApplyTo::Listener, ResourceType::Listener, served) {
             fetched.extend(added.references.iter().cloned());
@@ -332,7 +344,7 @@ impl Chosen {
                 patches: patches.clone(),
             });
             served.routes.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, patches);
         }
     }
 
@@ -381,6 +393,7 @@ impl Chosen {
                 served.diagnostics.push(found);
                 continue;
             }
+            served.applied(patch);
             // It is patched by nothing, but what it fetches must be known.
             added.push(memo.get(PatchInput {
                 resource,
@@ -395,7 +408,16 @@ impl Chosen {
 }
 
 impl Served {
-    fn say(&mut self, patched: &Patched) {
+    fn applied(&mut self, patch: &Patch) {
+        if let Some(kind) = patch.apply_to.counted_as() {
+            self.patches.insert((patch.from.clone(), kind), true);
+        }
+    }
+
+    fn say(&mut self, patched: &Patched, patches: &[Shared<Patch>]) {
+        for n in &patched.applied {
+            self.applied(&patches[*n]);
+        }
         let found = patched.problems.iter().map(|problem| {
             let path = format!("spec.configPatches[{}].patch.value", problem.index);
             let message = format!("{}: the patch is left out there", problem.message);

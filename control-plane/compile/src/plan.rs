@@ -77,6 +77,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         })
         .collect();
     diagnostics.extend(credentials::missing(world, class, &gateways));
+    diagnostics.extend(credentials::missing_for_clients(world, scope, class));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
     diagnostics.extend(world.networks.diagnostics.iter().cloned());
     if class.kind == ProxyKind::Router {

@@ -5,6 +5,7 @@
 //!
 //! Read first: `ids.rs` (names), `shared.rs` (why rows are compared by fingerprint), `object.rs` (what a source hands in).
 
+pub mod allocation;
 pub mod diagnostic;
 pub mod duration;
 pub mod envoy_filter;

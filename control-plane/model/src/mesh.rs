@@ -90,6 +90,8 @@ pub struct Mesh {
     pub default_outlier_detection: Option<OutlierDetection>,
     /// The first of `extensionProviders` with `sds`: its service (`HOST` or `NAMESPACE/HOST`) and port.
     pub sds_provider: Option<(Str, u16)>,
+    /// The services of `extensionProviders` (`HOST` or `NAMESPACE/HOST`), sorted: every gateway may need them.
+    pub provider_services: Vec<Str>,
     /// Gateways get the clusters of their routes only (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG).
     pub filter_gateway_clusters: bool,
     /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
@@ -247,6 +249,7 @@ impl Default for Mesh {
             default_connection_pool: None,
             default_outlier_detection: None,
             sds_provider: None,
+            provider_services: Vec::new(),
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
             dual_stack: false,

@@ -116,8 +116,8 @@ pub fn node(name: &str, locality: &str) -> Node {
     Node {
         meta: meta(Kind::Node, "", name),
         locality: Locality::parse(locality),
+        external_addresses: Vec::new(),
         addresses: Vec::new(),
-        external_ip: None,
     }
 }
 

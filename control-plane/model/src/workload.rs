@@ -22,8 +22,8 @@ pub struct Node {
     pub locality: Locality,
     /// Node addresses (InternalIP, ExternalIP).
     pub addresses: Vec<Str>,
-    /// The first of type ExternalIP: where ports of Services of type NodePort are reached from another network.
-    pub external_ip: Option<Str>,
+    /// Those of them at which it is reached from outside (ExternalIP), each once.
+    pub external_addresses: Vec<Str>,
 }
 
 /// A ServiceAccount.

@@ -35,6 +35,7 @@ mod workload_proxy_config;
 
 use serde_json::Value;
 
+use meltemi_model::allocation::Prefixes;
 use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, Str};
 
 use findings::Findings;
@@ -91,6 +92,8 @@ pub struct Features {
     pub ingress_namespace: Str,
     /// RESOLVE_HOSTNAME_GATEWAYS: host names of networks' gateways are resolved by the control plane.
     pub resolve_hostname_gateways: bool,
+    /// PILOT_IP_AUTOALLOCATE_IPV4_PREFIX and PILOT_IP_AUTOALLOCATE_IPV6_PREFIX: where those addresses are taken from.
+    pub ip_prefixes: Prefixes,
 }
 
 impl Default for Features {
@@ -108,6 +111,7 @@ impl Default for Features {
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
             resolve_hostname_gateways: true,
+            ip_prefixes: Prefixes::default(),
         }
     }
 }
@@ -202,7 +206,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::EndpointSlice => endpoint_slice::lower(&raw, &mut findings),
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
-        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
+        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings, settings),
         Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings, settings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),

@@ -2,6 +2,8 @@
 
 use clap::ArgAction;
 use clap::builder::FalseyValueParser;
+use ipnet::IpNet;
+use meltemi_model::allocation::Prefixes;
 use meltemi_sources::lower::Features;
 
 /// Feature flags, also from the environment by istiod's names.
@@ -65,6 +67,20 @@ pub(super) struct FeatureArgs {
         value_parser = FalseyValueParser::new()
     )]
     resolve_hostname_gateways: bool,
+    /// The range of the IPv4 addresses that ServiceEntries without addresses get.
+    #[arg(
+        long,
+        env = "PILOT_IP_AUTOALLOCATE_IPV4_PREFIX",
+        default_value = "240.240.0.0/16"
+    )]
+    ip_autoallocate_ipv4_prefix: IpNet,
+    /// The range of the IPv6 addresses that ServiceEntries without addresses get.
+    #[arg(
+        long,
+        env = "PILOT_IP_AUTOALLOCATE_IPV6_PREFIX",
+        default_value = "2001:2::/48"
+    )]
+    ip_autoallocate_ipv6_prefix: IpNet,
 }
 
 impl FeatureArgs {
@@ -83,6 +99,10 @@ impl FeatureArgs {
             ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
             resolve_hostname_gateways: self.resolve_hostname_gateways,
+            ip_prefixes: Prefixes {
+                v4: self.ip_autoallocate_ipv4_prefix,
+                v6: self.ip_autoallocate_ipv6_prefix,
+            },
         }
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
 }
 
 /// Those of some keys that can be held back.
-pub fn suspects(from: &[ObjectKey]) -> BTreeSet<ObjectKey> {
-    let suspects = from.iter().filter(|key| can_be_held(key.kind));
-    suspects.cloned().collect()
+pub fn suspects<'a>(from: impl IntoIterator<Item = &'a ObjectKey>) -> BTreeSet<ObjectKey> {
+    let from = from.into_iter();
+    from.filter(|key| can_be_held(key.kind)).cloned().collect()
 }

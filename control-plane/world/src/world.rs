@@ -1,11 +1,12 @@
 //! One consistent moment of everything that was read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::sidecar::Sidecar;
-use meltemi_model::{Labels, Shared};
+use meltemi_model::{Labels, ObjectKey, Shared};
 
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
@@ -204,6 +205,20 @@ impl World {
             envoy_filters,
             networks,
         }
+    }
+
+    /// What users wrote of some objects: for one that was made of Ingresses, those.
+    pub fn written<'a>(&'a self, keys: &'a [ObjectKey]) -> Vec<&'a ObjectKey> {
+        let mut written: Vec<&ObjectKey> = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.ingresses.authors.get(key) {
+                Some(authors) => written.extend(authors),
+                None => written.push(key),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        written.retain(|key| seen.insert(*key));
+        written
     }
 
     /// The Sidecar of a workload: one of its namespace that selects it, one of its namespace for all, the root

@@ -13,4 +13,5 @@ mod refusals;
 mod registration;
 mod secrets;
 mod site;
+mod statuses;
 mod webhooks;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_fake_api::{FakeApi, Refusal, Verb};
-use serde_json::json;
+use meltemi_fake_api::{FakeApi, Fault, On, Refusal, Type, Verb};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -16,6 +16,7 @@ use super::*;
 use crate::leader::{self, Election, locks};
 use crate::roots::{Distribution, distribute};
 use crate::secrets::{self, Secret};
+use crate::statuses::{INGRESSES, Kind, Name, SERVICE_ENTRIES, Seen, Statuses, keep};
 use crate::testing::{api, config_map};
 use crate::tokens::{self, Token};
 use crate::webhooks::{Injection, Validation, patch_injection, patch_validation};
@@ -52,6 +53,51 @@ fn objects(api: &FakeApi) {
     api.answer("gateways.networking.istio.io", |_| {
         Err(Refusal::new(400, "denied the request"))
     });
+}
+
+/// Wants every status to say so.
+#[derive(Default)]
+struct Marks(BTreeMap<Name, bool>);
+
+impl Statuses for Marks {
+    type News = ();
+
+    fn seen(&mut self, name: &Name, object: Seen<'_>) -> bool {
+        let marked = object.status["marked"] == true;
+        self.0.insert(name.clone(), marked);
+        true
+    }
+
+    fn gone(&mut self, name: &Name) {
+        self.0.remove(name);
+    }
+
+    fn was_changed(&mut self, _: &Name) {}
+
+    fn wanted(&mut self, (): &()) -> BTreeMap<Name, Value> {
+        let unmarked = self.0.iter().filter(|(_, marked)| !**marked);
+        unmarked
+            .map(|(name, _)| (name.clone(), json!({"marked": true})))
+            .collect()
+    }
+}
+
+/// An object of a kind whose first write meets a conflict, so that it is asked for.
+fn contested(api: &FakeApi, kind: Kind) {
+    let Kind {
+        group,
+        version,
+        kind,
+        plural,
+    } = kind;
+    let mut served = Type::new(group, &[version], plural, kind, true);
+    served.status = true;
+    api.serve(served);
+    api.apply(json!({
+        "apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": {"namespace": "new", "name": "a"},
+    }));
+    let conflict = Fault::Refuse(Refusal::new(409, "changed"));
+    api.fault(On::verb(Verb::Patch).of(plural), conflict, 1);
 }
 
 async fn questions(client: &Client) {
@@ -113,6 +159,16 @@ fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
         let out = watch::channel(config_maps::State::Unknown).0;
         config_maps::follow(map_client, SYSTEM, "istio", out, map_stop).await;
     });
+    for kind in [SERVICE_ENTRIES, INGRESSES] {
+        tasks.spawn(keep(
+            client.clone(),
+            kind,
+            Marks::default(),
+            watch::channel(()).1,
+            Metrics::default(),
+            stop.clone(),
+        ));
+    }
     let pem = || watch::channel(Arc::from(PEM)).1;
     tasks.spawn(distribute(
         client.clone(),
@@ -183,6 +239,9 @@ type Rights = BTreeMap<String, BTreeSet<&'static str>>;
 async fn the_table_says_what_is_done_and_nothing_else() {
     let (api, client) = api().await;
     objects(&api);
+    for kind in [SERVICE_ENTRIES, INGRESSES] {
+        contested(&api, kind);
+    }
     questions(&client).await;
     let stop = CancellationToken::new();
     let mut tasks = work(&client, &stop);

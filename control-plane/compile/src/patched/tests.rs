@@ -208,3 +208,59 @@ fn extension_configurations_are_served_by_name() {
     let found = served(&Compiler::default(), "a", vec![of("x"), of("y"), of("x")]);
     assert_eq!(names(&found.snapshot, ResourceType::Extension), ["x", "y"]);
 }
+
+#[test]
+fn whether_patches_change_anything_is_known() {
+    let merge = |condition| {
+        let value = json!({"connect_timeout": "7s"});
+        patch(ApplyTo::Cluster, Operation::Merge, condition, &value)
+    };
+    let nowhere = || {
+        Condition::Cluster(ClusterCondition {
+            name: "nobody".into(),
+            ..ClusterCondition::default()
+        })
+    };
+    let condition = Condition::Listener(ListenerCondition {
+        port: 80,
+        ..ListenerCondition::default()
+    });
+    let no_listener = patch(
+        ApplyTo::Listener,
+        Operation::Remove,
+        condition,
+        &Value::Null,
+    );
+    let add = patch(
+        ApplyTo::Cluster,
+        Operation::Add,
+        Condition::None,
+        &json!({"name": "x"}),
+    );
+    for (what, patches, want) in [
+        ("none", vec![], &[][..]),
+        (
+            "one that finds nothing",
+            vec![merge(nowhere())],
+            &[("cluster", false)],
+        ),
+        (
+            "one of two",
+            vec![merge(nowhere()), merge(of_web())],
+            &[("cluster", true)],
+        ),
+        ("what is added", vec![add], &[("cluster", true)]),
+        (
+            "kinds apart",
+            vec![merge(nowhere()), no_listener],
+            &[("cluster", false), ("listener", true)],
+        ),
+    ] {
+        let found = served(&Compiler::default(), "a", patches).patches;
+        let found: Vec<(&str, bool)> = found
+            .iter()
+            .map(|((_, p), applied)| (*p, *applied))
+            .collect();
+        assert_eq!(found, want, "{what}");
+    }
+}

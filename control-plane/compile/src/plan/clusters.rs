@@ -105,28 +105,30 @@ fn referenced(
         .iter()
         .flat_map(|name| world.virtual_services.destinations(name, from));
     let mut hosts: BTreeSet<Hostname> = hosts.collect();
-    hosts.extend(referenced_by_patches(world, scope, class));
+    hosts.extend(referenced_otherwise(world, scope, class));
     Some(hosts)
 }
 
-/// The hosts that EnvoyFilters need although no route leads there.
-fn referenced_by_patches(
-    world: &World,
-    scope: &Scope,
-    class: &ProxyClass,
-) -> impl Iterator<Item = Hostname> {
+/// The hosts that EnvoyFilters and providers of the mesh configuration need although no route leads there.
+fn referenced_otherwise(world: &World, scope: &Scope, class: &ProxyClass) -> Vec<Hostname> {
     let filters = world
         .envoy_filters
         .selecting(&class.namespace, &class.labels, &world.mesh);
     let names = filters.into_iter().flat_map(|filter| &filter.references);
-    names
-        .filter(move |(namespace, host)| {
-            let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
-            namespace
-                .as_ref()
-                .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
-        })
-        .map(|(_, host)| host.clone())
+    let of_patches = names.map(|(namespace, host)| (namespace.clone(), host.clone()));
+    let providers = world.mesh.provider_services.iter();
+    let of_providers = providers.map(|service| match service.split_once('/') {
+        Some((namespace, host)) => (Some(Str::from(namespace)), Hostname::new(host)),
+        None => (None, Hostname::new(service)),
+    });
+    let is_meant = |(namespace, host): &(Option<Str>, Hostname)| {
+        let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
+        namespace
+            .as_ref()
+            .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
+    };
+    let all = of_patches.chain(of_providers).filter(is_meant);
+    all.map(|(_, host)| host).collect()
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {

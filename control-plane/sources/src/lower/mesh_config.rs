@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_api::mesh_config as api;
 use meltemi_model::ingress::{IngressMode, IngressSettings};
@@ -379,6 +379,7 @@ fn lower_config(
             let sds = provider.sds.as_ref()?;
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
         }),
+        provider_services: provider_services(config),
         ingress: ingress(config, settings),
         system_namespace: settings.system_namespace.clone(),
         cluster_local: cluster_local(root, config, findings, settings),
@@ -612,6 +613,32 @@ fn outbound_policy(config: &api::MeshConfig) -> OutboundPolicy {
         Some(api::MeshOutboundMode::RegistryOnly) => OutboundPolicy::RegistryOnly,
         Some(api::MeshOutboundMode::AllowAnyDynamicDns) => OutboundPolicy::AllowAnyDynamicDns,
     }
+}
+
+/// Istio 1.31, `extraServicesForProxy`: also those of providers that nobody uses, but not the deprecated ones.
+fn provider_services(config: &api::MeshConfig) -> Vec<Str> {
+    let of = |provider: &api::ExtensionProvider| {
+        let services = [
+            provider.envoy_ext_authz_http.as_ref().map(|p| &p.service),
+            provider.envoy_ext_authz_grpc.as_ref().map(|p| &p.service),
+            provider.zipkin.as_ref().map(|p| &p.service),
+            provider.datadog.as_ref().map(|p| &p.service),
+            provider.skywalking.as_ref().map(|p| &p.service),
+            provider.opentelemetry.as_ref().map(|p| &p.service),
+            provider.envoy_http_als.as_ref().map(|p| &p.service),
+            provider.envoy_tcp_als.as_ref().map(|p| &p.service),
+            provider.envoy_otel_als.as_ref().map(|p| &p.service),
+            provider.sds.as_ref().map(|p| &p.service),
+        ];
+        services.map(|service| service.map(|service| Str::from(service.as_str())))
+    };
+    let services: BTreeSet<Str> = config
+        .extension_providers
+        .iter()
+        .flat_map(of)
+        .flatten()
+        .collect();
+    services.into_iter().collect()
 }
 
 /// A provider `prometheus` is built in; others of that type have the user's names.

@@ -228,7 +228,7 @@ fn add_addresses(
     if let (true, Some(selector)) = (addresses.is_empty(), &service.node_selector) {
         let nodes = store.nodes.iter();
         let selected = nodes.filter(|(_, node)| node.meta.labels.satisfies(selector));
-        addresses.extend(selected.filter_map(|(_, node)| node.external_ip.clone()));
+        addresses.extend(selected.filter_map(|(_, node)| node.external_addresses.first().cloned()));
     }
     let outside = |port: u16| {
         let node_port = service.ports.iter().find(|p| p.number == port);

@@ -103,7 +103,7 @@ fn node_ports_are_reached_at_the_addresses_of_selected_nodes() {
         let mut node = node(name, "r1");
         node.meta.labels = labels(&format!("pool={pool}"));
         Object::from(Node {
-            external_ip: ip.map(Str::from),
+            external_addresses: ip.into_iter().map(Str::from).collect(),
             ..node
         })
     };

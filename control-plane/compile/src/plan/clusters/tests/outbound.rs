@@ -247,8 +247,9 @@ fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
         }],
         ..to("c")
     };
-    let clusters = |filter, scope| {
+    let clusters = |filter, scope, providers: &[&str]| {
         let mesh = Mesh {
+            provider_services: providers.iter().map(|p| Str::from(*p)).collect(),
             filter_gateway_clusters: filter,
             scope_gateway_to_namespace: scope,
             ..Mesh::default()
@@ -271,9 +272,22 @@ fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
         cluster_names(&planned(&world, &router())).join(" ")
     };
     let names = ["a", "b", "c", "d"].map(|n| format!("outbound|80||{n}.default"));
-    assert_eq!(clusters(false, false), names.join(" "));
-    assert_eq!(clusters(true, false), names[..3].join(" "));
-    assert_eq!(clusters(true, true), names[..2].join(" "));
+    assert_eq!(clusters(false, false, &[]), names.join(" "));
+    assert_eq!(clusters(true, false, &[]), names[..3].join(" "));
+    assert_eq!(clusters(true, true, &[]), names[..2].join(" "));
+    // Providers of the mesh configuration.
+    for (provider, all) in [
+        ("d.default.svc.cluster.local", true),
+        ("default/d.default.svc.cluster.local", true),
+        ("other/d.default.svc.cluster.local", false),
+    ] {
+        let want = if all {
+            names.join(" ")
+        } else {
+            names[..3].join(" ")
+        };
+        assert_eq!(clusters(true, false, &[provider]), want, "{provider}");
+    }
 }
 
 #[test]
