@@ -150,6 +150,7 @@ fn stand_in(gateway: &NetworkGateway, locality: &Locality, weight: u32) -> Endpo
     }
     Endpoint {
         address: gateway.address.clone(),
+        more_addresses: Vec::new(),
         port: gateway.port,
         labels,
         identity: "".into(),
