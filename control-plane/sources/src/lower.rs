@@ -191,7 +191,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
     let object = object.filter(|_| findings.is_usable());
-    findings.settle(&meltemi_validation::validate(value));
+    findings.settle();
     Lowered {
         object,
         key: Some(key),

@@ -18,4 +18,4 @@ pub mod rules;
 mod tests;
 
 pub use findings::{Check, Finding, Findings};
-pub use object::{ALWAYS_REJECT, Outcome, review, validate};
+pub use object::{ALWAYS_REJECT, Meta, Outcome, Spec, read, review, validate};

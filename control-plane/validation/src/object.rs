@@ -122,68 +122,31 @@ pub fn review(object: &Value) -> Outcome {
     if !of_group().any(|known| known.kind == kind) {
         return Outcome::UnknownKind;
     }
-    let meta = Meta::new(object);
-    match read(kind, &meta) {
+    match kinds::findings(kind, object) {
+        Ok(found) => Outcome::Read(found),
         Err(error) => Outcome::Unreadable(error),
-        Ok(mut found) => {
-            if found.is_accepted()
-                && let Some(name) = unknown_field(object)
-            {
-                let (namespace, own) = (meta.namespace, meta.name);
-                let message =
-                    format!("unknown field {name:?} on {kind} resource {namespace}/{own}");
-                found = Findings::only(name, message);
-            }
-            Outcome::Read(found)
-        }
     }
 }
 
-fn unknown_field(object: &Value) -> Option<&str> {
-    let mut names = object.as_object()?.keys().map(String::as_str);
-    names.find(|name| !TOP_LEVEL.contains(name))
+/// A specification that has rules.
+pub trait Spec: DeserializeOwned {
+    /// What the rules find.
+    fn rules(&self, meta: &Meta<'_>) -> Findings;
 }
 
-fn read(kind: &str, meta: &Meta<'_>) -> Result<Findings, Finding> {
-    match kind {
-        "AuthorizationPolicy" => of(meta, kinds::authorization_policy::validate),
-        "DestinationRule" => of(meta, kinds::destination_rule::validate),
-        "EnvoyFilter" => of(meta, kinds::envoy_filter::validate),
-        "Gateway" => of(meta, kinds::gateway::validate),
-        "PeerAuthentication" => of(meta, kinds::peer_authentication::validate),
-        "ProxyConfig" => of(meta, kinds::proxy_config::validate),
-        "RequestAuthentication" => of(meta, kinds::request_authentication::validate),
-        "ServiceEntry" => of(meta, kinds::service_entry::validate),
-        "Sidecar" => of(meta, kinds::sidecar::validate),
-        "Telemetry" => of(meta, kinds::telemetry::validate),
-        "TrafficExtension" => of(meta, kinds::traffic_extension::validate),
-        "VirtualService" => of(meta, kinds::virtual_service::validate),
-        "WasmPlugin" => of(meta, kinds::wasm_plugin::validate),
-        "WorkloadEntry" => of(meta, kinds::workload_entry::validate),
-        "WorkloadGroup" => of(meta, kinds::workload_group::validate),
-        _ => Ok(Findings::default()),
-    }
-}
-
-/// Reads the specification and looks at it. Fields that the type does not have are warnings: Istio's webhook reads again
-/// without them, so that objects of newer schemas are accepted.
-fn of<T: DeserializeOwned>(
-    meta: &Meta<'_>,
-    rules: impl Fn(&Meta<'_>, &T) -> Findings,
-) -> Result<Findings, Finding> {
-    let parsed = match parse_spec::<T>(&meta.object["spec"]) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            return Err(Finding {
-                path: error.path,
-                message: error.message,
-            });
-        }
+/// Reads the specification of an object that is known to be of its kind, and looks at the whole object. Fields that the
+/// type does not have are warnings: Istio's webhook reads again without them, so that objects of newer schemas are
+/// accepted. The error says why the specification cannot be read.
+pub fn read<T: Spec>(object: &Value) -> Result<(T, Findings), Finding> {
+    let meta = Meta::new(object);
+    let parsed = parse_spec::<T>(&object["spec"]).map_err(|error| Finding {
+        path: error.path,
+        message: error.message,
+    })?;
+    let mut found = match annotations(&meta) {
+        Some(refusal) => return Ok((parsed.value, refusal)),
+        None => parsed.value.rules(&meta),
     };
-    if let Some(refusal) = annotations(meta) {
-        return Ok(refusal);
-    }
-    let mut found = rules(meta, &parsed.value);
     for path in parsed.unknown {
         let name = path.rsplit('.').next().unwrap_or(&path).to_owned();
         found.warning(
@@ -191,7 +154,20 @@ fn of<T: DeserializeOwned>(
             format!("unknown field {name:?}: it is ignored; check its spelling and indentation"),
         );
     }
-    Ok(found)
+    if found.is_accepted()
+        && let Some(name) = unknown_field(object)
+    {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let (namespace, own) = (meta.namespace, meta.name);
+        let message = format!("unknown field {name:?} on {kind} resource {namespace}/{own}");
+        found = Findings::only(name, message);
+    }
+    Ok((parsed.value, found))
+}
+
+fn unknown_field(object: &Value) -> Option<&str> {
+    let mut names = object.as_object()?.keys().map(String::as_str);
+    names.find(|name| !TOP_LEVEL.contains(name))
 }
 
 fn annotations(meta: &Meta<'_>) -> Option<Findings> {

@@ -20,7 +20,7 @@ pub(super) fn lower(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Option<Object> {
-    let spec: api::DestinationRule = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::DestinationRule = findings.spec(raw)?;
     findings.check(
         "spec.host",
         checks::wildcard_host(&spec.host).or_else(|m| checks::ip(&spec.host).map_err(|_| m)),

@@ -30,6 +30,7 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
     let patches = rest
         .as_object_mut()
         .and_then(|spec| spec.shift_remove("configPatches"));
+    findings.hear(raw);
     let spec: api::EnvoyFilter = findings.parse("spec", &rest)?;
     let selector = match &spec.workload_selector {
         Some(selector) => findings.selector("spec.workloadSelector.labels", &selector.labels),

@@ -4,7 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Severity};
-use meltemi_validation::Finding;
+use meltemi_validation::{Finding, Spec};
+
+use super::meta::Raw;
 
 /// The Diagnostics of one object.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub(super) struct Findings {
     key: ObjectKey,
     diagnostics: Diagnostics,
     unusable: bool,
+    /// What validation says of the object.
+    said: meltemi_validation::Findings,
 }
 
 impl Findings {
@@ -20,6 +24,7 @@ impl Findings {
             key: key.clone(),
             diagnostics: Vec::new(),
             unusable: false,
+            said: meltemi_validation::Findings::default(),
         }
     }
 
@@ -70,7 +75,8 @@ impl Findings {
     /// Lowering decides alone whether an object is used: istiod, too, serves what its webhook would refuse, once it is in the
     /// cluster. So what validation refuses in an object that is used is a warning here; where lowering has said what becomes
     /// of the field, only the refusal is added.
-    pub(super) fn settle(&mut self, said: &meltemi_validation::Findings) {
+    pub(super) fn settle(&mut self) {
+        let said = std::mem::take(&mut self.said);
         const REFUSED: &str = "; Istio's webhook refuses this";
         let is_used = self.is_usable();
         let told = |path: &str, list: &[Finding]| list.iter().any(|f| is_same_place(&f.path, path));
@@ -110,6 +116,25 @@ impl Findings {
 
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
+    }
+
+    /// Reads the specification of an object of Istio's, with what validation says of it.
+    pub(super) fn spec<T: Spec>(&mut self, raw: &Raw<'_>) -> Option<T> {
+        match meltemi_validation::read(raw.object()) {
+            Ok((spec, said)) => {
+                self.said = said;
+                Some(spec)
+            }
+            Err(unreadable) => {
+                self.error(unreadable.path, unreadable.message);
+                None
+            }
+        }
+    }
+
+    /// Hears what validation says of an object of which lowering reads more than validation does.
+    pub(super) fn hear(&mut self, raw: &Raw<'_>) {
+        self.said = meltemi_validation::validate(raw.object());
     }
 
     /// Reads the value at `root`; unknown fields are warnings.

@@ -13,7 +13,7 @@ use super::{checks, names};
 const UNIX: &str = "unix://";
 
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let spec: api::Gateway = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::Gateway = findings.spec(raw)?;
     if raw.meta.key.name.contains('.') {
         findings.warning("metadata.name", "the name of a Gateway holds no dots");
     }

@@ -110,6 +110,11 @@ impl<'a> Raw<'a> {
         Ok(Self { meta, all, value })
     }
 
+    /// The whole object as it is written.
+    pub(super) fn object(&self) -> &'a Value {
+        self.value
+    }
+
     /// A part of the object, such as `spec`; `Null` when it is not there.
     pub(super) fn part(&self, name: &str) -> &'a Value {
         self.value.get(name).unwrap_or(&NULL)

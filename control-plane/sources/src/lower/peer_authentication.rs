@@ -12,7 +12,7 @@ use super::meta::Raw;
 
 /// Istio 1.31: `ValidatePeerAuthentication`.
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let spec: api::PeerAuthentication = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::PeerAuthentication = findings.spec(raw)?;
     let selector = match &spec.selector {
         Some(selector) => findings.selector("spec.selector.matchLabels", &selector.match_labels),
         None => Labels::default(),

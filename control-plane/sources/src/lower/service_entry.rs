@@ -10,7 +10,7 @@ use super::meta::Raw;
 use super::{checks, names, workload_entry};
 
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let spec: api::ServiceEntry = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::ServiceEntry = findings.spec(raw)?;
     let status: api::ServiceEntryStatus = findings.parse_part("status", raw.part("status"))?;
     let resolution = resolution(spec.resolution);
     check_hosts(&spec, resolution, findings);

@@ -20,7 +20,7 @@ pub(super) fn lower(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Option<Object> {
-    let spec: api::Sidecar = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::Sidecar = findings.spec(raw)?;
     let says_nothing = spec.egress.is_empty()
         && spec.ingress.is_empty()
         && spec.outbound_traffic_policy.is_none()

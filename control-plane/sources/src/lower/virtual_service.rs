@@ -30,7 +30,7 @@ pub(super) fn lower(
     findings: &mut Findings,
     settings: &LowerSettings,
 ) -> Option<Object> {
-    let spec: api::VirtualService = findings.parse("spec", raw.part("spec"))?;
+    let spec: api::VirtualService = findings.spec(raw)?;
     if spec.hosts.is_empty() {
         check_delegate(&spec, findings);
     }

@@ -11,7 +11,7 @@ use super::meta::{Raw, labels};
 const UNIX: &str = "unix://";
 
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
-    let api: Spec = findings.parse("spec", raw.part("spec"))?;
+    let api: Spec = findings.spec(raw)?;
     check(&api, "spec", true, findings);
     let mut spec = lower_spec(&api, "spec", findings);
     // Labels of the object win over those of the spec. Istio 1.31: `ConvertWorkloadEntry`.
