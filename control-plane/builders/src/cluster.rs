@@ -63,6 +63,8 @@ pub struct ClusterFacet {
     pub router: bool,
     /// Its address families.
     pub ip_mode: IpMode,
+    /// Which addresses it resolves names to.
+    pub dns_family: DnsFamily,
     /// Whether it has the upstream metadata exchange filter, so may negotiate `istio-peer-exchange`.
     pub metadata_exchange: bool,
     /// Whether it can fetch the mesh's certificates.
@@ -117,6 +119,12 @@ pub struct OutboundCluster {
     pub mesh: Shared<Mesh>,
     /// What the proxy adds.
     pub facet: ClusterFacet,
+}
+
+/// Whether sidecars ask for the endpoints of a service without an address, rather than connect to where the client
+/// wanted (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
+pub fn has_headless_endpoints(service: &Service, mesh: &Mesh) -> bool {
+    service.kubernetes && mesh.headless_endpoints
 }
 
 /// A cluster to the workload's own port.

@@ -72,6 +72,8 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         network: "".into(),
         cluster_id: "Kubernetes".into(),
         ip_mode: IpMode::V4,
+        dual_stack: false,
+        ipv4_outbound: false,
         capabilities: Capabilities::istio_proxy(),
         has_identity: true,
         version: (1, 31, 0),

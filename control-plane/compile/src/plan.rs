@@ -14,6 +14,7 @@ use meltemi_world::{Scope, World};
 
 pub mod clusters;
 mod credentials;
+mod families;
 pub mod gateway;
 pub mod listeners;
 pub mod names;

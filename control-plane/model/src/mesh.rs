@@ -93,6 +93,19 @@ pub struct Mesh {
     pub filter_gateway_clusters: bool,
     /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
     pub scope_gateway_to_namespace: bool,
+    /// Proxies with addresses of both families are served both (ISTIO_DUAL_STACK); else the first family of each thing.
+    pub dual_stack: bool,
+    /// Proxies with IPv6 addresses only take redirected outbound connections of IPv4 too
+    /// (ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS).
+    pub ipv4_outbound_for_ipv6: bool,
+    /// Service ports that no ingress listener of a Sidecar names keep their listeners beside those
+    /// (PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE).
+    pub merge_inbound: bool,
+    /// Sidecars balance over the pods of headless Services (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
+    pub headless_endpoints: bool,
+    /// ServiceEntries without addresses get those of their status (PILOT_ENABLE_IP_AUTOALLOCATE); else those that their
+    /// names hash to, and only proxies that ask for them (DNS_AUTO_ALLOCATE) use them.
+    pub ip_autoallocate: bool,
     /// What is done about Kubernetes Ingress.
     pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
@@ -213,6 +226,11 @@ impl Default for Mesh {
             sds_provider: None,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            dual_stack: false,
+            ipv4_outbound_for_ipv6: false,
+            merge_inbound: false,
+            headless_endpoints: false,
+            ip_autoallocate: true,
             ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
         }

@@ -279,6 +279,7 @@ pub fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
 pub fn endpoint(address: &str, port: u16) -> Endpoint {
     Endpoint {
         address: address.into(),
+        more_addresses: Vec::new(),
         port,
         labels: Labels::default(),
         identity: "".into(),

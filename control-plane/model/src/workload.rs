@@ -155,6 +155,8 @@ pub enum Health {
 pub struct Endpoint {
     /// An IP, a host name, or a socket path.
     pub address: Str,
+    /// Addresses of the same workload besides: those of its other family (ISTIO_DUAL_STACK).
+    pub more_addresses: Vec<Str>,
     /// The port at the endpoint.
     pub port: u16,
     /// Labels of the workload, with topology labels added; subsets select by them.
@@ -186,6 +188,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// All its addresses, the primary one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Str> {
+        std::iter::once(&self.address).chain(&self.more_addresses)
+    }
+
     /// Whether clients use mutual TLS of themselves, where no DestinationRule decides.
     pub fn takes_mtls(&self) -> bool {
         self.mtls && !self.mtls_disabled

@@ -37,7 +37,7 @@ use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, 
 use findings::Findings;
 use meta::Raw;
 
-pub use mesh_config::lower_mesh;
+pub use mesh_config::{lower_mesh, with_features};
 pub use proxy_config::lower_proxy_config;
 
 /// What lowering must know besides the object.
@@ -71,6 +71,16 @@ pub struct Features {
     pub filter_gateway_clusters: bool,
     /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
     pub scope_gateway_to_namespace: bool,
+    /// ISTIO_DUAL_STACK: proxies with addresses of both families are served both.
+    pub dual_stack: bool,
+    /// ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS: IPv6 proxies take redirected connections of IPv4 too.
+    pub ipv4_outbound_for_ipv6: bool,
+    /// PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE: service ports stay beside a Sidecar's ingress listeners.
+    pub merge_inbound: bool,
+    /// PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES: sidecars balance over the pods of headless Services.
+    pub headless_endpoints: bool,
+    /// PILOT_ENABLE_IP_AUTOALLOCATE: ServiceEntries get their addresses from their status, rather than by a hash.
+    pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
 }
@@ -82,6 +92,11 @@ impl Default for Features {
             tls_on_sidecar_ingress: false,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            dual_stack: false,
+            ipv4_outbound_for_ipv6: false,
+            merge_inbound: false,
+            headless_endpoints: false,
+            ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
         }
     }

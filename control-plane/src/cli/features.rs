@@ -18,6 +18,37 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// Proxies with addresses of both families are served both.
+    #[arg(long, env = "ISTIO_DUAL_STACK", value_parser = FalseyValueParser::new())]
+    dual_stack: bool,
+    /// Proxies with IPv6 addresses only take redirected outbound connections of IPv4 too.
+    #[arg(
+        long,
+        env = "ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS",
+        value_parser = FalseyValueParser::new()
+    )]
+    ipv4_outbound_for_ipv6: bool,
+    /// Service ports that no ingress listener of a Sidecar names keep their listeners beside those.
+    #[arg(
+        long,
+        env = "PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE",
+        value_parser = FalseyValueParser::new()
+    )]
+    merge_inbound: bool,
+    /// Sidecars balance over the pods of headless Services.
+    #[arg(long, env = "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", value_parser = FalseyValueParser::new())]
+    headless_endpoints: bool,
+    /// Whether ServiceEntries without addresses get those of their status; else those that their names hash to.
+    #[arg(
+        long,
+        env = "PILOT_ENABLE_IP_AUTOALLOCATE",
+        default_value = "true",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = FalseyValueParser::new()
+    )]
+    ip_autoallocate: bool,
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
@@ -31,6 +62,11 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            dual_stack: self.dual_stack,
+            ipv4_outbound_for_ipv6: self.ipv4_outbound_for_ipv6,
+            merge_inbound: self.merge_inbound,
+            headless_endpoints: self.headless_endpoints,
+            ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
         }
     }

@@ -223,6 +223,7 @@ fn case(dir: &Path) -> Case {
         name: "tls".to_owned(),
         dir: dir.to_path_buf(),
         node: Node {
+            istiod_env: Default::default(),
             id: "router~127.0.0.1~edge-0.default~default.svc.cluster.local".to_owned(),
             cluster: "edge.default".to_owned(),
             locality: String::new(),

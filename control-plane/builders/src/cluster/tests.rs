@@ -25,6 +25,7 @@ fn facet() -> ClusterFacet {
         files: None,
         router: false,
         ip_mode: IpMode::V4,
+        dns_family: crate::listener::DnsFamily::V4,
         metadata_exchange: true,
         identity: true,
         preserve_case: false,

@@ -285,6 +285,7 @@ fn what_a_proxy_says_of_itself() {
         reserved_ports: vec![15021, 15090],
         unprivileged: true,
         dns_capture: true,
+        allocated_addresses: true,
         inbound_exact_balance: true,
         outbound_exact_balance: false,
         credential_socket: true,
@@ -313,6 +314,49 @@ fn address_families() {
             want,
             "{ips}"
         );
+    }
+}
+
+#[test]
+fn flags_for_address_families() {
+    // (addresses, both are served, IPv4 is taken in besides), with both flags on.
+    let mesh = || Mesh {
+        dual_stack: true,
+        ipv4_outbound_for_ipv6: true,
+        ..Mesh::default()
+    };
+    for (ips, want) in [
+        ("10.0.0.1", (false, false)),
+        ("fd00::1", (false, true)),
+        ("10.0.0.1,fd00::1", (true, false)),
+    ] {
+        let metadata = json!({"INSTANCE_IPS": ips});
+        let on = class([mesh().into()], &metadata);
+        assert_eq!((on.dual_stack, on.ipv4_outbound), want, "{ips}");
+        let off = class([], &metadata);
+        assert!(!off.dual_stack && !off.ipv4_outbound, "{ips}");
+    }
+}
+
+#[test]
+fn who_uses_allocated_addresses() {
+    for (ip_autoallocate, capture, asks, want) in [
+        (true, true, false, true),
+        (true, false, true, false),
+        (false, true, false, false),
+        (false, true, true, true),
+        (false, false, true, false),
+    ] {
+        let mesh = Mesh {
+            ip_autoallocate,
+            ..Mesh::default()
+        };
+        let metadata = json!({
+            "DNS_CAPTURE": capture.to_string(), "DNS_AUTO_ALLOCATE": asks.to_string(),
+        });
+        let facet = class([mesh.into()], &metadata).facet;
+        let name = format!("{ip_autoallocate} {capture} {asks}");
+        assert_eq!(facet.allocated_addresses, want, "{name}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_builders::cluster::{
     ClusterFacet, ClusterInput, Effective, InboundAddress, InboundCluster, OutboundCluster,
-    effective,
+    effective, has_headless_endpoints,
 };
 use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
 use meltemi_model::port::Protocol;
@@ -131,6 +131,7 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
     ClusterFacet {
         router: class.kind == ProxyKind::Router,
         ip_mode: class.ip_mode,
+        dns_family: dns_family(class),
         metadata_exchange: class
             .capabilities
             .has(Capability::TcpMetadataExchangeCluster),
@@ -234,8 +235,9 @@ fn add_outbound(
         row.service.resolution,
         Resolution::Dns | Resolution::DnsRoundRobin
     );
+    let asks = facet.router || has_headless_endpoints(&row.service, mesh);
     let original_destination =
-        passthrough || (row.service.resolution == Resolution::Passthrough && !facet.router);
+        passthrough || (row.service.resolution == Resolution::Passthrough && !asks);
     // Istio 1.31: where no load balancing hides the endpoints, mutual TLS needs all of them to take it, on gateways too.
     let unbalanced = passthrough || row.service.resolution == Resolution::Passthrough;
     let own = row.endpoints.port(&port.name);
@@ -364,10 +366,17 @@ fn inbound(
             .clusters
             .extend(from_ingress(world, scope, class, facet, listener).map(ClusterInput::Inbound));
     }
-    if !ingress.is_empty() || class.interception == InterceptionMode::None {
+    let own = if ingress.is_empty() {
+        class.interception != InterceptionMode::None
+    } else {
+        scope.mesh.merge_inbound
+    };
+    if !own {
         return;
     }
-    let mut targets: Vec<u16> = class.instances.iter().map(|i| i.target).collect();
+    let named = |port: u16| ingress.iter().any(|listener| listener.port == port);
+    let targets = class.instances.iter().map(|i| i.target);
+    let mut targets: Vec<u16> = targets.filter(|port| !named(*port)).collect();
     targets.sort_unstable();
     targets.dedup();
     for target in targets {
@@ -456,7 +465,9 @@ fn from_ingress(
     })
 }
 
-/// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable.
+/// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable. The
+/// workload's own address is one of the family that is asked for; where there is none, and where the family of a loopback
+/// address is not the proxy's, another loopback address stands in. Istio 1.31: `buildInboundClustersFromSidecar`.
 fn ingress_address(
     class: &ProxyClass,
     listener: &IngressListener,
@@ -471,14 +482,20 @@ fn ingress_address(
     let (host, port) = endpoint.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    match host {
-        "0.0.0.0" | "::" | "" => match class.own_ips.first() {
-            Some(ip) => Some(Some(InboundAddress::Socket(ip.to_string().into(), port))),
-            None => Some(None),
-        },
-        "127.0.0.1" | "::1" => Some(Some(InboundAddress::Socket(host.into(), port))),
-        _ => None,
-    }
+    let own = |v4: bool, loopback: &str| {
+        let mut ips = class.own_ips.iter().filter(|ip| ip.is_ipv4() == v4);
+        ips.next()
+            .map_or_else(|| loopback.into(), |ip| ip.to_string().into())
+    };
+    let address: Str = match host {
+        "0.0.0.0" | "" => own(true, "127.0.0.1"),
+        "::" => own(false, "::1"),
+        "127.0.0.1" if class.ip_mode == IpMode::V6 => "::1".into(),
+        "::1" if class.ip_mode == IpMode::V4 => "127.0.0.1".into(),
+        "127.0.0.1" | "::1" => host.into(),
+        _ => return None,
+    };
+    Some(Some(InboundAddress::Socket(address, port)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::destination_rule::{connection_pool, load_balancer, outlier};
 use super::findings::Findings;
 use super::meta::Raw;
 use super::virtual_service::retries;
-use super::{LowerSettings, Lowered, checks, names, proxy_config};
+use super::{Features, LowerSettings, Lowered, checks, names, proxy_config};
 use crate::yaml;
 
 #[derive(Default, Deserialize)]
@@ -264,9 +264,6 @@ fn lower_config(
             .flat_map(|ca| &ca.trust_domains)
             .map(|d| d.as_str().into())
             .collect(),
-        any_trust_domain: settings.features.skip_validate_trust_domain,
-        filter_gateway_clusters: settings.features.filter_gateway_clusters,
-        scope_gateway_to_namespace: settings.features.scope_gateway_to_namespace,
         mesh_mtls: tls_limits(config.mesh_mtls.as_ref()),
         tls_defaults: tls_limits(config.tls_defaults.as_ref()),
         root_namespace: config.root_namespace.as_str().into(),
@@ -297,11 +294,26 @@ fn lower_config(
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
         }),
         ingress: ingress(config, settings),
-        ..Mesh::default()
+        ..with_features(Mesh::default(), &settings.features)
     };
     ports_and_times(root, config, &mut mesh, findings);
     traffic(root, config, &mut mesh, findings);
     mesh
+}
+
+/// A mesh configuration with the feature flags that it carries.
+pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
+    Mesh {
+        any_trust_domain: features.skip_validate_trust_domain,
+        filter_gateway_clusters: features.filter_gateway_clusters,
+        scope_gateway_to_namespace: features.scope_gateway_to_namespace,
+        dual_stack: features.dual_stack,
+        ipv4_outbound_for_ipv6: features.ipv4_outbound_for_ipv6,
+        merge_inbound: features.merge_inbound,
+        headless_endpoints: features.headless_endpoints,
+        ip_autoallocate: features.ip_autoallocate,
+        ..mesh
+    }
 }
 
 /// Istio 1.31: a mode that is not said is no mode, and nothing is served.

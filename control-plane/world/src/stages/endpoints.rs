@@ -247,7 +247,7 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
     for source in sources {
         match source {
             Source::Slice(slice, pods) => from_slice(slice, pods, service, mesh, &mut add),
-            Source::Pod(kube, place) => from_selected_pod(kube, place, mesh, &mut add),
+            Source::Pod(kube, place) => from_selected_pod(kube, place, service, mesh, &mut add),
             Source::KubeEntry(kube, entry) => {
                 for port in &kube.ports {
                     let target = match &port.target {
@@ -264,7 +264,10 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
             }
             Source::Inline(entry) => from_inline(service, entry, mesh, &mut add),
             Source::EntryPod(entry, place) => {
-                let base = from_pod(place, mesh);
+                let mut base = from_pod(place, mesh);
+                if mesh.dual_stack {
+                    set_addresses(&mut base, &place.pod);
+                }
                 for port in &entry.ports {
                     let target = if port.target == 0 {
                         port.number
@@ -344,19 +347,40 @@ fn from_slice(
             None => unknown(mesh),
         };
         let health = slice_health(endpoint, service);
+        // Of a pod whose addresses are one endpoint, the slice of the other family says nothing new.
+        let pod = place.as_ref().map(|place| &*place.pod);
+        let pod = pod.filter(|pod| endpoint.pod.is_some() && is_dual(pod, service, mesh));
         for address in &endpoint.addresses {
+            if pod.is_some() && address.contains(':') {
+                continue;
+            }
             for port in slice.ports.iter().filter(|p| p.tcp) {
-                add(
-                    &port.name,
-                    Endpoint {
-                        address: address.clone(),
-                        port: port.number,
-                        health,
-                        ..base.clone()
-                    },
-                );
+                let mut found = Endpoint {
+                    address: address.clone(),
+                    port: port.number,
+                    health,
+                    ..base.clone()
+                };
+                if let Some(pod) = pod {
+                    set_addresses(&mut found, pod);
+                }
+                add(&port.name, found);
             }
         }
+    }
+}
+
+/// Whether the pods of a Service are reached at their addresses of both families, by one endpoint each: with
+/// ISTIO_DUAL_STACK, where both the Service and the pod have several. Istio 1.31: `updateEndpointCacheForSlice`.
+fn is_dual(pod: &Pod, service: &Service, mesh: &Mesh) -> bool {
+    mesh.dual_stack && service.kubernetes && service.addresses.len() > 1 && pod.ips.len() > 1
+}
+
+fn set_addresses(endpoint: &mut Endpoint, pod: &Pod) {
+    let mut all = pod.ips.iter().map(|ip| Str::from(ip.to_string()));
+    if let Some(first) = all.next() {
+        endpoint.address = first;
+        endpoint.more_addresses = all.collect();
     }
 }
 
@@ -374,6 +398,7 @@ fn slice_health(endpoint: &SliceEndpoint, service: &Service) -> Health {
 fn from_selected_pod(
     kube: &KubeService,
     place: &PodPlace,
+    service: &Service,
     mesh: &Mesh,
     add: &mut impl FnMut(&Str, Endpoint),
 ) {
@@ -383,7 +408,10 @@ fn from_selected_pod(
         (true, _) => Health::Healthy,
         (false, _) => Health::Unhealthy,
     };
-    let base = from_pod(place, mesh);
+    let mut base = from_pod(place, mesh);
+    if is_dual(pod, service, mesh) {
+        set_addresses(&mut base, pod);
+    }
     for port in kube
         .ports
         .iter()
@@ -421,6 +449,7 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
             .first()
             .map(|ip| ip.to_string().into())
             .unwrap_or_else(|| "".into()),
+        more_addresses: Vec::new(),
         port: 0,
         labels: augment(
             labels,
@@ -450,6 +479,7 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
 fn unknown(mesh: &Mesh) -> Endpoint {
     Endpoint {
         address: "".into(),
+        more_addresses: Vec::new(),
         port: 0,
         labels: augment(
             &Labels::default(),

@@ -18,7 +18,7 @@ use meltemi_world::Scope;
 use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
-use super::addresses::wildcards;
+use super::addresses::served_wildcards;
 use super::facets::{Facets, Side};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
@@ -55,7 +55,7 @@ pub(super) fn listeners(
             continue;
         }
         let addresses = if port.bind.is_empty() {
-            wildcards(class)
+            served_wildcards(class)
         } else {
             vec![port.bind.clone()]
         };

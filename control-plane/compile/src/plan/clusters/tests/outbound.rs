@@ -137,6 +137,27 @@ fn which_clusters_and_which_of_them_ask_for_endpoints() {
 }
 
 #[test]
+fn a_flag_has_sidecars_balance_over_headless_services() {
+    let headless = || KubeService {
+        headless: true,
+        cluster_ips: Vec::new(),
+        ..kube_service("default", "a", HTTP)
+    };
+    let entry = || resolved(Resolution::Passthrough, &["10.0.0.9"]);
+    let asked = |headless_endpoints: bool, object: Object| {
+        let mesh = Mesh {
+            headless_endpoints,
+            ..Mesh::default()
+        };
+        endpoint_names(&in_sidecar(&world([mesh.into(), object])))
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(asked(false, headless().into()), none);
+    assert_eq!(asked(true, headless().into()), ["outbound|80||a.default"]);
+    assert_eq!(asked(true, entry().into()), none, "Services only");
+}
+
+#[test]
 fn a_dns_cluster_without_a_name_to_resolve_is_left_out() {
     let selecting = ServiceEntry {
         workload_selector: Some(labels("app=nobody")),
@@ -557,6 +578,7 @@ fn what_a_class_adds_to_clusters() {
         files: None,
         router: false,
         ip_mode: IpMode::V4,
+        dns_family: meltemi_builders::listener::DnsFamily::V4,
         metadata_exchange: true,
         identity: true,
         preserve_case: false,

@@ -189,6 +189,7 @@ fn what_a_pod_tells_of_an_endpoint() {
              topology.istio.io/cluster=Kubernetes,kubernetes.io/hostname=n1";
         let want = Endpoint {
             address: "10.0.0.1".into(),
+            more_addresses: Vec::new(),
             port: 8080,
             labels: labels(&format!("{own},{topology}")),
             identity: "spiffe://cluster.local/ns/ns/sa/robot".into(),
@@ -205,6 +206,49 @@ fn what_a_pod_tells_of_an_endpoint() {
             node: "n1".into(),
         };
         assert_eq!(*only(&world, "a.ns"), want);
+    }
+}
+
+#[test]
+fn a_pod_of_both_families_is_one_endpoint_where_both_are_served() {
+    let both = ["10.0.0.1", "fd00::1"];
+    let pod = |ips: &[&str]| Pod {
+        ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ..a_1()
+    };
+    let service = |ips: &[&str]| KubeService {
+        cluster_ips: ips.iter().map(|ip| Str::from(*ip)).collect(),
+        ..kube_service("ns", "a", HTTP)
+    };
+    let pair = &["10.96.0.1", "fd00:96::1"][..];
+    let apart = vec!["10.0.0.1", "fd00::1"];
+    // (flag, addresses of the Service and of the pod, whether the slices refer to it, endpoints).
+    type Row<'a> = (bool, &'a [&'a str], &'a [&'a str], bool, Vec<&'a str>);
+    let table: [Row<'_>; 5] = [
+        (true, pair, &both, true, vec!["10.0.0.1+fd00::1"]),
+        (false, pair, &both, true, apart.clone()),
+        (true, &pair[..1], &both, true, apart.clone()),
+        (true, pair, &both[..1], true, apart.clone()),
+        (true, pair, &both, false, apart),
+    ];
+    for (dual_stack, cluster_ips, ips, refers, want) in table {
+        let mesh = Mesh {
+            dual_stack,
+            ..Mesh::default()
+        };
+        let endpoint = |address| slice_endpoint(address, refers.then_some("a-1"));
+        let world = world([
+            mesh.into(),
+            service(cluster_ips).into(),
+            pod(ips).into(),
+            slice("ns", "a", "x", vec![endpoint("10.0.0.1")]).into(),
+            slice("ns", "a", "y", vec![endpoint("fd00::1")]).into(),
+        ]);
+        let key = world.endpoints.keys().next().unwrap().clone();
+        let found = world.endpoints[&key].set.port("p80").iter();
+        let found = found.map(|e| e.addresses().map(|a| &**a).collect::<Vec<_>>().join("+"));
+        let found: Vec<String> = found.collect();
+        assert_eq!(found, want, "{dual_stack} {cluster_ips:?} {ips:?} {refers}");
     }
 }
 
