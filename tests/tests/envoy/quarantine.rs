@@ -76,6 +76,7 @@ impl Mesh {
                 extensions: Vec::new(),
                 secrets: Vec::new(),
                 show: Vec::new(),
+                istiod_env: Default::default(),
             },
         };
         let xds = addresses.grpc.expect("an address");
