@@ -13,7 +13,8 @@ use crate::call::Call;
 use crate::http::Request;
 use crate::matching::{header, taken_of};
 
-const FILTER: &str = "envoy.filters.http.fault";
+/// The filter's name in a chain.
+pub(crate) const FILTER: &str = "envoy.filters.http.fault";
 const TYPE: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 
 /// The fault of a route, if the chain has the filter that makes it. Envoy: the route's, else the virtual host's.

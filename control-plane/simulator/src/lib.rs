@@ -18,6 +18,7 @@ mod address;
 mod call;
 mod chain;
 mod cluster;
+mod cors;
 mod fault;
 mod host;
 mod http;

@@ -17,7 +17,7 @@ use crate::network::{Terminal, tcp_cluster, terminal};
 use crate::outcome::{End, Miss, MissKind, Outcome, Stage, Step};
 use crate::resources::Resources;
 use crate::tls::Terminated;
-use crate::{action, chain, cluster, fault, host, inspect, listener, redirect, route, tls};
+use crate::{action, chain, cluster, cors, fault, host, inspect, listener, redirect, route, tls};
 
 /// What an Envoy with these resources does with the call.
 pub fn simulate(resources: &Resources, call: &Call) -> Outcome {
@@ -197,6 +197,19 @@ impl Walk<'_> {
         match &of.route.action {
             Some(Action::Route(action)) => {
                 let abort = fault.and_then(|f| fault::aborts(&f, of.request, self.call));
+                // Filters answer in their order, and of redirects and direct responses these two know nothing.
+                let place = |name: &str| {
+                    let mut filters = of.manager.http_filters.iter();
+                    filters.position(|filter| filter.name == name)
+                };
+                let cors = place(cors::FILTER)
+                    .filter(|_| cors::answers(of.virtual_host, of.route, of.request, self.call));
+                if cors.is_some_and(|at| abort.is_none() || Some(at) < place(fault::FILTER)) {
+                    return Ok(End::Answered {
+                        status: 200,
+                        body: String::new(),
+                    });
+                }
                 self.forward(of, action, abort)
             }
             Some(Action::Redirect(action)) => {

@@ -9,6 +9,7 @@ mod patches;
 mod plane;
 mod policies;
 mod process;
+mod quarantine;
 mod simulated;
 mod tls;
 mod world;

@@ -149,7 +149,6 @@ fn stand_in(gateway: &NetworkGateway, locality: &Locality, weight: u32) -> Endpo
         }
     }
     Endpoint {
-        more_addresses: Vec::new(),
         address: gateway.address.clone(),
         more_addresses: Vec::new(),
         port: gateway.port,

@@ -290,6 +290,63 @@ fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
     }
 }
 
+/// The annotation `envoyfilter.istio.io/referenced-services`.
+#[test]
+fn a_gateway_keeps_the_clusters_that_envoy_filters_refer_to() {
+    let clusters = |filtered, selector: &str, references: &[(Option<&str>, &str)]| {
+        let host = |name: &str| Hostname::new(&format!("{name}.default.svc.cluster.local"));
+        let filter = EnvoyFilter {
+            meta: meta(Kind::EnvoyFilter, "default", "f"),
+            selector: labels(selector),
+            gateways: None,
+            priority: 0,
+            references: references
+                .iter()
+                .map(|(ns, name)| (ns.map(Into::into), host(name)))
+                .collect(),
+            patches: Vec::new(),
+        };
+        let mesh = Mesh {
+            filter_gateway_clusters: filtered,
+            ..Mesh::default()
+        };
+        let services = ["a", "b", "c"].map(|n| Object::from(kube_service("default", n, HTTP)));
+        let rows = [mesh.into(), filter.into()];
+        let world = world(services.into_iter().chain(rows));
+        cluster_names(&planned(&world, &router())).join(" ")
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|n| format!("outbound|80||{n}.default"));
+    let none: &[_] = &[];
+    for (what, selector, references, want) in [
+        ("nothing is referred to", "", none, String::new()),
+        ("by host", "", &[(None, "a")], a.clone()),
+        (
+            "several",
+            "",
+            &[(None, "a"), (None, "c")],
+            format!("{a} {c}"),
+        ),
+        ("in its namespace", "", &[(Some("default"), "b")], b.clone()),
+        (
+            "in another namespace",
+            "",
+            &[(Some("other"), "b")],
+            String::new(),
+        ),
+        ("nobody's host", "", &[(None, "gone")], String::new()),
+        (
+            "for other workloads",
+            "app=other",
+            &[(None, "a")],
+            String::new(),
+        ),
+    ] {
+        assert_eq!(clusters(true, selector, references), want, "{what}");
+    }
+    let all = format!("{a} {b} {c}");
+    assert_eq!(clusters(false, "", &[(None, "a")]), all, "without the flag");
+}
+
 #[test]
 fn which_endpoints_of_a_service() {
     let plain = Choice {
