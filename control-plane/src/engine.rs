@@ -513,7 +513,7 @@ impl Engine {
             .collect()
     }
 
-    /// Changes whenever [`Engine::diagnostics`] may have.
+    /// Changes with every batch, so whenever [`Engine::diagnostics`] or [`Engine::world`] may have.
     pub fn told(&self) -> watch::Receiver<()> {
         self.told.subscribe()
     }

@@ -90,6 +90,7 @@ pub fn default_mesh(settings: &LowerSettings) -> Mesh {
     Mesh {
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
+        system_namespace: settings.system_namespace.clone(),
         ..with_features(Mesh::default(), &settings.features)
     }
 }

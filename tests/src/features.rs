@@ -21,6 +21,7 @@ fn features(env: &BTreeMap<String, String>) -> Result<Features> {
             "PILOT_SKIP_VALIDATE_TRUST_DOMAIN" => features.skip_validate_trust_domain = on,
             "ENABLE_TLS_ON_SIDECAR_INGRESS" => features.tls_on_sidecar_ingress = on,
             "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG" => features.filter_gateway_clusters = on,
+            "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS" => features.workload_entry_health = on,
             "PILOT_SCOPE_GATEWAY_TO_NAMESPACE" => features.scope_gateway_to_namespace = on,
             "ISTIO_DUAL_STACK" => features.dual_stack = on,
             "ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS" => {

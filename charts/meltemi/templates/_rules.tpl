@@ -37,6 +37,13 @@ and nothing is granted that no code uses.
 - apiGroups: [telemetry.istio.io]
   resources: [telemetries]
   verbs: [get, list, watch]
+# The entries of workloads outside Kubernetes that connect, and the health that they report.
+- apiGroups: [networking.istio.io]
+  resources: [workloadentries]
+  verbs: [create, update, delete]
+- apiGroups: [networking.istio.io]
+  resources: [workloadentries/status]
+  verbs: [update]
 # The root certificate in every namespace; configuration and locks in our own.
 - apiGroups: [""]
   resources: [configmaps]

@@ -11,6 +11,7 @@ use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 
+use crate::endpoint::Horizon;
 use crate::listener::{AnyDnsCache, DnsFamily, FileReader};
 use crate::{Built, Input};
 
@@ -109,6 +110,8 @@ pub struct OutboundCluster {
     pub identities: Shared<Vec<(Str, Vec<Str>)>>,
     /// Its endpoints, only when they stand in the cluster (DNS).
     pub endpoints: Option<Shared<EndpointSet>>,
+    /// Which of those the proxy reaches by address; `None`: all.
+    pub horizon: Option<Shared<Horizon>>,
     /// For services without load balancing: whether every endpoint accepts mutual TLS.
     pub all_mtls: bool,
     /// PeerAuthentications of the service's namespace or the mesh say DISABLE.

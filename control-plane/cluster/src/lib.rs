@@ -24,6 +24,7 @@ pub mod nodes;
 pub mod pods;
 mod queue;
 pub mod rbac;
+pub mod registration;
 pub mod revisions;
 pub mod roots;
 pub mod secrets;
@@ -35,4 +36,4 @@ pub mod webhooks;
 
 pub use error::ApiError;
 pub use kube::Client;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Registrations};

@@ -61,6 +61,58 @@ pub struct Metrics {
     pub distribution_failures: Family<ConfigMapLabel, Counter>,
 }
 
+/// What becomes of workloads that connect.
+#[derive(Debug, Clone, Default)]
+pub struct Registrations {
+    /// `auto_registration_success_total`.
+    pub made: Counter,
+    /// `auto_registration_updates_total`.
+    pub updates: Counter,
+    /// `auto_registration_unregister_total`.
+    pub unregistered: Counter,
+    /// `auto_registration_deletes_total`.
+    pub deleted: Counter,
+    /// `auto_registration_errors_total`.
+    pub errors: Counter,
+}
+
+impl Registrations {
+    /// Registers all metrics.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        for (name, help, counter) in [
+            (
+                "auto_registration_success",
+                "WorkloadEntries that were made for workloads that connected",
+                &metrics.made,
+            ),
+            (
+                "auto_registration_updates",
+                "WorkloadEntries whose workloads connected again",
+                &metrics.updates,
+            ),
+            (
+                "auto_registration_unregister",
+                "WorkloadEntries whose workloads left",
+                &metrics.unregistered,
+            ),
+            (
+                "auto_registration_deletes",
+                "WorkloadEntries that were removed since their workloads did not come back",
+                &metrics.deleted,
+            ),
+            (
+                "auto_registration_errors",
+                "Workloads that could not be registered, and entries that could not be written",
+                &metrics.errors,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        metrics
+    }
+}
+
 impl Metrics {
     /// Registers all metrics.
     pub fn new(registry: &mut Registry) -> Self {

@@ -119,6 +119,27 @@ pub const RULES: &[Rule] = &[
         Scope::ControlPlane,
         "the dry run that shows whether validation works",
     ),
+    rule(
+        "networking.istio.io",
+        "workloadentries",
+        &["create", "delete", "get", "list", "update"],
+        Scope::Cluster,
+        "the entries of workloads outside Kubernetes that connect",
+    ),
+    rule(
+        "networking.istio.io",
+        "workloadentries/status",
+        &["update"],
+        Scope::Cluster,
+        "the health that they report",
+    ),
+    rule(
+        "networking.istio.io",
+        "workloadgroups",
+        &["get"],
+        Scope::Cluster,
+        "what their entries are made of",
+    ),
 ];
 
 #[cfg(test)]

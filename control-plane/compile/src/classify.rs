@@ -46,16 +46,20 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let gateway_ports = gateway_ports(&instances);
     let router = proxy.kind == ProxyKind::Router;
     let ip_mode = ip_mode(&proxy.ips);
+    let facet = facet(proxy, &own, mesh);
+    let network = if world.networks.unresolved.is_empty() && !facet.dns_capture {
+        "".into()
+    } else {
+        proxy.meta.network.clone()
+    };
     ProxyClass {
         kind: proxy.kind,
         namespace: proxy.namespace.clone(),
         dns_domain: proxy.dns_domain.clone(),
-        facet: facet(proxy, &own, mesh),
+        facet,
         locality,
-        network: labels
-            .get("topology.istio.io/network")
-            .cloned()
-            .unwrap_or_else(|| "".into()),
+        network,
+        network_view: proxy.meta.network_view.clone(),
         cluster_id: cluster.clone(),
         ip_mode,
         dual_stack: mesh.dual_stack && ip_mode == IpMode::Dual,

@@ -70,6 +70,7 @@ pub(crate) fn class_of_client(kind: ProxyKind) -> ProxyClass {
         labels: testing::labels("app=client"),
         locality: Locality::default(),
         network: "".into(),
+        network_view: Vec::new(),
         cluster_id: "Kubernetes".into(),
         ip_mode: IpMode::V4,
         dual_stack: false,

@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod listeners;
 pub mod names;
 pub mod routes;
+mod sight;
 
 /// The inputs of every resource of a class.
 #[derive(Debug, Default)]
@@ -77,6 +78,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         .collect();
     diagnostics.extend(credentials::missing(world, class, &gateways));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
+    diagnostics.extend(world.networks.diagnostics.iter().cloned());
     if class.kind == ProxyKind::Router {
         diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::ingress::IngressSettings;
+use crate::network::MeshNetworks;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
 use crate::sidecar::OutboundPolicy;
 use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
-use crate::{LabelSelector, Str};
+use crate::{Hostname, LabelSelector, Str};
 
 /// MeshConfig.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,6 +111,28 @@ pub struct Mesh {
     pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
+    /// The namespace of the control plane, whose label says the cluster's network.
+    pub system_namespace: Str,
+    /// `meshNetworks` beside the mesh configuration; `None`: not there.
+    pub networks: Option<MeshNetworks>,
+    /// Gateways of networks may have host names, which the control plane resolves (RESOLVE_HOSTNAME_GATEWAYS).
+    pub resolve_gateways: bool,
+    /// `serviceSettings` and what Istio adds: hosts whose endpoints are for proxies of their own cluster only, or not.
+    pub cluster_local: Vec<(Hostname, bool)>,
+}
+
+impl Mesh {
+    /// Whether the endpoints of a host are for proxies of their own cluster only: the most specific setting counts.
+    /// Istio 1.31: `IsClusterLocal`.
+    pub fn is_cluster_local(&self, host: &Hostname) -> bool {
+        let mut settings: Vec<&(Hostname, bool)> = self
+            .cluster_local
+            .iter()
+            .filter(|(pattern, _)| host.subset_of(pattern))
+            .collect();
+        settings.sort_by(|(a, _), (b, _)| a.specificity(b));
+        settings.first().is_some_and(|(_, local)| *local)
+    }
 }
 
 /// `pathNormalization.normalization`.
@@ -233,6 +256,10 @@ impl Default for Mesh {
             ip_autoallocate: true,
             ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
+            system_namespace: "istio-system".into(),
+            networks: None,
+            resolve_gateways: true,
+            cluster_local: Vec::new(),
         }
     }
 }

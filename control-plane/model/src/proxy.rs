@@ -271,8 +271,10 @@ pub struct ProxyClass {
     pub labels: Labels,
     /// Where it runs.
     pub locality: Locality,
-    /// Its network.
+    /// Its network (NETWORK), only where it matters: there are gateways of networks, or it answers DNS queries; else empty.
     pub network: Str,
+    /// The networks whose endpoints it asks for (REQUESTED_NETWORK_VIEW), sorted; empty: all.
+    pub network_view: Vec<Str>,
     /// Its cluster.
     pub cluster_id: Str,
     /// Its address families.

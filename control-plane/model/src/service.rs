@@ -51,6 +51,9 @@ pub struct KubeService {
     pub external_name: Option<Hostname>,
     /// `spec.externalIPs` and the load balancer's addresses.
     pub external_ips: Vec<Str>,
+    /// For type NodePort with the annotation `traffic.istio.io/nodeSelector`: labels of the nodes at whose addresses it is
+    /// reached from another network.
+    pub node_selector: Option<Labels>,
     /// Its ports; UDP and SCTP included.
     pub ports: Vec<KubeServicePort>,
     /// `spec.publishNotReadyAddresses`.

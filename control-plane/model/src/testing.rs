@@ -117,6 +117,7 @@ pub fn node(name: &str, locality: &str) -> Node {
         meta: meta(Kind::Node, "", name),
         locality: Locality::parse(locality),
         addresses: Vec::new(),
+        external_ip: None,
     }
 }
 
@@ -136,6 +137,7 @@ pub fn kube_service(namespace: &str, name: &str, ports: &[(u16, Protocol)]) -> K
         headless: false,
         external_name: None,
         external_ips: Vec::new(),
+        node_selector: None,
         ports: ports.iter().map(port).collect(),
         publish_not_ready: false,
         internal_traffic_local: false,
@@ -229,6 +231,7 @@ pub fn workload_entry(namespace: &str, name: &str, address: &str) -> WorkloadEnt
             labels: [("app", app)].into_iter().collect(),
             ..workload(address)
         },
+        unhealthy: false,
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Node {
     pub locality: Locality,
     /// Node addresses (InternalIP, ExternalIP).
     pub addresses: Vec<Str>,
+    /// The first of type ExternalIP: where ports of Services of type NodePort are reached from another network.
+    pub external_ip: Option<Str>,
 }
 
 /// A ServiceAccount.
@@ -114,6 +116,15 @@ pub struct WorkloadEntry {
     pub meta: Meta,
     /// The workload.
     pub spec: WorkloadEntrySpec,
+    /// Whether its health is checked and not known to be good: then it is as if it were not there.
+    pub unhealthy: bool,
+}
+
+/// A WorkloadGroup, reduced to that it is there: what its entries become is decided when one is made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkloadGroup {
+    /// Key, labels, annotations, age.
+    pub meta: Meta,
 }
 
 /// A workload that is declared by address, inline in a ServiceEntry or as an object.

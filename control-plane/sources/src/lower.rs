@@ -12,6 +12,7 @@ mod findings;
 mod gateway;
 mod ingress;
 mod mesh_config;
+mod mesh_networks;
 mod meta;
 mod names;
 mod namespace;
@@ -29,6 +30,8 @@ mod tests;
 mod time;
 mod virtual_service;
 mod workload_entry;
+mod workload_group;
+mod workload_proxy_config;
 
 use serde_json::Value;
 
@@ -38,6 +41,7 @@ use findings::Findings;
 use meta::Raw;
 
 pub use mesh_config::{lower_mesh, with_features};
+pub use mesh_networks::lower_networks;
 pub use proxy_config::lower_proxy_config;
 
 /// What lowering must know besides the object.
@@ -71,6 +75,8 @@ pub struct Features {
     pub filter_gateway_clusters: bool,
     /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
     pub scope_gateway_to_namespace: bool,
+    /// PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: WorkloadEntries whose health is checked must be healthy to get traffic.
+    pub workload_entry_health: bool,
     /// ISTIO_DUAL_STACK: proxies with addresses of both families are served both.
     pub dual_stack: bool,
     /// ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS: IPv6 proxies take redirected connections of IPv4 too.
@@ -83,6 +89,8 @@ pub struct Features {
     pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
+    /// RESOLVE_HOSTNAME_GATEWAYS: host names of networks' gateways are resolved by the control plane.
+    pub resolve_hostname_gateways: bool,
 }
 
 impl Default for Features {
@@ -92,12 +100,14 @@ impl Default for Features {
             tls_on_sidecar_ingress: false,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            workload_entry_health: true,
             dual_stack: false,
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
             headless_endpoints: false,
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
+            resolve_hostname_gateways: true,
         }
     }
 }
@@ -193,7 +203,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
         Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
-        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
+        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings, settings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
@@ -202,8 +212,12 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
+        Kind::ProxyConfig => workload_proxy_config::lower(&raw, &mut findings),
+        Kind::WorkloadGroup => workload_group::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
+        // No document is of this kind: it comes from a file of its own and from name servers.
+        Kind::Network => None,
     };
     let object = object.filter(|_| findings.is_usable());
     findings.settle();
@@ -275,6 +289,8 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
+        "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
+        "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),
         _ => Known::NotYet,
     }
 }

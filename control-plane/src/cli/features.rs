@@ -1,5 +1,6 @@
 //! istiod's feature flags that Meltemi knows: they change what is served, so every verb that compiles takes them.
 
+use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 use meltemi_sources::lower::Features;
 
@@ -18,6 +19,9 @@ pub(super) struct FeatureArgs {
     /// A Gateway selects workloads of its own namespace only.
     #[arg(long, env = "PILOT_SCOPE_GATEWAY_TO_NAMESPACE", value_parser = FalseyValueParser::new())]
     scope_gateway_to_namespace: bool,
+    /// WorkloadEntries whose health is checked get traffic while they are healthy.
+    #[arg(long, env = "PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS", default_value_t = true, action = clap::ArgAction::Set, value_parser = FalseyValueParser::new())]
+    workload_entry_health: bool,
     /// Proxies with addresses of both families are served both.
     #[arg(long, env = "ISTIO_DUAL_STACK", value_parser = FalseyValueParser::new())]
     dual_stack: bool,
@@ -52,6 +56,15 @@ pub(super) struct FeatureArgs {
     /// The namespace of the gateway that serves Ingresses.
     #[arg(long, env = "K8S_INGRESS_NS", default_value = "istio-system")]
     ingress_namespace: String,
+    /// Host names of networks' gateways are resolved by the control plane; else such gateways are not used.
+    #[arg(
+        long,
+        env = "RESOLVE_HOSTNAME_GATEWAYS",
+        default_value = "true",
+        action = ArgAction::Set,
+        value_parser = FalseyValueParser::new()
+    )]
+    resolve_hostname_gateways: bool,
 }
 
 impl FeatureArgs {
@@ -62,12 +75,14 @@ impl FeatureArgs {
             tls_on_sidecar_ingress: self.tls_on_sidecar_ingress,
             filter_gateway_clusters: self.filter_gateway_clusters,
             scope_gateway_to_namespace: self.scope_gateway_to_namespace,
+            workload_entry_health: self.workload_entry_health,
             dual_stack: self.dual_stack,
             ipv4_outbound_for_ipv6: self.ipv4_outbound_for_ipv6,
             merge_inbound: self.merge_inbound,
             headless_endpoints: self.headless_endpoints,
             ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
+            resolve_hostname_gateways: self.resolve_hostname_gateways,
         }
     }
 }

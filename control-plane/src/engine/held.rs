@@ -98,8 +98,11 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::ServiceAccount
         | Kind::MeshConfig
         | Kind::IngressClass
+        | Kind::ProxyConfig
+        | Kind::WorkloadGroup
         | Kind::Secret
-        | Kind::CaConfigMap => false,
+        | Kind::CaConfigMap
+        | Kind::Network => false,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
 use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
+use crate::stages::networks::{Networks, networks};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
 use crate::stages::virtual_services::{VirtualServices, virtual_services};
@@ -49,6 +50,8 @@ pub struct World {
     pub gateways: Arc<Vec<Shared<Gateway>>>,
     /// EnvoyFilters by namespace.
     pub envoy_filters: Arc<EnvoyFilters>,
+    /// Which network an endpoint is in, and where the networks are entered.
+    pub networks: Arc<Networks>,
 }
 
 impl World {
@@ -69,6 +72,7 @@ impl World {
             sidecars: Arc::default(),
             gateways: Arc::default(),
             envoy_filters: Arc::default(),
+            networks: Arc::default(),
         }
     }
 
@@ -117,7 +121,15 @@ impl World {
             peer_authentications(&store.peer_authentications, &mesh)
         });
 
+        let same = same_mesh
+            && store.namespaces.same(&old.namespaces)
+            && store.services.same(&old.services)
+            && store.nodes.same(&old.nodes)
+            && store.network_facts.same(&old.network_facts);
+        let networks = reuse(same && !first, &self.networks, || networks(store, &mesh));
+
         let same_endpoints = same_services
+            && networks.places == self.networks.places
             && same_workloads
             && peer_authentications.disable_as(&self.peer_authentications)
             && store.endpoint_slices.same(&old.endpoint_slices)
@@ -133,6 +145,7 @@ impl World {
                 workloads: &workloads,
                 peers: &peer_authentications,
                 mesh: &mesh,
+                places: &networks.places,
             };
             endpoints(tables, &self.endpoints)
         });
@@ -189,6 +202,7 @@ impl World {
             sidecars,
             gateways,
             envoy_filters,
+            networks,
         }
     }
 

@@ -53,7 +53,7 @@ pub fn build(case: &Case) -> Result<Built> {
     for raw in raw.chain([&map]) {
         let lowered = lower(&with_unlike_port_names(raw), &settings);
         diagnostics.extend(lowered.diagnostics);
-        objects.extend(lowered.object);
+        objects.extend(lowered.object.map(mesh::with_no_trust_domain));
     }
     let input = offline::of_objects(objects, diagnostics, &settings);
     let proxy = node::proxy(&case.proxy)?;

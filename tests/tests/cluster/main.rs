@@ -10,6 +10,7 @@ mod agent;
 mod joining;
 mod outages;
 mod refusals;
+mod registration;
 mod secrets;
 mod site;
 mod webhooks;

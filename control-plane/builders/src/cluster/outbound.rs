@@ -120,6 +120,11 @@ fn place_of_endpoints(
                 cluster.respect_dns_ttl = true;
             }
             let inside = endpoint::assignment(input, policy, balance, &cluster.name);
+            // Envoy refuses a LOGICAL_DNS cluster without an endpoint; one of the other type may have none.
+            let is_empty = inside.endpoints.iter().all(|e| e.lb_endpoints.is_empty());
+            if input.endpoints.is_some() && is_empty {
+                cluster.cluster_discovery_type = Some(discovery(c::DiscoveryType::StrictDns));
+            }
             cluster.load_assignment = Some(inside);
         }
         c::DiscoveryType::OriginalDst => {

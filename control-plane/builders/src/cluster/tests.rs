@@ -46,6 +46,7 @@ fn outbound(protocol: Protocol, policy: Option<TrafficPolicy>) -> OutboundCluste
         rule_selects_workload: false,
         identities: Shared::default(),
         endpoints: None,
+        horizon: None,
         all_mtls: false,
         mtls_disabled: false,
         sni_dnat: false,

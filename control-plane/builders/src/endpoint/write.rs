@@ -33,7 +33,10 @@ pub(super) fn assignment(cluster: &str, groups: &[Group<'_>], choice: &Choice) -
                 bytes(&mut body, 2, &lb_endpoint(endpoint, mtls));
             }
         }
-        wrapped(&mut body, 3, group.weight);
+        // Nothing is weighed where nothing is left.
+        if group.weight > 0 {
+            wrapped(&mut body, 3, group.weight);
+        }
         number(&mut body, 5, group.priority);
         bytes(&mut out, 2, &body);
     }

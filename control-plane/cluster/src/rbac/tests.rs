@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::leader::{self, Election, locks};
@@ -18,7 +19,9 @@ use crate::secrets::{self, Secret};
 use crate::testing::{api, config_map};
 use crate::tokens::{self, Token};
 use crate::webhooks::{Injection, Validation, patch_injection, patch_validation};
-use crate::{Client, Metrics, access, config_maps, nodes, pods, revisions};
+use crate::{
+    Client, Metrics, Registrations, access, config_maps, nodes, pods, registration, revisions,
+};
 
 const SYSTEM: &str = "istio-system";
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
@@ -138,6 +141,30 @@ fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
     tasks
 }
 
+async fn registrations(api: &FakeApi, client: &Client, stop: &CancellationToken) {
+    registration::tests::serve(api);
+    api.apply(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup",
+        "metadata": {"name": "group", "namespace": "new"},
+    }));
+    let settings = registration::Settings {
+        check_identity: false,
+        grace: Duration::from_secs(1),
+        ..registration::Settings::default()
+    };
+    let (metrics, tasks) = (Registrations::default(), TaskTracker::new());
+    let registrar =
+        registration::Registrar::new(client.clone(), settings, metrics, &tasks, stop).unwrap();
+    let workload = registration::Workload {
+        namespace: "new".into(),
+        group: "group".into(),
+        address: Some("10.0.0.1".into()),
+        ..registration::Workload::default()
+    };
+    let attendance = registrar.connect(workload).await.unwrap().unwrap();
+    attendance.report(Ok(()));
+}
+
 fn verb(verb: Verb) -> &'static str {
     match verb {
         Verb::Get => "get",
@@ -159,6 +186,7 @@ async fn the_table_says_what_is_done_and_nothing_else() {
     questions(&client).await;
     let stop = CancellationToken::new();
     let mut tasks = work(&client, &stop);
+    registrations(&api, &client, &stop).await;
     sleep(Duration::from_secs(60)).await;
     stop.cancel();
     while let Some(ended) = tasks.join_next().await {
@@ -179,7 +207,10 @@ async fn the_table_says_what_is_done_and_nothing_else() {
     for rule in RULES {
         let resource = match rule.group {
             "" => rule.resource.to_owned(),
-            group => format!("{}.{group}", rule.resource),
+            group => match rule.resource.split_once('/') {
+                Some((resource, part)) => format!("{resource}.{group}/{part}"),
+                None => format!("{}.{group}", rule.resource),
+            },
         };
         let is_elsewhere = elsewhere.contains(&resource);
         assert_eq!(rule.scope == Scope::Cluster, is_elsewhere, "{resource}");

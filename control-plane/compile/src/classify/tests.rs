@@ -60,11 +60,7 @@ fn labels_are_those_of_the_pod_and_of_its_place() {
     ] {
         let found = class(objects, &metadata);
         assert_eq!(found.labels, labels(&want), "{name}");
-        assert_eq!(
-            (&*found.cluster_id, &*found.network),
-            ("c2", "net"),
-            "{name}"
-        );
+        assert_eq!(&*found.cluster_id, "c2", "{name}");
     }
 }
 
@@ -389,5 +385,30 @@ fn a_proxys_own_configuration_replaces_the_meshs() {
             &*found.proxy_config,
             own.as_ref().unwrap_or(&world.mesh.default_config)
         );
+    }
+}
+
+#[test]
+fn the_network_matters_only_where_there_are_gateways_or_names_are_answered() {
+    let gateway = || {
+        let mut service = kube_service("default", "edge", HTTP);
+        service.meta.labels =
+            labels("topology.istio.io/network=n,networking.istio.io/gatewayPort=80");
+        service.external_ips = vec!["203.0.113.1".into()];
+        Object::from(service)
+    };
+    let metadata = |more: &Value| {
+        let mut metadata = json!({"NETWORK": "own", "REQUESTED_NETWORK_VIEW": "b, a,,a"});
+        metadata["DNS_CAPTURE"] = more.clone();
+        metadata
+    };
+    for (objects, capture, want) in [
+        (vec![], json!(null), ""),
+        (vec![], json!("true"), "own"),
+        (vec![gateway()], json!(null), "own"),
+    ] {
+        let class = class(objects, &metadata(&capture));
+        assert_eq!(&*class.network, want, "{capture}");
+        assert_eq!(class.network_view, ["a".into(), "b".into()]);
     }
 }

@@ -19,6 +19,7 @@ use meltemi_world::{Scope, ScopedService, World};
 
 use super::gateway::MergedGateways;
 use super::listeners::{any_dns_cache, dns_family};
+use super::sight::Sight;
 
 /// Clusters and endpoint resources of a class.
 #[derive(Debug, Default)]
@@ -41,12 +42,13 @@ pub fn clusters(
 ) -> Clusters {
     let facet = facet(class);
     let mesh = &scope.mesh;
+    let sight = Sight::new(world, class);
     let mut planned = Clusters::default();
     let only = referenced(world, scope, class, gateways);
     for row in &scope.services {
         let host = &row.service.key.host;
         if only.as_ref().is_none_or(|hosts| hosts.contains(host)) {
-            outbound(scope, class, row, &facet, false, &mut planned);
+            outbound(scope, &sight, row, &facet, false, &mut planned);
         }
     }
     planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
@@ -73,7 +75,7 @@ pub fn clusters(
                 .iter()
                 .filter(|row| !row.service.mesh_external)
             {
-                outbound(scope, class, row, &facet, true, &mut planned);
+                outbound(scope, &sight, row, &facet, true, &mut planned);
             }
         }
         ProxyKind::Router => {}
@@ -146,7 +148,7 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
 
 fn outbound(
     scope: &Scope,
-    class: &ProxyClass,
+    sight: &Sight<'_>,
     row: &ScopedService,
     facet: &ClusterFacet,
     sni_dnat: bool,
@@ -157,7 +159,7 @@ fn outbound(
         Resolution::DynamicDns => {
             // No name of a server stands for names that are not known.
             if !sni_dnat {
-                dynamic(scope, class, row, facet, planned);
+                dynamic(scope, sight.class, row, facet, planned);
             }
             return;
         }
@@ -168,7 +170,7 @@ fn outbound(
         let subsets = rule.map(|r| r.subsets.as_slice()).unwrap_or_default();
         let names = std::iter::once(Str::from("")).chain(subsets.iter().map(|s| s.name.clone()));
         for subset in names {
-            add_outbound(scope, class, row, (port, subset, sni_dnat), facet, planned);
+            add_outbound(scope, sight, row, (port, subset, sni_dnat), facet, planned);
         }
     }
 }
@@ -199,6 +201,7 @@ fn dynamic(
             rule_selects_workload: row.rule_selects_workload,
             identities: row.identities.clone(),
             endpoints: None,
+            horizon: None,
             all_mtls: false,
             mtls_disabled: false,
             sni_dnat: false,
@@ -214,13 +217,13 @@ fn dynamic(
 
 fn add_outbound(
     scope: &Scope,
-    class: &ProxyClass,
+    sight: &Sight<'_>,
     row: &ScopedService,
     (port, subset, sni_dnat): (&ServicePort, Str, bool),
     facet: &ClusterFacet,
     planned: &mut Clusters,
 ) {
-    let mesh = &scope.mesh;
+    let (mesh, class) = (&scope.mesh, sight.class);
     let policy = effective(row.rule.as_deref(), &subset, port.number, mesh);
     if let Some(diagnostic) = plain_text(row, class, &policy) {
         planned.diagnostics.push(diagnostic);
@@ -244,6 +247,7 @@ fn add_outbound(
     if dns && own.is_empty() && !passthrough {
         return; // Envoy refuses a DNS cluster without a name to resolve.
     }
+    let horizon = sight.of(&row.service, dns);
     let place = (class.locality.clone(), labels_with_node(class));
     let balance = Balance::of(&policy, &row.service, mesh, Some((&place.0, &place.1)));
     planned
@@ -256,6 +260,7 @@ fn add_outbound(
             rule_selects_workload: row.rule_selects_workload,
             identities: row.identities.clone(),
             endpoints: dns.then(|| row.endpoints.clone()),
+            horizon: horizon.clone().filter(|_| dns),
             all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
             mtls_disabled: scope
                 .peer_authentications
@@ -302,6 +307,7 @@ fn add_outbound(
         } else {
             Balance::None
         },
+        horizon,
         from: Arc::from(from),
     });
 }

@@ -32,6 +32,11 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
             .filter(|a| matches!(a.r#type.as_str(), "InternalIP" | "ExternalIP"))
             .map(|a| a.address.as_str().into())
             .collect(),
+        external_ip: status
+            .addresses
+            .iter()
+            .find(|a| a.r#type == "ExternalIP" && !a.address.is_empty())
+            .map(|a| a.address.as_str().into()),
     })))
 }
 

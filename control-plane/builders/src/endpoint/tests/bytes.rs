@@ -12,7 +12,7 @@ use crate::uint32;
 /// What the writer writes, built the slow way.
 fn message(input: &EndpointInput) -> pb::ClusterLoadAssignment {
     let choice = &input.choice;
-    let groups = super::super::balance::groups(choice, &input.endpoints, &input.balance);
+    let groups = groups(choice, &input.endpoints, &input.balance);
     let group = |group: &super::super::balance::Group<'_>| pb::LocalityLbEndpoints {
         locality: Some(core::Locality {
             region: group.locality.region.to_string(),

@@ -424,3 +424,66 @@ fn an_external_name_has_no_endpoints_of_its_own() {
     let world = world([alias.into(), a_1().into()]);
     assert!(world.endpoints.is_empty());
 }
+
+#[test]
+fn the_network_of_an_endpoint() {
+    use meltemi_model::Shared;
+    use meltemi_model::network::{MeshNetworks, Network};
+    use meltemi_model::testing::meta;
+    use meltemi_model::workload::Namespace;
+
+    let in_mesh = |cidrs: &[&str], registries: &[&str]| {
+        let network = Network {
+            name: "configured".into(),
+            cidrs: cidrs.iter().map(|c| c.parse().unwrap()).collect(),
+            registries: registries.iter().map(|r| Str::from(*r)).collect(),
+            gateways: Vec::new(),
+        };
+        let mesh = Mesh {
+            networks: Some(MeshNetworks {
+                networks: vec![network],
+            }),
+            ..Mesh::default()
+        };
+        Object::from(mesh)
+    };
+    let mut system = meta(Kind::Namespace, "", "istio-system");
+    system.labels = labels("topology.istio.io/network=cluster");
+    let system = Object::Namespace(Shared::new(Namespace { meta: system }));
+    let own = labelled(a_1(), "app=a,topology.istio.io/network=own");
+    for (name, pod, more, want) in [
+        ("nobody says", a_1(), vec![], ""),
+        (
+            "by address",
+            a_1(),
+            vec![in_mesh(&["10.0.0.0/24"], &[])],
+            "configured",
+        ),
+        (
+            "another block",
+            a_1(),
+            vec![in_mesh(&["10.9.0.0/24"], &[])],
+            "",
+        ),
+        (
+            "by cluster",
+            a_1(),
+            vec![in_mesh(&[], &["Kubernetes"])],
+            "configured",
+        ),
+        (
+            "the namespace of the control plane",
+            a_1(),
+            vec![system.clone(), in_mesh(&[], &["Kubernetes"])],
+            "cluster",
+        ),
+        ("the pod's own", own, vec![system], "own"),
+    ] {
+        let objects = [a(), a_slice(of_a_1()), pod.into()];
+        let world = world(objects.into_iter().chain(more));
+        let endpoint = only(&world, "a.ns");
+        assert_eq!(&*endpoint.network, want, "{name}");
+        let label = endpoint.labels.get("topology.istio.io/network");
+        assert_eq!(label.map_or("", |l| l), want, "{name}");
+    }
+}
