@@ -255,15 +255,14 @@ impl Chosen {
     ) -> FetchedEndpoints {
         let mut fetched = FetchedEndpoints::default();
         for (place, resource) in built {
-            let patches = &self.side(place.context).clusters;
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_cluster(p, &resource.name, &place.hosts));
-            if !touched {
+            let patches = touching(&self.side(place.context).clusters, |p| {
+                !adds_whole(p) && may_touch_cluster(p, &resource.name, &place.hosts)
+            });
+            let Some(patches) = patches else {
                 fetched.by_unpatched.insert(resource.name.clone());
                 served.clusters.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context: place.context,
@@ -275,7 +274,7 @@ impl Chosen {
                 .by_patched
                 .extend(patched.references.iter().cloned());
             served.clusters.extend(patched.resource.clone());
-            served.say(&patched, patches);
+            served.say(&patched, &patches);
         }
         for added in self.added(memo, ApplyTo::Cluster, ResourceType::Cluster, served) {
             fetched.by_patched.extend(added.references.iter().cloned());
@@ -293,16 +292,15 @@ impl Chosen {
     ) -> BTreeSet<Str> {
         let mut fetched = BTreeSet::new();
         for (place, resource) in built {
-            let patches = &self.side(place.context).listeners;
             let port = u32::from(place.port);
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_listener(p, &resource.name, port));
-            if !touched {
+            let patches = touching(&self.side(place.context).listeners, |p| {
+                !adds_whole(p) && may_touch_listener(p, &resource.name, port)
+            });
+            let Some(patches) = patches else {
                 fetched.extend(place.routes);
                 served.listeners.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context: place.context,
@@ -312,7 +310,7 @@ impl Chosen {
             });
             fetched.extend(patched.references.iter().cloned());
             served.listeners.extend(patched.resource.clone());
-            served.say(&patched, patches);
+            served.say(&patched, &patches);
         }
         for added in self.added(memo, ApplyTo::Listener, ResourceType::Listener, served) {
             fetched.extend(added.references.iter().cloned());
@@ -329,13 +327,13 @@ impl Chosen {
             let port = route_port(&resource.name);
             let ports = port.and_then(|p| self.service_ports.get(&p)).cloned();
             let ports = ports.unwrap_or_default();
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_route(p, context, &resource.name, &ports));
-            if !touched {
+            let patches = touching(patches, |p| {
+                may_touch_route(p, context, &resource.name, &ports)
+            });
+            let Some(patches) = patches else {
                 served.routes.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context,
@@ -344,7 +342,7 @@ impl Chosen {
                 patches: patches.clone(),
             });
             served.routes.extend(patched.resource.clone());
-            served.say(&patched, patches);
+            served.say(&patched, &patches);
         }
     }
 
@@ -440,6 +438,26 @@ fn route_port(name: &str) -> Option<u16> {
         .strip_prefix("http.")
         .or_else(|| name.strip_prefix("https."))?;
     rest.split('.').next()?.parse().ok()
+}
+
+/// Whether it adds a cluster or a listener, and so leaves those that are there alone.
+fn adds_whole(patch: &Patch) -> bool {
+    patch.operation == Operation::Add
+        && matches!(patch.apply_to, ApplyTo::Cluster | ApplyTo::Listener)
+}
+
+/// Those of the patches that may touch a resource; `None`: there are none. A resource is patched again only when one of
+/// them changes.
+fn touching(
+    patches: &Shared<Vec<Shared<Patch>>>,
+    may_touch: impl Fn(&Patch) -> bool,
+) -> Option<Shared<Vec<Shared<Patch>>>> {
+    let those: Vec<&Shared<Patch>> = patches.iter().filter(|p| may_touch(p)).collect();
+    match those.len() {
+        0 => None,
+        all if all == patches.len() => Some(patches.clone()),
+        _ => Some(Shared::new(those.into_iter().cloned().collect())),
+    }
 }
 
 /// The names of the endpoints that clusters fetch.

@@ -1,4 +1,4 @@
-//! Preflight requests, which the CORS filter answers itself.
+//! What the CORS filter answers to browsers that ask first, and adds to the answers of others.
 
 use meltemi_proto::any::type_name;
 use meltemi_proto::envoy::config::route::v3::{Route, VirtualHost};
@@ -6,6 +6,7 @@ use meltemi_proto::envoy::extensions::filters::http::cors::v3::CorsPolicy;
 use prost::Message as _;
 
 use crate::call::Call;
+use crate::headers::{HeaderChange, HeaderChanges};
 use crate::http::Request;
 use crate::matching::{string, taken};
 
@@ -13,44 +14,81 @@ use crate::matching::{string, taken};
 pub(crate) const FILTER: &str = "envoy.filters.http.cors";
 const TYPE: &str = "envoy.extensions.filters.http.cors.v3.CorsPolicy";
 
-/// Whether the filter answers a request with 200 instead of letting it pass. Envoy: a preflight is an OPTIONS request with
-/// an origin and the method that is to follow. One of a foreign origin is answered too, without the headers that allow
-/// anything, unless those are forwarded, which is the default.
-pub(crate) fn answers(
+/// What the filter does with a request that has an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cors {
+    /// It answers with 200 and these headers instead of letting it pass.
+    Preflight(HeaderChanges),
+    /// The answer gets these headers.
+    Actual(HeaderChanges),
+}
+
+/// Envoy: a preflight is an OPTIONS request with an origin and the method that is to follow. One of a foreign origin is
+/// answered too, without the headers that allow anything, unless those are forwarded, which is the default.
+pub(crate) fn of_request(
     virtual_host: &VirtualHost,
     route: &Route,
     request: &Request,
     call: &Call,
-) -> bool {
+) -> Option<Cors> {
     let policies = policies(virtual_host, route);
     // Envoy: whether the filter is on is the first policy's to say; without a word it is.
-    let Some(first) = policies.first() else {
-        return false;
-    };
-    let enabled = first.filter_enabled.as_ref();
+    let enabled = policies.first()?.filter_enabled.as_ref();
     if !enabled.is_none_or(|enabled| taken(Some(enabled), call.random)) {
-        return false;
+        return None;
     }
     let header = |name: &str| request.header(name).filter(|value| !value.is_empty());
-    let Some(origin) = header("origin") else {
-        return false;
-    };
-    if request.method != "OPTIONS" || header("access-control-request-method").is_none() {
-        return false;
-    }
+    let origin = header("origin")?;
+    let is_preflight =
+        request.method == "OPTIONS" && header("access-control-request-method").is_some();
     // Every other field is that of the first policy that has it.
     let origins = policies
         .iter()
         .map(|policy| &policy.allow_origin_string_match);
     let origins = origins.into_iter().find(|origins| !origins.is_empty());
-    let allowed = origins
+    let is_allowed = origins
         .into_iter()
         .flatten()
         .any(|matcher| string(matcher, "*") || string(matcher, &origin));
+    if is_allowed {
+        let changes = allowing(&policies, &origin, is_preflight);
+        return Some(if is_preflight {
+            Cors::Preflight(changes)
+        } else {
+            Cors::Actual(changes)
+        });
+    }
     let forwards = policies
         .iter()
         .find_map(|policy| policy.forward_not_matching_preflights);
-    allowed || !forwards.is_none_or(|forwards| forwards.value)
+    let forwards = forwards.is_none_or(|forwards| forwards.value);
+    (is_preflight && !forwards).then(|| Cors::Preflight(HeaderChanges::default()))
+}
+
+/// The headers by which a browser knows what it may do.
+fn allowing(policies: &[CorsPolicy], origin: &str, is_preflight: bool) -> HeaderChanges {
+    let text = |field: fn(&CorsPolicy) -> &String| {
+        let mut written = policies.iter().map(field);
+        written.find(|text| !text.is_empty()).map(String::as_str)
+    };
+    let credentials = policies.iter().find_map(|policy| policy.allow_credentials);
+    let credentials = credentials.is_some_and(|flag| flag.value);
+    let mut headers = vec![
+        ("allow-origin", Some(origin)),
+        ("allow-credentials", credentials.then_some("true")),
+    ];
+    if is_preflight {
+        headers.push(("allow-methods", text(|policy| &policy.allow_methods)));
+        headers.push(("allow-headers", text(|policy| &policy.allow_headers)));
+        headers.push(("max-age", text(|policy| &policy.max_age)));
+    } else {
+        headers.push(("expose-headers", text(|policy| &policy.expose_headers)));
+    }
+    let set = headers.into_iter().filter_map(|(name, value)| {
+        let name = format!("access-control-{name}");
+        Some(HeaderChange::Set(name, value?.to_owned()))
+    });
+    HeaderChanges(set.collect())
 }
 
 /// The policies of a route, then of its virtual host.
@@ -217,7 +255,9 @@ mod tests {
                 typed_per_filter_config: configured(host.as_ref()),
                 ..VirtualHost::default()
             };
-            assert_eq!(answers(&host, &route, &request, &call), want, "{what}");
+            let cors = of_request(&host, &route, &request, &call);
+            let answered = matches!(cors, Some(Cors::Preflight(_)));
+            assert_eq!(answered, want, "{what}");
         }
     }
 }

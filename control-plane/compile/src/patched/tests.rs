@@ -121,6 +121,27 @@ fn who_is_not_selected_has_no_part_in_it() {
 }
 
 #[test]
+fn a_resource_is_patched_again_only_for_what_may_touch_it() {
+    let compiler = Compiler::default();
+    let misses = |of_web_after: &str, of_other_after: &str| {
+        let other = Condition::Cluster(ClusterCondition {
+            name: "BlackHoleCluster".into(),
+            ..ClusterCondition::default()
+        });
+        let merge = |condition, after| {
+            let value = json!({"connect_timeout": after});
+            patch(ApplyTo::Cluster, Operation::Merge, condition, &value)
+        };
+        let patches = vec![merge(of_web(), of_web_after), merge(other, of_other_after)];
+        served(&compiler, "a", patches);
+        compiler.patch_counts().misses
+    };
+    assert_eq!(misses("1s", "1s"), 2);
+    assert_eq!(misses("1s", "2s"), 3);
+    assert_eq!(misses("2s", "2s"), 4);
+}
+
+#[test]
 fn versions_make_classes() {
     let condition = |pattern: &str| ProxyCondition {
         version: Some(VersionPattern::new(pattern).unwrap()),

@@ -1,6 +1,6 @@
 //! Listeners of gateways. Istio 1.31: `buildGatewayListeners`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_builders::listener::{
     Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind, RouteSource,
@@ -68,13 +68,14 @@ pub(super) fn listeners(
         let listener = by_name
             .entry(name.clone())
             .or_insert_with(|| empty(class, &facets, name, addresses, port.port));
+        let mut known: BTreeSet<ObjectKey> = listener.from.iter().cloned().collect();
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {
                 listener.http = Some(facets.http.clone());
             }
             listener.chains.push(chain);
             for key in from {
-                if !listener.from.contains(&key) {
+                if known.insert(key.clone()) {
                     listener.from.push(key);
                 }
             }
