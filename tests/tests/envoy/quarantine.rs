@@ -47,6 +47,7 @@ impl Mesh {
             features: Default::default(),
             objects: Objects::Directory(dir.path().join("config")),
             mesh_config: None,
+            networks_config: None,
             listen: Listen {
                 grpc: Some(any),
                 monitoring: Some(any),
