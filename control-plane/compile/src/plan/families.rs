@@ -7,42 +7,69 @@ use meltemi_model::Str;
 use meltemi_model::proxy::{IpMode, ProxyClass};
 use meltemi_model::service::Service;
 
-/// All virtual addresses of a service that a class uses; empty: the service has none of its own. Those that Kubernetes or
+/// All virtual addresses of a service that a class uses; none: the service has none of its own. Those that Kubernetes or
 /// we allocated are limited to the families that the class is served; those of a ServiceEntry are what its user wrote.
 /// Istio 1.31: `GetAllAddressesForProxy`.
-pub(super) fn all_addresses<'a>(service: &'a Service, class: &ProxyClass) -> Vec<&'a Str> {
-    if service.kubernetes {
-        return usable(&service.addresses, class);
-    }
-    match (
-        service.addresses.is_empty(),
-        class.facet.allocated_addresses,
-    ) {
-        (false, _) => service.addresses.iter().collect(),
-        (true, true) => usable(&service.allocated, class),
-        (true, false) => Vec::new(),
-    }
+pub(super) fn all_addresses<'a>(
+    service: &'a Service,
+    class: &ProxyClass,
+) -> impl Iterator<Item = &'a Str> + Clone + use<'a> {
+    let written = !service.kubernetes && !service.addresses.is_empty();
+    let addresses: &[Str] = if service.kubernetes || written {
+        &service.addresses
+    } else if class.facet.allocated_addresses {
+        &service.allocated
+    } else {
+        &[]
+    };
+    let families = if written {
+        Families::All
+    } else {
+        Families::of(addresses, class)
+    };
+    addresses
+        .iter()
+        .filter(move |address| families.have(address))
 }
 
 /// The one that listeners are named after: where a Kubernetes Service has none of the class's family, its first one all
 /// the same. Istio 1.31: `GetAddressForProxy`.
 pub(super) fn address<'a>(service: &'a Service, class: &ProxyClass) -> Option<&'a Str> {
-    let usable = all_addresses(service, class).first().copied();
+    let usable = all_addresses(service, class).next();
     usable.or(service.addresses.first())
 }
 
-/// The addresses of the families that a class is served. With addresses of both families and without ISTIO_DUAL_STACK
-/// that is the family of the first. Istio 1.31: `FilterAddressesByIPFamily`.
-fn usable<'a>(addresses: &'a [Str], class: &ProxyClass) -> Vec<&'a Str> {
-    let is_v4 = |address: &Str| address.parse::<IpAddr>().ok().map(|ip| ip.is_ipv4());
-    let wanted = match class.ip_mode {
-        IpMode::Dual if class.dual_stack => return addresses.iter().collect(),
-        IpMode::Dual => addresses.first().and_then(is_v4),
-        IpMode::V4 => Some(true),
-        IpMode::V6 => Some(false),
-    };
-    let all = addresses.iter();
-    all.filter(|address| is_v4(address) == wanted).collect()
+/// The address families that a class is served.
+#[derive(Debug, Clone, Copy)]
+enum Families {
+    All,
+    /// IPv4 if true, IPv6 if false; `None`: what is no address.
+    Only(Option<bool>),
+}
+
+impl Families {
+    /// With addresses of both families and without ISTIO_DUAL_STACK it is the family of the first. Istio 1.31:
+    /// `FilterAddressesByIPFamily`.
+    fn of(addresses: &[Str], class: &ProxyClass) -> Self {
+        match class.ip_mode {
+            IpMode::Dual if class.dual_stack => Families::All,
+            IpMode::Dual => Families::Only(addresses.first().and_then(is_v4)),
+            IpMode::V4 => Families::Only(Some(true)),
+            IpMode::V6 => Families::Only(Some(false)),
+        }
+    }
+
+    fn have(self, address: &Str) -> bool {
+        match self {
+            Families::All => true,
+            Families::Only(family) => is_v4(address) == family,
+        }
+    }
+}
+
+fn is_v4(address: &Str) -> Option<bool> {
+    let ip: IpAddr = address.parse().ok()?;
+    Some(ip.is_ipv4())
 }
 
 #[cfg(test)]
@@ -81,10 +108,7 @@ mod tests {
                 addresses: addresses.iter().map(|a| Str::from(*a)).collect(),
                 ..meltemi_model::testing::service("a", &[])
             };
-            let found: Vec<&str> = all_addresses(&service, &class)
-                .into_iter()
-                .map(|a| &**a)
-                .collect();
+            let found: Vec<&str> = all_addresses(&service, &class).map(|a| &**a).collect();
             assert_eq!(found, all, "{ip_mode:?} {flag} {addresses:?}");
             let found = address(&service, &class).map(|a| &**a);
             assert_eq!(found, first, "{ip_mode:?} {flag} {addresses:?}");
@@ -117,10 +141,7 @@ mod tests {
                 allocated: vec!["240.240.0.1".into(), "2001:2::1".into()],
                 ..meltemi_model::testing::service("b.com", &[])
             };
-            let found: Vec<&str> = all_addresses(&service, &class)
-                .into_iter()
-                .map(|a| &**a)
-                .collect();
+            let found: Vec<&str> = all_addresses(&service, &class).map(|a| &**a).collect();
             assert_eq!(found, want, "{written:?} {uses} {ip_mode:?} {dual_stack}");
         }
     }

@@ -71,10 +71,10 @@ fn add(row: &ScopedService, class: &ProxyClass, table: &mut Table) {
 /// The virtual addresses that the class uses, ranges left out; `None`: the service has none of its own.
 fn virtual_addresses(service: &Service, class: &ProxyClass) -> Option<Vec<Str>> {
     let all = all_addresses(service, class);
-    if all.is_empty() && service.addresses.is_empty() {
+    if all.clone().next().is_none() && service.addresses.is_empty() {
         return None;
     }
-    let single = all.into_iter().filter(|a| a.parse::<IpAddr>().is_ok());
+    let single = all.filter(|a| a.parse::<IpAddr>().is_ok());
     Some(single.cloned().collect())
 }
 

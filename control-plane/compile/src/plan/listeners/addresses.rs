@@ -111,7 +111,7 @@ pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<Se
     let all = all_addresses(service, class);
     vec![ServiceAddress {
         primary: primary.clone(),
-        extra: all.into_iter().skip(1).cloned().collect(),
+        extra: all.skip(1).cloned().collect(),
     }]
 }
 

@@ -45,22 +45,22 @@ pub(super) fn service_domains(service: &Service, port: Option<u16>, class: &Prox
 /// one always stays, whatever its family. Istio 1.31: of allocated ones only the first is known where the listener's port
 /// is the service's (`buildSidecarOutboundVirtualHosts` looks at a copy of the service without the others).
 fn addresses<'a>(service: &'a Service, port: Option<u16>, class: &ProxyClass) -> Vec<&'a str> {
-    let all = all_addresses(service, class);
+    let mut all = all_addresses(service, class);
     if service.kubernetes {
-        return all.into_iter().map(|a| &**a).collect();
+        return all.map(|a| &**a).collect();
     }
     if service.addresses.is_empty() {
-        let known = if port.is_none() { 1 } else { all.len() };
-        return all.into_iter().take(known).map(|a| &**a).collect();
+        let known = if port.is_none() { 1 } else { usize::MAX };
+        return all.take(known).map(|a| &**a).collect();
     }
     let usable = |address: &str| match (class.ip_mode, address.parse::<IpAddr>()) {
         (IpMode::Dual, _) | (_, Err(_)) => true,
         (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
         (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
     };
-    let fit: Vec<&str> = all.iter().map(|a| &***a).filter(|a| usable(a)).collect();
+    let fit: Vec<&str> = all.clone().map(|a| &**a).filter(|a| usable(a)).collect();
     if fit.is_empty() {
-        all.into_iter().take(1).map(|a| &**a).collect()
+        all.next().map(|a| &**a).into_iter().collect()
     } else {
         fit
     }
