@@ -89,12 +89,11 @@ fn cut_text(mut text: &[u8], stand_ins: &[&str]) -> Vec<Piece> {
     let mut out = Vec::new();
     'text: while !text.is_empty() {
         for (index, stand_in) in stand_ins.iter().enumerate() {
-            if let Some(rest) = text.strip_prefix(stand_in.as_bytes()) {
-                if !stand_in.is_empty() {
-                    out.push(Piece::Hole(index));
-                    text = rest;
-                    continue 'text;
-                }
+            let rest = text.strip_prefix(stand_in.as_bytes());
+            if let Some(rest) = rest.filter(|_| !stand_in.is_empty()) {
+                out.push(Piece::Hole(index));
+                text = rest;
+                continue 'text;
             }
         }
         push_plain(&mut out, &text[..1]);

@@ -166,7 +166,7 @@ fn split_shared<'a>(host: &'a str, domain: &str) -> (Vec<&'a str>, Vec<&'a str>)
 mod tests {
     use super::*;
 
-    fn text(hosts: Vec<Str>) -> String {
+    fn text(hosts: &[Str]) -> String {
         hosts.join(" ")
     }
 
@@ -207,13 +207,13 @@ mod tests {
             ("1.2.3.4", "ns.svc.cluster.local", ""),
         ] {
             assert_eq!(
-                text(alternate_hosts(host, None, domain)),
+                text(&alternate_hosts(host, None, domain)),
                 want,
                 "{host} from {domain}"
             );
         }
         assert_eq!(
-            text(alternate_hosts("a.b", Some(80), "ns.svc.cluster.local")),
+            text(&alternate_hosts("a.b", Some(80), "ns.svc.cluster.local")),
             "a.b. a.b.:80"
         );
     }
