@@ -7,7 +7,7 @@ use meltemi_model::mesh::PathNormalization;
 
 use super::facet::{ClientCert, DnsFamily, ForwardClientCert, HttpFacet};
 use super::inbound_route::InboundRoute;
-use super::{ListenerKind, access_log, filters, inbound_route, pb, tracing};
+use super::{ListenerKind, access_log, authentication, filters, inbound_route, pb, tracing};
 
 use pb::hcm::HttpConnectionManager;
 use pb::hcm::http_connection_manager as manager;
@@ -155,6 +155,9 @@ fn http_filters(
             inbound,
             facet.skip_external_metadata,
         ));
+    }
+    if let Some(tokens) = &facet.authentication {
+        list.push(authentication::filter(tokens));
     }
     if chain.grpc_web {
         list.push(filters::grpc_web());
