@@ -144,3 +144,6 @@ fn keys(keys: &Keys, timeout: Duration) -> jwt::jwt_provider::JwksSourceSpecifie
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
