@@ -51,6 +51,9 @@ use patience::Patience;
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
 const WAITING_BATCHES: usize = 16;
 
+/// Issuers of tokens that may wait to be asked for keys because a policy waits for them.
+const WAITING_ASKS: usize = 4096;
+
 /// Runs until `stop` is cancelled, then drains.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     bind(settings).await?.serve(stop).await
@@ -251,7 +254,7 @@ impl Bound {
             anyhow::bail!("nobody hears what proxies refuse any more")
         });
         let (facts, known) = mpsc::channel(WAITING_BATCHES);
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::channel(WAITING_ASKS);
         let client = jwks::http::Client::new(&settings.jwks, &[Path::new(jwks::EXTRA_ROOTS)]);
         let client = Arc::new(client.context("the client that fetches keys of tokens")?);
         let (wanting, keys) = (Arc::clone(&engine), facts.clone());

@@ -76,7 +76,7 @@ pub type Ask = (KeySource, Duration);
 /// Fetches what the worlds that `world` tells want, and what is `asked` for, until nobody takes the answers.
 pub async fn follow<R>(
     world: impl Fn() -> Arc<RequestAuthentications>,
-    mut asked: mpsc::UnboundedReceiver<Ask>,
+    mut asked: mpsc::Receiver<Ask>,
     fetch: impl Fn(KeySource, Duration) -> R,
     refresh: Duration,
     out: mpsc::Sender<Facts>,

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Patience {
     fetch: JwksFetch,
-    asks: mpsc::UnboundedSender<Ask>,
+    asks: mpsc::Sender<Ask>,
     waiting: BTreeMap<ObjectKey, Waiting>,
 }
 
@@ -34,7 +34,7 @@ struct Waiting {
 
 impl Patience {
     /// Nobody waits. What is missing is asked for at `asks`.
-    pub(super) fn new(fetch: JwksFetch, asks: mpsc::UnboundedSender<Ask>) -> Self {
+    pub(super) fn new(fetch: JwksFetch, asks: mpsc::Sender<Ask>) -> Self {
         Self {
             fetch,
             asks,
@@ -92,8 +92,10 @@ impl Patience {
             else {
                 continue;
             };
-            // Without somebody who answers there is nothing to wait for.
-            if self.asks.send((source, rule.timeout())).is_ok() {
+            let is_asked =
+                missing.contains(&key) || self.waiting.values().any(|w| w.missing.contains(&key));
+            // Where nobody hears it there is nothing to wait for: the keys come when the world wants them.
+            if is_asked || self.asks.try_send((source, rule.timeout())).is_ok() {
                 missing.insert(key);
             }
         }

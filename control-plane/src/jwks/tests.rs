@@ -217,7 +217,7 @@ fn what_nobody_wants_is_forgotten_after_a_while() {
 
 #[tokio::test]
 async fn the_task_waits_for_no_request() {
-    let (asks, asked) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::channel(8);
     let (out, mut facts) = mpsc::channel(16);
     let mut task = JoinSet::new();
     task.spawn(async move {
@@ -231,7 +231,8 @@ async fn the_task_waits_for_no_request() {
         follow(|| wants(&[A]), asked, fetch, refresh, out).await;
     });
     for source in [A, B] {
-        asks.send((uri(source), Duration::from_secs(5))).unwrap();
+        let ask = (uri(source), Duration::from_secs(5));
+        asks.send(ask).await.unwrap();
     }
     let told = facts.recv().await.unwrap();
     assert_eq!(shown(&told.changes), [format!("b={K1}")]);

@@ -27,8 +27,8 @@ fn names(changes: &[Change]) -> Vec<String> {
     changes.iter().map(key).collect()
 }
 
-fn patience(fetch: JwksFetch) -> (Patience, mpsc::UnboundedReceiver<Ask>) {
-    let (asks, asked) = mpsc::unbounded_channel();
+fn patience(fetch: JwksFetch) -> (Patience, mpsc::Receiver<Ask>) {
+    let (asks, asked) = mpsc::channel(8);
     (Patience::new(fetch, asks), asked)
 }
 
@@ -50,7 +50,7 @@ fn policies_wait_for_one_attempt_and_nothing_else_does() {
         assert_eq!(timeout, Duration::from_secs(5));
         asks.push(source.to_string());
     }
-    assert_eq!(asks, ["http://a", "http://b", "http://a"]);
+    assert_eq!(asks, ["http://a", "http://b"]);
     let a = KeySource::Uri("http://a".into()).key();
     let b = KeySource::Uri("http://b".into()).key();
     assert_eq!(names(&patience.told([&a].into_iter())), ["one"]);

@@ -1,9 +1,9 @@
 //! The client against a server on loopback.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use meltemi_model::security::KeySource;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -49,7 +49,7 @@ impl Server {
                 }
                 let head = String::from_utf8(head).unwrap();
                 let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                seen.lock().unwrap().push(head);
+                seen.lock().push(head);
                 match pages.iter().find(|(known, _)| *known == path) {
                     Some((_, answer)) => {
                         let _ = stream.write_all(answer.as_bytes()).await;
@@ -131,7 +131,7 @@ async fn documents_errors_redirections_and_limits() {
             (found, _) => panic!("{path}: {found:?}"),
         }
     }
-    let heads = server.heads.lock().unwrap();
+    let heads = server.heads.lock();
     let host = format!("host: {}\r\n", server.address);
     assert!(heads[0].contains(&host), "{}", heads[0]);
 }
@@ -176,10 +176,10 @@ async fn blocked_addresses_are_not_asked_whoever_names_them() {
         (&closed, server.uri("/keys")),
         (&closed, by_name),
     ] {
-        let before = server.heads.lock().unwrap().len();
+        let before = server.heads.lock().len();
         let error = client.get(&uri).await.unwrap_err();
         assert!(matches!(error, Error::Blocked(..)), "{uri}: {error}");
-        let asked = server.heads.lock().unwrap().len() - before;
+        let asked = server.heads.lock().len() - before;
         assert_eq!(asked, usize::from(uri.ends_with("/moved")), "{uri}");
     }
 }
