@@ -8,6 +8,7 @@
 //! What only a cluster has (identities, TLS, webhooks, leadership) is wired in `cluster.rs`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,6 +32,7 @@ use tracing::{info, warn};
 use crate::cluster::{Site, Surroundings};
 use crate::engine::Engine;
 use crate::http::{self, Access, Probe, Shown};
+use crate::jwks;
 use crate::metrics;
 use crate::networks;
 use crate::offline::default_mesh;
@@ -40,11 +42,17 @@ use crate::settings::{Objects, Settings};
 use crate::vault::Vault;
 use crate::webhooks;
 
+mod patience;
 mod report;
 mod write;
 
+use patience::Patience;
+
 /// Batches that may wait while one is being applied. A source that has more to say waits with it.
 const WAITING_BATCHES: usize = 16;
+
+/// Issuers of tokens that may wait to be asked for keys because a policy waits for them.
+const WAITING_ASKS: usize = 4096;
 
 /// Runs until `stop` is cancelled, then drains.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
@@ -209,6 +217,7 @@ impl Bound {
         let xds_metrics = Metrics::new(&mut registered);
         metrics::register(&mut registered, Arc::clone(&engine));
         let vault = Arc::new(Vault::new(&mut registered));
+        let fetches = Arc::new(jwks::metrics::Metrics::new(&mut registered));
         let mut site = surroundings
             .map(|around| Site::new(around, lowering, Arc::clone(&engine), &mut registered))
             .transpose()?;
@@ -245,6 +254,18 @@ impl Bound {
             anyhow::bail!("nobody hears what proxies refuse any more")
         });
         let (facts, known) = mpsc::channel(WAITING_BATCHES);
+        let (asks, asked) = mpsc::channel(WAITING_ASKS);
+        let client = jwks::http::Client::new(&settings.jwks, &[Path::new(jwks::EXTRA_ROOTS)]);
+        let client = Arc::new(client.context("the client that fetches keys of tokens")?);
+        let (wanting, keys) = (Arc::clone(&engine), facts.clone());
+        tasks.spawn(async move {
+            let world = || Arc::clone(&wanting.world().request_authentications);
+            let fetch = move |source, timeout| {
+                jwks::fetch::fetch(Arc::clone(&client), Arc::clone(&fetches), source, timeout)
+            };
+            jwks::follow(world, asked, fetch, settings.jwks.refresh, keys).await;
+            anyhow::bail!("nobody fetches the keys of tokens any more")
+        });
         // Networks of a file are part of the first World: without them, proxies would be sent straight to other networks.
         let file = settings.networks_config.map(networks::File::new);
         let first = file.as_ref().map(networks::File::facts);
@@ -266,6 +287,7 @@ impl Bound {
             let sources = write::Sources {
                 batches,
                 facts: known,
+                keys: Patience::new(settings.features.jwks_fetch, asks),
             };
             write::write(&writer, sources, first, quiet, mesh_findings).await
         });

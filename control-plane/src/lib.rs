@@ -10,6 +10,7 @@ pub mod cli;
 mod cluster;
 pub mod engine;
 pub mod http;
+pub mod jwks;
 pub mod metrics;
 pub mod networks;
 pub mod offline;

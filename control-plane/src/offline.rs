@@ -10,6 +10,7 @@ use meltemi_compile::secrets::{self, Reader, Refusal};
 use meltemi_compile::{Compiler, classify};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Proxy, ProxyClass};
+use meltemi_model::security::{FetchedKeys, KeySource};
 use meltemi_model::{
     Diagnostics, Locality, Object, ObjectKey, ProxySnapshot, Resource, ResourceSet, ResourceType,
     Shared,
@@ -53,6 +54,15 @@ pub struct Input {
 
 /// Reads files and directories; where two hold the same object, the later path wins.
 pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input> {
+    read_with_keys(paths, Vec::new(), settings)
+}
+
+/// The same with keys of tokens, by where they would be fetched.
+pub fn read_with_keys(
+    paths: &[PathBuf],
+    keys: Vec<(KeySource, String)>,
+    settings: &LowerSettings,
+) -> anyhow::Result<Input> {
     let mut objects: BTreeMap<ObjectKey, Object> = BTreeMap::new();
     let mut diagnostics = Diagnostics::new();
     for path in paths {
@@ -64,6 +74,14 @@ pub fn read(paths: &[PathBuf], settings: &LowerSettings) -> anyhow::Result<Input
         let loaded = files::load(path, settings);
         objects.extend(loaded.objects);
         diagnostics.extend(loaded.diagnostics);
+    }
+    for (source, text) in keys {
+        let fetched = FetchedKeys {
+            keys: Some(text.into()),
+            problem: "".into(),
+        };
+        let key = source.key();
+        objects.insert(key.clone(), Object::Jwks(key, Shared::new(fetched)));
     }
     Ok(of_objects(objects.into_values(), diagnostics, settings))
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use meltemi_sources::lower::Features;
 use meltemi_xds::server::Limits;
 
+use crate::jwks;
+
 mod address;
 mod variables;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub cluster_id: String,
     /// istiod's feature flags.
     pub features: Features,
+    /// How keys of tokens are fetched.
+    pub jwks: jwks::Settings,
     /// How long changes are gathered after the first one of a burst was sent.
     pub quiet: Duration,
     /// How long open streams may finish after SIGTERM.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use meltemi_model::security::JwksFetch;
 use meltemi_sources::lower::{Features, LowerSettings};
 
 /// Settings with these flags. One that Meltemi does not know is an error, so that none is passed over in silence.
@@ -30,6 +31,7 @@ fn features(env: &BTreeMap<String, String>) -> Result<Features> {
             "PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE" => features.merge_inbound = on,
             "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES" => features.headless_endpoints = on,
             "PILOT_ENABLE_IP_AUTOALLOCATE" => features.ip_autoallocate = on,
+            "PILOT_JWT_ENABLE_REMOTE_JWKS" => features.jwks_fetch = JwksFetch::parse(value),
             name => bail!("the feature flag {name} is not known"),
         }
     }

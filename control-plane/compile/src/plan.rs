@@ -80,6 +80,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     diagnostics.extend(credentials::missing_for_clients(world, scope, class));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
     diagnostics.extend(world.networks.diagnostics.iter().cloned());
+    diagnostics.extend(world.request_authentications.diagnostics.iter().cloned());
     if class.kind == ProxyKind::Router {
         diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
     }

@@ -37,6 +37,8 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// security.istio.io RequestAuthentication.
+    RequestAuthentication,
     /// networking.k8s.io/v1 Ingress.
     Ingress,
     /// networking.k8s.io/v1 IngressClass.
@@ -53,11 +55,13 @@ pub enum Kind {
     CaConfigMap,
     /// What is known of networks from outside: the file of `--networks-config`, addresses of gateways' names.
     Network,
+    /// Keys of JWTs that were fetched for RequestAuthentications.
+    Jwks,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -72,6 +76,7 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::RequestAuthentication,
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
@@ -80,6 +85,7 @@ impl Kind {
         Kind::Secret,
         Kind::CaConfigMap,
         Kind::Network,
+        Kind::Jwks,
     ];
 
     /// The name that users write in `kind:`.
@@ -99,6 +105,7 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::RequestAuthentication => "RequestAuthentication",
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
@@ -107,6 +114,7 @@ impl Kind {
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
             Kind::Network => "MeshNetworks",
+            Kind::Jwks => "JWKS",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ingress::IngressSettings;
 use crate::network::MeshNetworks;
 use crate::routing::Retries;
-use crate::security::TlsLimits;
+use crate::security::{JwksFetch, TlsLimits};
 use crate::service::ExportTo;
 use crate::sidecar::OutboundPolicy;
 use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
@@ -119,6 +119,8 @@ pub struct Mesh {
     pub networks: Option<MeshNetworks>,
     /// Gateways of networks may have host names, which the control plane resolves (RESOLVE_HOSTNAME_GATEWAYS).
     pub resolve_gateways: bool,
+    /// Who fetches the keys of tokens (PILOT_JWT_ENABLE_REMOTE_JWKS).
+    pub jwks_fetch: JwksFetch,
     /// `serviceSettings` and what Istio adds: hosts whose endpoints are for proxies of their own cluster only, or not.
     pub cluster_local: Vec<(Hostname, bool)>,
 }
@@ -262,6 +264,7 @@ impl Default for Mesh {
             system_namespace: "istio-system".into(),
             networks: None,
             resolve_gateways: true,
+            jwks_fetch: JwksFetch::ControlPlane,
             cluster_local: Vec::new(),
         }
     }

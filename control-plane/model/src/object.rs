@@ -8,7 +8,7 @@ use crate::network::NetworkFact;
 use crate::proxy_config::ProxyConfig;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
-use crate::security::PeerAuthentication;
+use crate::security::{FetchedKeys, PeerAuthentication, RequestAuthentication};
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
@@ -69,6 +69,8 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// A RequestAuthentication.
+    RequestAuthentication(Shared<RequestAuthentication>),
     /// An Ingress.
     Ingress(Shared<Ingress>),
     /// An IngressClass.
@@ -85,6 +87,8 @@ pub enum Object {
     CaConfigMap(Shared<Credential>),
     /// What is known of networks from outside.
     Network(ObjectKey, Shared<NetworkFact>),
+    /// Keys that were fetched.
+    Jwks(ObjectKey, Shared<FetchedKeys>),
 }
 
 impl Object {
@@ -97,7 +101,7 @@ impl Object {
             Object::Service(o) => &o.meta.key,
             Object::EndpointSlice(o) => &o.meta.key,
             Object::ServiceAccount(o) => &o.meta.key,
-            Object::Mesh(key, _) | Object::Network(key, _) => key,
+            Object::Mesh(key, _) | Object::Network(key, _) | Object::Jwks(key, _) => key,
             Object::ServiceEntry(o) => &o.meta.key,
             Object::WorkloadEntry(o) => &o.meta.key,
             Object::VirtualService(o) => &o.meta.key,
@@ -105,6 +109,7 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::RequestAuthentication(o) => &o.meta.key,
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,

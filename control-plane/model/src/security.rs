@@ -2,6 +2,14 @@
 
 use std::collections::BTreeMap;
 
+mod jwt;
+mod target;
+
+pub use jwt::{
+    FetchedKeys, JwksFetch, JwtProvider, JwtRule, KeySource, Keys, NO_KEYS, RequestAuthentication,
+};
+pub use target::PolicyTarget;
+
 use crate::object::Meta;
 use crate::{Labels, Str};
 

@@ -44,6 +44,8 @@ pub struct Call {
     /// Decides fractions and weights: Envoy's random number of the request. A percentage p holds when
     /// `random % 100 < p`, a weighted cluster is the one on which `random % total` falls.
     pub random: u64,
+    /// The time, in seconds since 1970, by which tokens expire; `None`: they do not.
+    pub now: Option<u64>,
     /// The client waits for the server to speak first (MySQL, SMTP).
     pub server_first: bool,
 }
@@ -112,6 +114,7 @@ impl Call {
             headers: Vec::new(),
             metadata: BTreeMap::new(),
             random: 0,
+            now: None,
             server_first: false,
         }
     }

@@ -63,6 +63,11 @@ impl Request {
         })
     }
 
+    /// Takes a header away.
+    pub(crate) fn remove_header(&mut self, name: &str) {
+        self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    }
+
     /// The same with the host that the upstream sees.
     pub(crate) fn set_header(&mut self, name: &str, value: &str) {
         self.headers.retain(|(n, _)| n != name);

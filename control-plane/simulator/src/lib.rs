@@ -35,6 +35,7 @@ mod redirect;
 mod resources;
 mod route;
 mod tls;
+mod token;
 mod upstream;
 mod walk;
 

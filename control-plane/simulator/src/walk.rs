@@ -1,5 +1,7 @@
 //! The way of a call through the resources, step by step.
 
+use std::borrow::Cow;
+
 use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
 use meltemi_proto::envoy::config::listener::v3::Listener;
 use meltemi_proto::envoy::config::route::v3::route::Action;
@@ -12,6 +14,8 @@ use meltemi_proto::envoy::extensions::filters::network::http_connection_manager:
 use meltemi_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use meltemi_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
+use meltemi_proto::google::protobuf::Struct;
+
 use crate::call::Call;
 use crate::cors::Cors;
 use crate::headers::{HeaderChange, HeaderChanges, Levels};
@@ -21,7 +25,7 @@ use crate::outcome::{End, Miss, MissKind, Outcome, Stage, Step};
 use crate::resources::Resources;
 use crate::tls::Terminated;
 use crate::{
-    action, chain, cluster, cors, fault, hash, host, inspect, listener, redirect, route, tls,
+    action, chain, cluster, cors, fault, hash, host, inspect, listener, redirect, route, tls, token,
 };
 
 /// What an Envoy with these resources does with the call.
@@ -101,7 +105,7 @@ impl Walk<'_> {
         manager: &HttpConnectionManager,
         terminated: Option<Terminated>,
     ) -> Result<End, Miss> {
-        let request = match arrive(manager, self.call, terminated.is_some())? {
+        let mut request = match arrive(manager, self.call, terminated.is_some())? {
             Arrival::Request(request) => request,
             Arrival::Redirect(location) => {
                 return Ok(End::Redirected {
@@ -110,6 +114,12 @@ impl Walk<'_> {
                     tls_required: false,
                 });
             }
+        };
+        let authenticated = token::authenticate(manager, &mut request, self.call.now)?;
+        let seen = match authenticated {
+            // Without it the route was chosen before the claims were known.
+            Some(done) if done.clears_route => self.with_claims(done.metadata),
+            _ => Cow::Borrowed(self.call),
         };
         let routes = self.route_config(listener, manager)?;
         let (virtual_host, step) = host::choose(routes, &request.host)?;
@@ -122,7 +132,7 @@ impl Walk<'_> {
                 tls_required: true,
             });
         }
-        let (route, matched, step) = route::choose(virtual_host, &request, self.call, terminated)?;
+        let (route, matched, step) = route::choose(virtual_host, &request, &seen, terminated)?;
         self.out.route = Some(route.name.clone());
         self.out.route_message = Some(Box::new(route.clone()));
         self.out.steps.push(step);
@@ -135,6 +145,14 @@ impl Walk<'_> {
             matched,
         };
         self.act(&context)
+    }
+
+    /// The call with the claims of its token.
+    fn with_claims(&self, claims: Option<Struct>) -> Cow<'static, Call> {
+        let mut call = self.call.clone();
+        call.metadata
+            .extend(claims.map(|claims| (token::FILTER.to_owned(), claims)));
+        Cow::Owned(call)
     }
 
     fn route_config<'m>(

@@ -19,7 +19,9 @@ mod namespace;
 mod node;
 mod peer_authentication;
 mod pod;
+mod policy_target;
 mod proxy_config;
+mod request_authentication;
 mod secret;
 mod service;
 mod service_account;
@@ -36,6 +38,7 @@ mod workload_proxy_config;
 use serde_json::Value;
 
 use meltemi_model::allocation::Prefixes;
+use meltemi_model::security::JwksFetch;
 use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, Str};
 
 use findings::Findings;
@@ -92,6 +95,8 @@ pub struct Features {
     pub ingress_namespace: Str,
     /// RESOLVE_HOSTNAME_GATEWAYS: host names of networks' gateways are resolved by the control plane.
     pub resolve_hostname_gateways: bool,
+    /// PILOT_JWT_ENABLE_REMOTE_JWKS: who fetches the keys of tokens.
+    pub jwks_fetch: JwksFetch,
     /// PILOT_IP_AUTOALLOCATE_IPV4_PREFIX and PILOT_IP_AUTOALLOCATE_IPV6_PREFIX: where those addresses are taken from.
     pub ip_prefixes: Prefixes,
 }
@@ -111,6 +116,7 @@ impl Default for Features {
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
             resolve_hostname_gateways: true,
+            jwks_fetch: JwksFetch::ControlPlane,
             ip_prefixes: Prefixes::default(),
         }
     }
@@ -213,6 +219,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
+        Kind::RequestAuthentication => request_authentication::lower(&raw, &mut findings),
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
@@ -220,10 +227,17 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::WorkloadGroup => workload_group::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
-        // No document is of this kind: it comes from a file of its own and from name servers.
-        Kind::Network => None,
+        // No document is of these kinds: they come from a file of its own, from name servers and from issuers of tokens.
+        Kind::Network | Kind::Jwks => None,
     };
     let object = object.filter(|_| findings.is_usable());
+    // What guards never disappears by a mistake.
+    let object = match kind {
+        Kind::RequestAuthentication => {
+            object.or_else(|| request_authentication::closed(&raw, &mut findings))
+        }
+        _ => object,
+    };
     findings.settle();
     Lowered {
         object,
@@ -292,6 +306,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
+        "RequestAuthentication" => Known::Lowered(Kind::RequestAuthentication),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
         "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
         "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),

@@ -10,6 +10,7 @@ use meltemi_world::Change;
 use tokio::sync::mpsc;
 use tracing::info;
 
+use super::patience::Patience;
 use crate::engine::Engine;
 use crate::networks::Facts;
 
@@ -18,8 +19,10 @@ use crate::networks::Facts;
 pub(super) struct Sources {
     /// Objects.
     pub(super) batches: mpsc::Receiver<Batch>,
-    /// What is known of networks besides.
+    /// What is known besides: of networks, and of issuers of tokens.
     pub(super) facts: mpsc::Receiver<Facts>,
+    /// Policies that wait for the keys of their issuers.
+    pub(super) keys: Patience,
 }
 
 /// What is to be applied together.
@@ -38,14 +41,18 @@ struct Said {
 }
 
 impl Gathered {
-    fn batch(&mut self, batch: Batch, said: &mut Said) {
+    fn batch(&mut self, batch: Batch, said: &mut Said, keys: &mut Patience, engine: &Engine) {
         self.synced |= batch.synced;
-        self.changes.extend(batch.changes.into_iter().map(change));
+        let changes = batch.changes.into_iter().map(change);
+        self.changes
+            .extend(keys.hold_back(changes, &engine.world().store));
         said.objects = batch.diagnostics;
     }
 
-    fn facts(&mut self, facts: Facts, said: &mut Said) {
+    fn facts(&mut self, facts: Facts, said: &mut Said, keys: &mut Patience) {
+        let released = keys.told(facts.changes.iter().map(|(key, _)| key));
         self.changes.extend(facts.changes.into_iter().map(change));
+        self.changes.extend(released);
         if let Some(diagnostics) = facts.diagnostics {
             said.networks = diagnostics;
         }
@@ -67,24 +74,28 @@ pub(super) async fn write(
         ..Said::default()
     };
     let mut gathered = Gathered::default();
+    let keys = &mut sources.keys;
+    let mut is_complete = false;
     if let Some(first) = first {
-        gathered.facts(first, &mut said);
+        gathered.facts(first, &mut said, keys);
     }
     loop {
         tokio::select! {
             batch = sources.batches.recv() => match batch {
-                Some(batch) => gathered.batch(batch, &mut said),
+                Some(batch) => gathered.batch(batch, &mut said, keys, engine),
                 None => return Ok(()),
             },
-            Some(facts) = sources.facts.recv() => gathered.facts(facts, &mut said),
+            Some(facts) = sources.facts.recv() => gathered.facts(facts, &mut said, keys),
+            released = keys.exhausted() => gathered.changes.extend(released),
         }
         while let Ok(more) = sources.batches.try_recv() {
-            gathered.batch(more, &mut said);
+            gathered.batch(more, &mut said, keys, engine);
         }
         while let Ok(more) = sources.facts.try_recv() {
-            gathered.facts(more, &mut said);
+            gathered.facts(more, &mut said, keys);
         }
         let Gathered { changes, synced } = std::mem::take(&mut gathered);
+        is_complete |= synced;
         let found = [&said.mesh, &said.objects, &said.networks];
         let found: Diagnostics = found.into_iter().flatten().cloned().collect();
         let started = tokio::time::Instant::now();
@@ -104,7 +115,7 @@ pub(super) async fn write(
                 "pushed"
             );
         }
-        if synced && !engine.is_synced() {
+        if is_complete && keys.is_idle() && !engine.is_synced() {
             engine.set_synced();
             info!(revision = applied.revision, "synced");
         }

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use meltemi_model::Severity;
+use meltemi_model::security::KeySource;
 use meltemi_sources::lower::LowerSettings;
 
 use super::{common, features};
+use crate::jwks::document;
 use crate::{offline, render};
 
 /// Arguments.
@@ -31,6 +34,10 @@ pub(super) struct Args {
     /// The DNS suffix of the cluster.
     #[arg(long, default_value = "cluster.local")]
     domain: String,
+    /// The document at a jwksUri, or (issuer:URI=FILE) the one that an issuer's OpenID configuration names: nothing is
+    /// fetched here. May be given several times.
+    #[arg(long, value_name = "URI=FILE", value_parser = keys)]
+    jwks: Vec<(KeySource, PathBuf)>,
     #[command(flatten)]
     features: features::FeatureArgs,
     /// The form of the output.
@@ -48,6 +55,16 @@ enum Output {
     Summary,
 }
 
+/// The last `=` divides: an address may hold some.
+fn keys(text: &str) -> Result<(KeySource, PathBuf), String> {
+    let (uri, file) = text.rsplit_once('=').ok_or("write URI=FILE")?;
+    let source = match uri.strip_prefix("issuer:") {
+        Some(issuer) => KeySource::Issuer(issuer.into()),
+        None => KeySource::Uri(uri.into()),
+    };
+    Ok((source, file.into()))
+}
+
 /// Runs it: resources to standard output, findings to standard error; exit 1 when one of them is an error.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = LowerSettings {
@@ -61,7 +78,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         locality: args.locality.clone(),
         metadata: common::metadata(args.metadata.as_deref())?,
     };
-    let input = offline::read(&args.filename, &settings)?;
+    let fetched = args.jwks.iter().map(|(source, file)| {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        document::check(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
+        Ok((source.clone(), text))
+    });
+    let fetched: Vec<_> = fetched.collect::<anyhow::Result<_>>()?;
+    let input = offline::read_with_keys(&args.filename, fetched, &settings)?;
     let answer = offline::compile(&input, &node)?;
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&render::snapshot(&answer.snapshot))? + "\n",

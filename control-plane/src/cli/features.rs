@@ -4,6 +4,7 @@ use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 use ipnet::IpNet;
 use meltemi_model::allocation::Prefixes;
+use meltemi_model::security::JwksFetch;
 use meltemi_sources::lower::Features;
 
 /// Feature flags, also from the environment by istiod's names.
@@ -67,6 +68,15 @@ pub(super) struct FeatureArgs {
         value_parser = FalseyValueParser::new()
     )]
     resolve_hostname_gateways: bool,
+    /// Who fetches the keys of tokens from a jwksUri: istiod (or false), this control plane; hybrid (or true), proxies
+    /// where its host is a service of the mesh; envoy, proxies.
+    #[arg(
+        long,
+        env = "PILOT_JWT_ENABLE_REMOTE_JWKS",
+        default_value = "false",
+        value_name = "MODE"
+    )]
+    remote_jwks: String,
     /// The range of the IPv4 addresses that ServiceEntries without addresses get.
     #[arg(
         long,
@@ -99,6 +109,7 @@ impl FeatureArgs {
             ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
             resolve_hostname_gateways: self.resolve_hostname_gateways,
+            jwks_fetch: JwksFetch::parse(&self.remote_jwks),
             ip_prefixes: Prefixes {
                 v4: self.ip_autoallocate_ipv4_prefix,
                 v6: self.ip_autoallocate_ipv6_prefix,

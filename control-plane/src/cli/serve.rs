@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use meltemi_xds::server::Limits;
 
 use super::{features, log};
-use crate::app;
 use crate::settings::{
     Cluster, DebugAccess, Listen, Objects, ServingFlags, Settings, Variables, environment,
     parse_address, parse_duration,
 };
+use crate::{app, jwks};
 
 /// Arguments. istiod's own spellings are accepted too.
 #[derive(Debug, clap::Args)]
@@ -151,6 +151,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         open: !variables.switch("ENABLE_DEBUG_ENDPOINT_AUTH", true)?,
         namespaces: variables.list("DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
     };
+    let jwks = jwks(&variables)?;
     let check_identity = variables.switch("PILOT_ENABLE_XDS_IDENTITY_CHECK", true)?;
     let objects = match args.config_dir {
         Some(directory) => Objects::Directory(directory),
@@ -180,6 +181,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
         domain: args.domain,
         cluster_id,
         features: args.features.lowered(),
+        jwks,
         quiet: Duration::from_millis(args.debounce_ms),
         drain: args.drain,
         limits,
@@ -205,6 +207,22 @@ fn limits(max_connection_age: Option<Duration>, variables: &Variables) -> anyhow
         max_new_streams: new_streams
             .and_then(|number: f64| NonZeroU32::new(number.max(0.0).ceil() as u32)),
         ..defaults
+    })
+}
+
+/// How keys of tokens are fetched, by istiod's variables.
+fn jwks(variables: &Variables) -> anyhow::Result<jwks::Settings> {
+    let defaults = jwks::Settings::default();
+    let refresh = variables.duration("PILOT_JWT_PUB_KEY_REFRESH_INTERVAL")?;
+    // Nothing in between would be a stream of requests.
+    let refresh = refresh.map(|interval| interval.max(Duration::from_secs(1)));
+    Ok(jwks::Settings {
+        refresh: refresh.unwrap_or(defaults.refresh),
+        blocked: variables.list_of(
+            "BLOCKED_CIDRS_IN_JWKS_URIS",
+            "ranges of addresses with commas between, such as 10.0.0.0/8,192.168.1.0/24",
+        )?,
+        skip_verify: variables.switch("JWKS_RESOLVER_INSECURE_SKIP_VERIFY", false)?,
     })
 }
 
@@ -261,6 +279,8 @@ mod tests {
                 ("KUBECONFIG", "/nowhere"),
                 ("ISTIO_GPRC_MAXRECVMSGSIZE", "8388608"),
                 ("GRPC_KEEPALIVE_INTERVAL", "1m"),
+                ("PILOT_JWT_PUB_KEY_REFRESH_INTERVAL", "90s"),
+                ("BLOCKED_CIDRS_IN_JWKS_URIS", "10.0.0.0/8, fd00::/8"),
             ],
         )
         .unwrap();
@@ -274,6 +294,8 @@ mod tests {
             settings.limits.max_connection_age,
             Some(Duration::from_secs(1800))
         );
+        assert_eq!(settings.jwks.refresh, Duration::from_secs(90));
+        assert_eq!(settings.jwks.blocked.len(), 2);
         let Objects::Cluster(cluster) = settings.objects else {
             panic!("a cluster");
         };
@@ -298,6 +320,11 @@ mod tests {
                 &[],
                 &[("PILOT_MAX_REQUESTS_PER_SECOND", "many")],
                 "PILOT_MAX_REQUESTS_PER_SECOND",
+            ),
+            (
+                &[],
+                &[("BLOCKED_CIDRS_IN_JWKS_URIS", "10.0.0.0")],
+                "10.0.0.0/8",
             ),
             (&["--drain", "5"], &[], "30s"),
         ] {

@@ -98,11 +98,13 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::ServiceAccount
         | Kind::MeshConfig
         | Kind::IngressClass
+        | Kind::RequestAuthentication
         | Kind::ProxyConfig
         | Kind::WorkloadGroup
         | Kind::Secret
         | Kind::CaConfigMap
-        | Kind::Network => false,
+        | Kind::Network
+        | Kind::Jwks => false,
     }
 }
 

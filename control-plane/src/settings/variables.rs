@@ -66,6 +66,16 @@ impl Variables {
             .collect()
     }
 
+    /// A list with commas of things that can be read.
+    pub fn list_of<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        instead: &'static str,
+    ) -> Result<Vec<T>, Mistake> {
+        let read = |text: String| text.parse().map_err(|_| self.mistake(name, instead));
+        self.list(name).into_iter().map(read).collect()
+    }
+
     /// A switch, in the spellings that Go reads.
     pub fn switch(&self, name: &str, default: bool) -> Result<bool, Mistake> {
         match self.text(name) {

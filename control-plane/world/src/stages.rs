@@ -7,6 +7,7 @@ pub mod envoy_filters;
 pub mod ingresses;
 pub mod networks;
 pub mod peer_authentications;
+pub mod request_authentications;
 pub mod services;
 pub mod virtual_services;
 pub mod workloads;

@@ -11,7 +11,7 @@ use meltemi_model::network::NetworkFact;
 use meltemi_model::proxy_config::ProxyConfig;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
-use meltemi_model::security::PeerAuthentication;
+use meltemi_model::security::{FetchedKeys, PeerAuthentication, RequestAuthentication};
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
@@ -131,6 +131,8 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// RequestAuthentications.
+    pub request_authentications: Table<RequestAuthentication>,
     /// Ingresses.
     pub ingresses: Table<Ingress>,
     /// IngressClasses.
@@ -147,6 +149,8 @@ pub struct Store {
     pub ca_config_maps: Table<Credential>,
     /// What is known of networks from outside, by file or host name.
     pub network_facts: Table<NetworkFact>,
+    /// Keys that were fetched for RequestAuthentications, by source.
+    pub fetched_keys: Table<FetchedKeys>,
 }
 
 impl Store {
@@ -182,6 +186,9 @@ impl Store {
             Kind::PeerAuthentication => {
                 Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
             }
+            Kind::RequestAuthentication => {
+                Object::RequestAuthentication(self.request_authentications.get(key)?.clone())
+            }
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
@@ -190,6 +197,7 @@ impl Store {
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
             Kind::Network => Object::Network(key.clone(), self.network_facts.get(key)?.clone()),
+            Kind::Jwks => Object::Jwks(key.clone(), self.fetched_keys.get(key)?.clone()),
         })
     }
 
@@ -210,6 +218,7 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::RequestAuthentication(o) => self.request_authentications.set(key, o),
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
@@ -218,6 +227,7 @@ impl Store {
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
             Object::Network(_, o) => self.network_facts.set(key, o),
+            Object::Jwks(_, o) => self.fetched_keys.set(key, o),
         }
     }
 
@@ -237,6 +247,7 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::RequestAuthentication => self.request_authentications.remove(key),
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
@@ -245,6 +256,7 @@ impl Store {
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
             Kind::Network => self.network_facts.remove(key),
+            Kind::Jwks => self.fetched_keys.remove(key),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
+use meltemi_model::security::JwksFetch;
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, ObjectKey, Shared};
 
@@ -15,6 +16,7 @@ use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
 use crate::stages::networks::{Networks, networks};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
+use crate::stages::request_authentications::{RequestAuthentications, request_authentications};
 use crate::stages::services::{Services, services};
 use crate::stages::virtual_services::{VirtualServices, virtual_services};
 use crate::stages::workloads::{Workloads, workloads};
@@ -37,6 +39,8 @@ pub struct World {
     pub workloads: Arc<Workloads>,
     /// Which connections workloads take.
     pub peer_authentications: Arc<PeerAuthentications>,
+    /// Which tokens workloads accept.
+    pub request_authentications: Arc<RequestAuthentications>,
     /// Endpoints of every service.
     pub endpoints: Arc<Endpoints>,
     /// Ingresses as Gateways and VirtualServices.
@@ -66,6 +70,7 @@ impl World {
             services: Arc::default(),
             workloads: Arc::default(),
             peer_authentications: Arc::default(),
+            request_authentications: Arc::default(),
             endpoints: Arc::default(),
             ingresses: Arc::default(),
             virtual_services: Arc::default(),
@@ -120,6 +125,18 @@ impl World {
         let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);
         let peer_authentications = reuse(same && !first, &self.peer_authentications, || {
             peer_authentications(&store.peer_authentications, &mesh)
+        });
+
+        // Services count only where proxies may fetch keys by themselves.
+        let same = same_mesh
+            && store
+                .request_authentications
+                .same(&old.request_authentications)
+            && store.fetched_keys.same(&old.fetched_keys)
+            && (mesh.jwks_fetch == JwksFetch::ControlPlane || same_services);
+        let request_authentications = reuse(same && !first, &self.request_authentications, || {
+            let policies = &store.request_authentications;
+            request_authentications(policies, &store.fetched_keys, &services, &mesh)
         });
 
         let same = same_mesh
@@ -196,6 +213,7 @@ impl World {
             services,
             workloads,
             peer_authentications,
+            request_authentications,
             endpoints,
             ingresses,
             virtual_services,

@@ -11,16 +11,16 @@ use super::{Answer, Case};
 const NOT_READ: &[&str] = &[
     "AuthorizationPolicy",
     "ProxyConfig",
-    "RequestAuthentication",
     "Telemetry",
     "WasmPlugin",
 ];
 
 /// istiod's feature flags that `meltemi compile` knows.
-const FLAGS: [&str; 3] = [
+const FLAGS: [&str; 4] = [
     "ISTIO_DUAL_STACK",
     "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES",
     "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG",
+    "PILOT_JWT_ENABLE_REMOTE_JWKS",
 ];
 
 /// The kinds in the world's own file that are not read yet, and `istiod_env` when the world needs feature flags that we

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process;
+use std::{fs, process};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::{Answer, Case, Compiler, NodeSpec};
 
@@ -31,6 +33,14 @@ impl Compiler for Command {
             .arg("--metadata")
             .arg(metadata.path());
         command.arg("--cluster").arg(&node.cluster);
+        let keys = case.dir.join("jwks.json");
+        if keys.is_file() {
+            for uri in jwks_uris(files)? {
+                let mut pair = OsString::from(format!("{uri}="));
+                pair.push(&keys);
+                command.arg("--jwks").arg(pair);
+            }
+        }
         if let Some(locality) = node.locality.joined() {
             command.arg("--locality").arg(locality);
         }
@@ -54,6 +64,21 @@ impl Compiler for Command {
         answer.diagnostics = said.lines().map(str::to_owned).collect();
         Ok(answer)
     }
+}
+
+/// Where RequestAuthentications have keys from. Nobody serves them: the corpus has the document as a file.
+fn jwks_uris(files: &[PathBuf]) -> Result<Vec<String>> {
+    let mut uris = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(file)?;
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let object = Value::deserialize(document)?;
+            let rules = object["spec"]["jwtRules"].as_array().into_iter().flatten();
+            let found = rules.filter_map(|rule| rule["jwksUri"].as_str());
+            uris.extend(found.map(str::to_owned));
+        }
+    }
+    Ok(uris)
 }
 
 fn last_lines(text: &str) -> String {

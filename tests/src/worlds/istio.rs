@@ -375,6 +375,35 @@ pub(super) fn peer_authentication() -> impl Strategy<Value = Value> {
     )
 }
 
+pub(super) fn request_authentication() -> impl Strategy<Value = Value> {
+    let names = (
+        one_of(["a", "b", ROOT]),
+        one_of(["default", "j1", "j2"]),
+        created(),
+    );
+    let selector = maybe([json!({"matchLabels": {"app": "x"}})]);
+    let keys = json!({"keys": [{"kty": "RSA", "e": "AQAB", "n": "AQAB"}]}).to_string();
+    let rule = one_of([
+        json!({"issuer": "https://i1", "jwks": keys}),
+        json!({"issuer": "https://i2", "jwks": keys, "fromHeaders": [{"name": "x-jwt"}]}),
+        json!({"issuer": "https://i2", "outputClaimToHeaders": [{"header": "x-sub", "claim": "sub"}]}),
+        json!({"issuer": "https://i3", "jwksUri": "http://keys.example.com/jwks"}),
+    ]);
+    let rules = proptest::collection::vec(rule, 1..3);
+    (names, selector, rules).prop_map(|((namespace, name, created), selector, rules)| {
+        let mut spec = json!({"jwtRules": rules});
+        set(&mut spec, "selector", selector);
+        let mut object = object(
+            "RequestAuthentication",
+            "v1",
+            metadata(namespace, name, created),
+            spec,
+        );
+        object["apiVersion"] = json!(format!("{SECURITY}/v1"));
+        object
+    })
+}
+
 pub(super) fn proxy_config() -> impl Strategy<Value = Value> {
     let names = (one_of(["a", "b", ROOT]), one_of(["p1", "p2"]), created());
     (

@@ -7,6 +7,7 @@ use meltemi_api::envoy_filter::EnvoyFilter;
 use meltemi_api::gateway::Gateway;
 use meltemi_api::mesh_config::{MeshConfig, MeshProxyConfig};
 use meltemi_api::proxy_config::ProxyConfig;
+use meltemi_api::request_authentication::RequestAuthentication;
 use meltemi_api::service_entry::ServiceEntry;
 use meltemi_api::shape::{Shape, Shaped as _};
 use meltemi_api::sidecar::Sidecar;
@@ -33,6 +34,7 @@ pub(crate) fn shape(kind: &str) -> Option<Shape> {
         "WorkloadGroup" => Some(WorkloadGroup::shape()),
         "EnvoyFilter" => Some(EnvoyFilter::shape()),
         "ProxyConfig" => Some(ProxyConfig::shape()),
+        "RequestAuthentication" => Some(RequestAuthentication::shape()),
         MESH => Some(MeshConfig::shape()),
         MESH_PROXY => Some(MeshProxyConfig::shape()),
         _ => None,

@@ -11,7 +11,7 @@ use meltemi_tests::shared;
 use echo::Verdict;
 
 /// Groups that are not taken, and why. The list only shrinks.
-const NOT_TAKEN: [(&str, &str); 3] = [
+const NOT_TAKEN: [(&str, &str); 2] = [
     (
         "autopassthrough",
         "gateways between networks have a suite of their own",
@@ -20,7 +20,6 @@ const NOT_TAKEN: [(&str, &str); 3] = [
         "envoyfilter",
         "only an Envoy runs Lua: tests/envoy/patches.rs sends requests through one",
     ),
-    ("jwt-claim-route", "RequestAuthentication is not served yet"),
 ];
 
 /// Calls of `proxyless-grpc`, which has no proxy to follow. It only goes down.

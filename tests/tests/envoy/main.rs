@@ -12,6 +12,7 @@ mod process;
 mod quarantine;
 mod simulated;
 mod tls;
+mod tokens;
 mod world;
 
 use std::collections::BTreeSet;

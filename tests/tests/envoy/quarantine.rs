@@ -28,7 +28,7 @@ use crate::process::{self, Envoy};
 const NODE: &str = "router~127.0.0.1~edge-0.default~default.svc.cluster.local";
 
 /// A control plane over a folder, and one gateway of it.
-struct Mesh {
+pub(crate) struct Mesh {
     dir: TempDir,
     envoy: Envoy,
     monitoring: SocketAddr,
@@ -39,12 +39,22 @@ struct Mesh {
 impl Mesh {
     /// Starts both over these objects.
     async fn start(program: &Path, objects: &[Value]) -> Self {
+        Self::start_with(program, objects, Default::default()).await
+    }
+
+    /// The same with other settings for keys of tokens.
+    pub(crate) async fn start_with(
+        program: &Path,
+        objects: &[Value],
+        jwks: meltemi::jwks::Settings,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("config")).expect("a folder");
         write(dir.path(), "world.json", objects);
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = Settings {
             features: Default::default(),
+            jwks,
             objects: Objects::Directory(dir.path().join("config")),
             mesh_config: None,
             networks_config: None,
@@ -90,12 +100,12 @@ impl Mesh {
         }
     }
 
-    fn write(&self, name: &str, objects: &[Value]) {
+    pub(crate) fn write(&self, name: &str, objects: &[Value]) {
         write(self.dir.path(), name, objects);
     }
 
     /// A page of the control plane.
-    async fn page(&self, path: &str) -> String {
+    pub(crate) async fn page(&self, path: &str) -> String {
         let answer = get(self.monitoring, "localhost", path).await;
         answer.map(|answer| answer.body).unwrap_or_default()
     }
@@ -131,7 +141,7 @@ impl Mesh {
     }
 
     /// Waits until nothing is held back or refused.
-    async fn is_well(&self) {
+    pub(crate) async fn is_well(&self) {
         self.until("all is well", async || {
             let ps = self.ps().await;
             let ill = ps.contains("held back") || ps.contains("NACK");
@@ -145,7 +155,11 @@ impl Mesh {
         .await;
     }
 
-    async fn until<T>(&self, what: &str, mut ask: impl AsyncFnMut() -> anyhow::Result<T>) -> T {
+    pub(crate) async fn until<T>(
+        &self,
+        what: &str,
+        mut ask: impl AsyncFnMut() -> anyhow::Result<T>,
+    ) -> T {
         let mut tick = tokio::time::interval(Duration::from_millis(50));
         let mut last = String::new();
         let waiting = async {
@@ -172,12 +186,12 @@ impl Mesh {
         .await
     }
 
-    async fn rejected(&self, stat: &str) -> u64 {
+    pub(crate) async fn rejected(&self, stat: &str) -> u64 {
         let stats = self.envoy.stats().await;
         stats.get(stat).copied().unwrap_or(0)
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.envoy.stop().await;
         self.stop.cancel();
         let served = self.served.await.expect("the server's task");
@@ -217,7 +231,7 @@ async fn get(address: SocketAddr, host: &str, path: &str) -> anyhow::Result<Answ
     tokio::time::timeout(Duration::from_secs(10), asked).await?
 }
 
-fn object(kind: &str, name: &str, spec: &Value) -> Value {
+pub(crate) fn object(kind: &str, name: &str, spec: &Value) -> Value {
     let version = if kind == "EnvoyFilter" {
         "v1alpha3"
     } else {
@@ -227,7 +241,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
         "metadata": {"name": name, "namespace": "default"}, "spec": spec})
 }
 
-fn gateway(name: &str, port: u16) -> Value {
+pub(crate) fn gateway(name: &str, port: u16) -> Value {
     let servers =
         json!([{"port": {"number": port, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]);
     object(

@@ -12,5 +12,6 @@ mod mesh;
 mod refer;
 mod references;
 mod scopes;
+mod tokens;
 mod versions;
 mod worlds;

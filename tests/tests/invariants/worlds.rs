@@ -25,8 +25,9 @@ fn random_worlds_have_good_objects_of_every_kind() {
         *good += usize::from(lowered.object.is_some());
         problems.extend(lowered.diagnostics.iter().map(ToString::to_string));
     }
-    // Certificates are in nothing that is compiled; those that are random would be none. Facts of networks are no objects.
-    let left_out = [Kind::Secret, Kind::CaConfigMap, Kind::Network];
+    // Certificates are in nothing that is compiled; those that are random would be none. Facts of networks and fetched keys
+    // are no objects.
+    let left_out = [Kind::Secret, Kind::CaConfigMap, Kind::Network, Kind::Jwks];
     assert_eq!(used.len(), Kind::ALL.len() - left_out.len(), "{used:?}");
     assert!(left_out.iter().all(|kind| !used.contains_key(kind)));
     for (kind, (all, good)) in used {

@@ -67,6 +67,7 @@ fn settings(directory: PathBuf) -> Settings {
     };
     Settings {
         features: Default::default(),
+        jwks: Default::default(),
         objects: Objects::Directory(directory),
         mesh_config: None,
         networks_config: None,

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use meltemi_model::Str;
 use meltemi_model::mesh::{PathNormalization, TracingTag};
+use meltemi_model::{Shared, Str};
+
+use super::Authentication;
 
 /// What network filters have in common.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -67,6 +69,8 @@ pub struct HttpFacet {
     pub tracing: Option<Tracing>,
     /// Log requests.
     pub access_log: Option<AccessLog>,
+    /// Which tokens requests may carry; `None`: nobody looks at them.
+    pub authentication: Option<Shared<Authentication>>,
     /// Resolve unknown hosts as they are asked for (ALLOW_ANY_DYNAMIC_DNS).
     pub any_dns: Option<AnyDnsCache>,
 }

@@ -8,7 +8,7 @@ use meltemi_proto::canonical::Stencil;
 
 use super::facet::{ClientCert, DnsFamily, ForwardClientCert, HttpFacet};
 use super::inbound_route::InboundRoute;
-use super::{ListenerKind, access_log, filters, inbound_route, pb, tracing};
+use super::{ListenerKind, access_log, authentication, filters, inbound_route, pb, tracing};
 use crate::stencils::Stencils;
 
 use pb::hcm::HttpConnectionManager;
@@ -200,6 +200,9 @@ fn http_filters(
             inbound,
             facet.skip_external_metadata,
         ));
+    }
+    if let Some(tokens) = &facet.authentication {
+        list.push(authentication::filter(tokens));
     }
     if chain.grpc_web {
         list.push(filters::grpc_web());

@@ -109,7 +109,7 @@ fn referenced(
     Some(hosts)
 }
 
-/// The hosts that EnvoyFilters and providers of the mesh configuration need although no route leads there.
+/// The hosts that EnvoyFilters, providers of the mesh configuration and keys of tokens need although no route leads there.
 fn referenced_otherwise(world: &World, scope: &Scope, class: &ProxyClass) -> Vec<Hostname> {
     let filters = world
         .envoy_filters
@@ -128,7 +128,9 @@ fn referenced_otherwise(world: &World, scope: &Scope, class: &ProxyClass) -> Vec
             .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
     };
     let all = of_patches.chain(of_providers).filter(is_meant);
-    all.map(|(_, host)| host).collect()
+    // Keys of tokens that proxies fetch by themselves.
+    let of_keys = world.request_authentications.hosts.iter().cloned();
+    all.map(|(_, host)| host).chain(of_keys).collect()
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {

@@ -402,6 +402,7 @@ pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
         headless_endpoints: features.headless_endpoints,
         ip_autoallocate: features.ip_autoallocate,
         resolve_gateways: features.resolve_hostname_gateways,
+        jwks_fetch: features.jwks_fetch,
         ..mesh
     }
 }

@@ -6,6 +6,7 @@ mod istio;
 mod kubernetes;
 mod mesh;
 mod peer_authentication;
+mod request_authentication;
 mod virtual_service;
 mod workload;
 mod workload_proxy_config;

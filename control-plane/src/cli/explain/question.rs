@@ -1,6 +1,7 @@
 //! From a URL and flags to a call.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -127,6 +128,10 @@ impl Request {
             method: self.method.to_ascii_uppercase(),
             host: host_header(&url),
             random: self.random,
+            now: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .ok()
+                .map(|since| since.as_secs()),
             server_first: self.server_first,
             ..Call::to(
                 &address.to_string(),

@@ -85,6 +85,11 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &old.peer_authentications,
             &shown.peer_authentications,
         ),
+        request_authentications: choice.of(
+            &all.request_authentications,
+            &old.request_authentications,
+            &shown.request_authentications,
+        ),
         ingresses: choice.of(&all.ingresses, &old.ingresses, &shown.ingresses),
         ingress_classes: all.ingress_classes.clone(),
         envoy_filters: choice.of(&all.envoy_filters, &old.envoy_filters, &shown.envoy_filters),
@@ -101,6 +106,7 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
             &shown.ca_config_maps,
         ),
         network_facts: all.network_facts.clone(),
+        fetched_keys: all.fetched_keys.clone(),
     }
 }
 

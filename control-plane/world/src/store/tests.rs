@@ -1,5 +1,6 @@
 use meltemi_model::network::NetworkFact;
 use meltemi_model::object::Object;
+use meltemi_model::security::KeySource;
 use meltemi_model::testing::{
     destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
     service_entry, sidecar, slice, virtual_service, workload_entry,
@@ -60,6 +61,12 @@ fn every_kind() -> Vec<Object> {
         gateway.into(),
         sidecar("ns", "a", &[]).into(),
         peer_authentication("ns", "a", "", None).into(),
+        RequestAuthentication {
+            meta: meta(Kind::RequestAuthentication, "ns", "a"),
+            target: Default::default(),
+            rules: Vec::new(),
+        }
+        .into(),
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),
@@ -70,6 +77,10 @@ fn every_kind() -> Vec<Object> {
         Object::Network(
             ObjectKey::new(Kind::Network, "dns", "a.com"),
             Shared::new(NetworkFact::Resolved(Vec::new())),
+        ),
+        Object::Jwks(
+            KeySource::Uri("http://a.com/keys".into()).key(),
+            Shared::default(),
         ),
     ]
 }

@@ -1,14 +1,15 @@
 //! What the filters of a class have in common, per direction.
 
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
-    TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, Authentication, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
+    NetworkFacet, TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Shared, Str};
+use meltemi_model::{ObjectKey, Shared, Str};
 use meltemi_world::Scope;
+use meltemi_world::stages::request_authentications::ResolvedPolicy;
 
 /// The side of a proxy that a listener is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,10 +93,43 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         },
         tracing: mesh.enable_tracing.then(|| tracing(class)),
         access_log: access_log(mesh),
+        authentication: authentication(scope, class, side),
         any_dns: (side == Side::Outbound
             && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
             .then(|| any_dns_cache(class)),
     }
+}
+
+/// Which tokens those may carry who ask the class: what it asks for is the others' business.
+fn authentication(scope: &Scope, class: &ProxyClass, side: Side) -> Option<Shared<Authentication>> {
+    if side == Side::Outbound {
+        return None;
+    }
+    let policies = accepted(scope, class);
+    let mut providers: Vec<_> = policies.flat_map(|p| &p.providers).cloned().collect();
+    // Istio 1.31: by issuer, whatever policy a rule is from.
+    providers.sort_by(|a, b| a.rule.issuer.cmp(&b.rule.issuer));
+    (!providers.is_empty()).then(|| {
+        Shared::new(Authentication {
+            providers,
+            clear_route_cache: side == Side::Gateway,
+        })
+    })
+}
+
+/// The RequestAuthentications for the class.
+fn accepted<'a>(
+    scope: &'a Scope,
+    class: &'a ProxyClass,
+) -> impl Iterator<Item = &'a ResolvedPolicy> {
+    let all = &scope.request_authentications;
+    all.workload(&class.namespace, &class.labels, &scope.mesh)
+}
+
+/// Their keys.
+pub(super) fn token_policies(scope: &Scope, class: &ProxyClass) -> Vec<ObjectKey> {
+    let policies = accepted(scope, class);
+    policies.map(|p| p.policy.meta.key.clone()).collect()
 }
 
 /// Which addresses names are resolved to. Istio 1.31: `SelectDNSLookupFamily`.

@@ -19,7 +19,7 @@ use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
 use super::addresses::served_wildcards;
-use super::facets::{Facets, Side};
+use super::facets::{Facets, Side, token_policies};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
 
@@ -71,6 +71,11 @@ pub(super) fn listeners(
         let mut known: BTreeSet<ObjectKey> = listener.from.iter().cloned().collect();
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {
+                if listener.http.is_none() {
+                    let policies = token_policies(scope, class);
+                    known.extend(policies.iter().cloned());
+                    listener.from.extend(policies);
+                }
                 listener.http = Some(facets.http.clone());
             }
             listener.chains.push(chain);
