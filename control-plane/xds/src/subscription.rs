@@ -111,6 +111,18 @@ impl Subscription {
         }
     }
 
+    /// What is left of it once the client watches nothing any more: what it refused, and what it still has to answer.
+    pub(crate) fn left(self) -> Self {
+        Self {
+            sent_nonce: self.sent_nonce,
+            answered_nonce: self.answered_nonce,
+            in_flight: self.in_flight,
+            rejected: self.rejected,
+            report: self.report,
+            ..Self::new(self.sent.ty)
+        }
+    }
+
     /// Whether the client watches this name.
     pub fn wants(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
