@@ -270,6 +270,35 @@ fn lua(code: &str) -> Value {
     object("EnvoyFilter", "script", &json!({"configPatches": [patch]}))
 }
 
+/// A listener beside those that Gateways make, which answers itself.
+fn listener(name: &str, port: u16) -> Value {
+    let answer = json!({"match": {"prefix": "/"}, "direct_response": {"status": 204}});
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [answer]}]},
+        "http_filters": [{
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+        }],
+    });
+    let filter = json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": manager,
+    });
+    let value = json!({
+        "name": name,
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},
+        "filter_chains": [{"filters": [filter]}],
+    });
+    let patch = json!({
+        "applyTo": "LISTENER",
+        "match": {"context": "GATEWAY"},
+        "patch": {"operation": "ADD", "value": value},
+    });
+    object("EnvoyFilter", name, &json!({"configPatches": [patch]}))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_that_envoy_cannot_load_is_held_back() {
     let Some(program) = process::find() else {
@@ -358,7 +387,7 @@ async fn an_expression_that_is_too_large_for_envoy_is_held_back() {
     mesh.end().await;
 }
 
-/// Envoy cannot bind the port of a Gateway, since somebody else has it.
+/// Envoy cannot bind the port of a Gateway, since another program or another listener of its own has it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_whose_port_is_taken_is_held_back() {
     let Some(program) = process::find() else {
@@ -387,6 +416,24 @@ async fn a_gateway_whose_port_is_taken_is_held_back() {
     mesh.answers(other, "first.example.com", "/", 201).await;
     mesh.answers(port, "first.example.com", "/", 201).await;
     mesh.is_well().await;
+
+    // It is tried again by itself once the port may be free.
+    mesh.write("taken.json", &[gateway("taken", taken)]);
+    mesh.holds_back("Gateway default/taken", "LDS").await;
     drop(owner);
+    mesh.answers(taken, "first.example.com", "/", 201).await;
+    mesh.is_well().await;
+
+    // And at once when the listener goes that has it.
+    let wanted = unused();
+    mesh.write("listener.json", &[listener("extra", wanted)]);
+    mesh.answers(wanted, "first.example.com", "/", 204).await;
+    mesh.write("taken.json", &[gateway("taken", wanted)]);
+    mesh.holds_back("Gateway default/taken", "LDS").await;
+    let said = mesh.page("/debug/diagnosticz").await;
+    assert!(said.contains("has duplicate address"), "{said}");
+    mesh.write("listener.json", &[]);
+    mesh.answers(wanted, "first.example.com", "/", 201).await;
+    mesh.is_well().await;
     mesh.end().await;
 }
