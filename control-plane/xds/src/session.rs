@@ -234,7 +234,7 @@ impl Session {
         let Some(subscription) = self.subscriptions[request.ty.index()].as_mut().or(left) else {
             return;
         };
-        let refused = subscription.answered(nonce, request);
+        let refused = subscription.answered(nonce, request, self.target.set(request.ty));
         match request.ty {
             ResourceType::Cluster => self.gate.clusters_answered(nonce, &refused),
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
