@@ -13,9 +13,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use meltemi::app;
 use meltemi::cli::ps;
-use meltemi::settings::{DebugAccess, Listen, Objects, Settings};
+use meltemi::settings::Objects;
 use meltemi_tests::golden::{Case, Node};
 use meltemi_tests::ports::unused;
+use meltemi_tests::settings;
 use meltemi_tests::shared::skipped;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,25 +43,7 @@ impl Mesh {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("config")).expect("a folder");
         write(dir.path(), "world.json", objects);
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = Settings {
-            features: Default::default(),
-            objects: Objects::Directory(dir.path().join("config")),
-            mesh_config: None,
-            networks_config: None,
-            listen: Listen {
-                grpc: Some(any),
-                monitoring: Some(any),
-                ..Listen::default()
-            },
-            domain: "cluster.local".to_owned(),
-            cluster_id: "Kubernetes".to_owned(),
-            quiet: Duration::from_millis(1),
-            drain: Duration::from_secs(10),
-            limits: Default::default(),
-            check_identity: true,
-            debug: DebugAccess::default(),
-        };
+        let settings = settings::of(Objects::Directory(dir.path().join("config")));
         let bound = app::bind(settings).await.expect("free ports");
         let addresses = bound.addresses().expect("addresses");
         let stop = CancellationToken::new();
