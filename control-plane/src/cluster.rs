@@ -13,6 +13,7 @@ pub(crate) mod registration;
 mod statuses;
 mod writers;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -143,10 +144,12 @@ impl Site {
         let variables = &self.cluster.variables;
         let clock = system_clock();
         let name = self.lowering.mesh_config_map();
-        let mut meshes = config_map::follow(
+        let lowering = self.lowering.clone();
+        let is_usable = move |data: &BTreeMap<String, String>| mesh::is_usable(data, &lowering);
+        let mut meshes = config_map::follow_usable(
             &self.client,
             &self.cluster,
-            name,
+            (name, is_usable),
             &self.tasks,
             &self.leaving,
         );

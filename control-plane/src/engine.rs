@@ -431,10 +431,20 @@ impl Engine {
         }
     }
 
-    /// Holds objects back from a proxy and those that are equal to it, until they change.
-    pub fn hold(&self, proxy: &Proxy, keys: &BTreeSet<ObjectKey>, back: bool, refusal: &Refusal) {
+    /// Holds objects back from a proxy and those that are equal to it, until they change, or what they collide with.
+    pub fn hold(
+        &self,
+        proxy: &Proxy,
+        keys: &BTreeSet<ObjectKey>,
+        back: bool,
+        refusal: &Refusal,
+        beside: &[ObjectKey],
+    ) {
         let Job { world, class, .. } = self.job_of(proxy);
         let mut state = self.state.lock();
+        let store = &state.store;
+        let others = beside.iter().filter(|key| !keys.contains(key));
+        let beside: Vec<Object> = others.filter_map(|key| store.object(key)).collect();
         for key in keys {
             let Some(object) = state.store.object(key) else {
                 continue;
@@ -448,11 +458,22 @@ impl Engine {
                 object,
                 instead: before,
                 refusal: refusal.clone(),
+                beside: beside.clone(),
             });
         }
         if Arc::ptr_eq(&world, &self.world.load()) {
             self.refresh(&world, &mut state);
         }
+        drop(state);
+        self.told.send_replace(());
+    }
+
+    /// Serves some of what is held back to everybody again.
+    pub fn hold_no_longer(&self, which: impl Fn(&Held) -> bool) {
+        let mut state = self.state.lock();
+        state.held.retain(|held| !which(held));
+        let world = self.world.load_full();
+        self.refresh(&world, &mut state);
         drop(state);
         self.told.send_replace(());
     }

@@ -3,24 +3,28 @@
 //!
 //! Which objects a resource is made from is known; which of them a proxy cannot bear is found by trials. A trial is a copy
 //! of the resource, made without some of the objects, that no traffic reaches (`trial.rs`). The proxy takes it or refuses
-//! it. Objects that are found guilty are served as they were before, or not at all, until they change.
+//! it. Objects that are found guilty are served as they were before, or not at all, until they change. Those that want an
+//! address which is taken are guilty of nothing, and are tried again by themselves (`taken.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_model::proxy::Proxy;
-use meltemi_model::{ObjectKey, Resource, Str, Version};
+use meltemi_model::{ObjectKey, ProxySnapshot, Resource, Str, Version};
 use meltemi_xds::{Subscription, TRIAL};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::engine::{Engine, Refusal, suspects};
+use crate::engine::{Engine, Held, Refusal, suspects};
 
 mod inquiry;
+mod taken;
 mod trial;
 
 use inquiry::{Inquiry, Next};
+use taken::Retries;
 
 /// How long a proxy may take to answer a trial.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,10 +99,24 @@ impl Ear {
 /// Looks into refusals, one after the other, until nobody can refuse any more.
 pub async fn keep(engine: Arc<Engine>, mut said: mpsc::Receiver<Said>) {
     let mut waiting = VecDeque::new();
+    let mut retries = Retries::default();
     loop {
+        let due = retries.next();
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
         let next = match waiting.pop_front() {
             Some(next) => Some(next),
-            None => said.recv().await,
+            None => tokio::select! {
+                next = said.recv() => next,
+                () = due => {
+                    try_again(&engine, &mut retries).await;
+                    continue;
+                }
+            },
         };
         match next {
             None => return,
@@ -120,9 +138,29 @@ pub async fn keep(engine: Arc<Engine>, mut said: mpsc::Receiver<Said>) {
                     proxy,
                     resource,
                 };
-                case.settle(&mut said, &mut waiting).await;
+                case.settle(&mut said, &mut waiting, &mut retries).await;
             }
         }
+    }
+}
+
+/// Serves objects again whose address may be free by now.
+async fn try_again(engine: &Arc<Engine>, retries: &mut Retries) {
+    let is_of = |held: &Held, key: &ObjectKey| {
+        held.key() == key && taken::is_taken(held.refusal.ty, &held.refusal.message)
+    };
+    let held = engine.held();
+    let is_held = |key: &ObjectKey| held.iter().any(|held| is_of(held, key));
+    let due = retries.take_due(Instant::now(), is_held);
+    if due.is_empty() {
+        return;
+    }
+    let engine = Arc::clone(engine);
+    let served = tokio::task::spawn_blocking(move || {
+        engine.hold_no_longer(|held| due.iter().any(|key| is_of(held, key)));
+    });
+    if served.await.is_err() {
+        warn!("compiling panicked");
     }
 }
 
@@ -135,11 +173,21 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    async fn settle(&self, said: &mut mpsc::Receiver<Said>, waiting: &mut VecDeque<Said>) {
-        if !self.is_open() {
+    async fn settle(
+        &self,
+        said: &mut mpsc::Receiver<Said>,
+        waiting: &mut VecDeque<Said>,
+        retries: &mut Retries,
+    ) {
+        let Some(served) = self.served() else {
             return;
-        }
+        };
         let world = self.engine.world();
+        let beside = match self.is_taken() {
+            true => taken::neighbours(&served, &self.resource),
+            false => Vec::new(),
+        };
+        let beside: Vec<ObjectKey> = world.written(&beside).into_iter().cloned().collect();
         let suspects = suspects(world.written(&self.resource.from));
         let mut ways = vec![false];
         if self.engine.was_another(&suspects) {
@@ -153,10 +201,13 @@ impl Case<'_> {
                 warn!(%key, proxy = %self.proxy.id, ty = self.refusal.ty.short(), resource = %self.refusal.name,
                     "held back from proxies that refuse it");
             }
+            if self.is_taken() {
+                retries.note(&guilty, Instant::now());
+            }
             let (engine, proxy) = (Arc::clone(self.engine), Arc::clone(&self.proxy));
             let refusal = self.refusal.clone();
             let held = tokio::task::spawn_blocking(move || {
-                engine.hold(&proxy, &guilty, back, &refusal);
+                engine.hold(&proxy, &guilty, back, &refusal, &beside);
             });
             if held.await.is_err() {
                 warn!("compiling panicked");
@@ -169,12 +220,20 @@ impl Case<'_> {
 
     /// Whether the proxy is still served what it refused: otherwise there is nothing to look into.
     fn is_open(&self) -> bool {
-        let served = self.engine.served_to(&self.proxy.node_id);
-        served.is_some_and(|snapshot| {
-            let current = snapshot.set(self.resource.ty);
-            let current = current.by_name.get(&self.resource.name);
-            current.is_some_and(|c| c.version == self.resource.version)
-        })
+        self.served().is_some()
+    }
+
+    /// What the proxy is served, with what it refused in it.
+    fn served(&self) -> Option<Arc<ProxySnapshot>> {
+        let served = self.engine.served_to(&self.proxy.node_id)?;
+        let current = served.set(self.resource.ty);
+        let current = current.by_name.get(&self.resource.name)?;
+        (current.version == self.resource.version).then_some(served)
+    }
+
+    /// Whether the proxy takes all of it but the address.
+    fn is_taken(&self) -> bool {
+        taken::is_taken(self.refusal.ty, &self.refusal.message)
     }
 
     /// Who is to blame, when they are taken out or, if `back`, taken back to what they were before.
@@ -222,6 +281,10 @@ impl Case<'_> {
         let Some(resource) = set.by_name.get(&self.resource.name) else {
             return Some(true); // There is nothing to refuse.
         };
+        if self.is_taken() {
+            // A trial has an address of its own, so it would go well whoever wants this one.
+            return Some(!taken::has_address_of(resource, &self.resource));
+        }
         if let Some(well) = known.get(&resource.version) {
             return Some(*well);
         }

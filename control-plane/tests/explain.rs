@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Name, exit code and arguments of each case.
-const CASES: [(&str, i32, &[&str]); 13] = [
+const CASES: [(&str, i32, &[&str]); 14] = [
     ("weights", 0, &["--proxy", "client-0", "http://web/"]),
     (
         "weights-other-side",
@@ -55,6 +55,11 @@ const CASES: [(&str, i32, &[&str]); 13] = [
         "inbound-plaintext",
         0,
         &["--proxy", "web-v1", "--inbound", "http://10.1.0.11:8080/"],
+    ),
+    (
+        "inbound-by-name",
+        0,
+        &["--proxy", "web-v1", "--inbound", "http://web.shop:8080/"],
     ),
     (
         "gateway",

@@ -7,10 +7,12 @@
 
 pub mod bench;
 pub mod corpus;
+pub mod ending;
 pub mod features;
 pub mod golden;
 pub mod ports;
 pub mod recorded;
 pub mod rust_source;
+pub mod settings;
 pub mod shared;
 pub mod worlds;

@@ -34,8 +34,8 @@ mod tests;
 pub use authentication::Authentication;
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
-    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
-    TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, CertDetails, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
+    NetworkFacet, TracedWorkload, Tracing,
 };
 pub(crate) use filters::{any_dns_cache, host_dns_cache, lookup_family};
 pub use hcm::{HttpChain, RouteSource};

@@ -31,11 +31,24 @@ pub async fn follow(
     out: watch::Sender<State>,
     stop: CancellationToken,
 ) {
+    follow_usable(client, (namespace, name), out, stop, |_| true).await;
+}
+
+/// The same for a ConfigMap that can be unusable. While it is, the last usable one stays; before there was one it is as
+/// if there were none.
+pub async fn follow_usable(
+    client: Client,
+    (namespace, name): (&str, &str),
+    out: watch::Sender<State>,
+    stop: CancellationToken,
+    is_usable: impl Fn(&BTreeMap<String, String>) -> bool + Send + Sync,
+) {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
     one(api, name, "ConfigMap", stop, |object| {
-        let state = match object {
-            Some(object) => State::Present(Arc::new(object.data.unwrap_or_default())),
-            None => State::Absent,
+        let state = match object.map(|object| object.data.unwrap_or_default()) {
+            Some(data) if is_usable(&data) => State::Present(Arc::new(data)),
+            Some(_) if *out.borrow() != State::Unknown => return,
+            Some(_) | None => State::Absent,
         };
         out.send_if_modified(|now| {
             let changed = *now != state;

@@ -208,6 +208,25 @@ pub struct ProxyHeaders {
     pub preserve_http1_case: bool,
     /// `forwardedClientCert`; empty: not said.
     pub forwarded_client_cert: String,
+    /// `setCurrentClientCertDetails`.
+    pub client_cert_details: ClientCertDetails,
+    /// `xForwardedPort.enabled`.
+    pub forwarded_port: bool,
+}
+
+/// `setCurrentClientCertDetails`: what of a client's certificate is told. `None`: not said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct ClientCertDetails {
+    /// The subject.
+    pub subject: Option<bool>,
+    /// The certificate itself.
+    pub cert: Option<bool>,
+    /// The certificate with those of its issuers.
+    pub chain: Option<bool>,
+    /// The DNS names.
+    pub dns: Option<bool>,
+    /// The URI, which is the identity in a mesh.
+    pub uri: Option<bool>,
 }
 
 impl Default for Mesh {

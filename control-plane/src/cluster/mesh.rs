@@ -1,15 +1,29 @@
 //! The mesh configuration as the cluster's own parts need it: the trust domain, and where agents look for us.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use meltemi_ca::identity::trust_domain;
 use meltemi_cluster::config_maps::State;
 use meltemi_cluster::selector::{Expression, Selector};
 use meltemi_model::Object;
 use meltemi_model::mesh::Mesh;
-use meltemi_sources::lower::{LowerSettings, lower_mesh};
+use meltemi_sources::lower::{LowerSettings, lower, lower_mesh};
 use meltemi_sources::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
+
+/// Whether proxies are configured by this mesh configuration: the ConfigMap goes through the very function that makes their
+/// world of it. One that an edit made unusable is nobody's, and everybody keeps the one before; the source says what is wrong.
+pub(super) fn is_usable(data: &BTreeMap<String, String>, lowering: &LowerSettings) -> bool {
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": lowering.mesh_config_map(), "namespace": &*lowering.system_namespace},
+        "data": data,
+    });
+    lower(&object, lowering).object.is_some()
+}
 
 /// Identities need the trust domain, so the first one is waited for, however long the API server is away.
 pub(super) async fn first(

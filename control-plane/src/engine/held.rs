@@ -6,7 +6,7 @@ use meltemi_model::proxy::ProxyClass;
 use meltemi_model::{Diagnostic, Kind, Object, ObjectKey, ResourceType, Str};
 use meltemi_world::{Change, Store};
 
-/// An object that is held back. It is tried again when it changes.
+/// An object that is held back. It is tried again when it changes, or what it collides with.
 #[derive(Debug, Clone)]
 pub struct Held {
     /// From these proxies.
@@ -17,6 +17,8 @@ pub struct Held {
     pub instead: Option<Object>,
     /// What was refused.
     pub refusal: Refusal,
+    /// What has the address that it wants, as it is now; none when that is not why it is refused, or nothing of ours.
+    pub beside: Vec<Object>,
 }
 
 /// What a proxy refused.
@@ -38,9 +40,10 @@ impl Held {
         self.object.key()
     }
 
-    /// Whether the object is still as it was refused.
+    /// Whether everything is still as it was when the object was refused.
     pub(super) fn is_current(&self, store: &Store) -> bool {
-        store.object(self.key()).as_ref() == Some(&self.object)
+        let mut all = self.beside.iter().chain([&self.object]);
+        all.all(|object| store.object(object.key()).as_ref() == Some(object))
     }
 
     /// What takes the object out of a world, or back to how it was.

@@ -157,7 +157,7 @@ fn an_ingress_is_held_back_by_its_own_name() {
         name: "http.80".into(),
         message: "no".into(),
     };
-    engine.hold(&proxy, &bad, false, &refusal);
+    engine.hold(&proxy, &bad, false, &refusal, &[]);
     assert_eq!(hosts(&served.borrow()), [false, true]);
     let said: Vec<String> = engine
         .diagnostics()
@@ -168,4 +168,23 @@ fn an_ingress_is_held_back_by_its_own_name() {
         said.iter().any(|text| text.contains("Ingress ns/bad")),
         "{said:?}"
     );
+
+    // Held back for what stands beside it, it comes back when that changes, and only then.
+    let beside = [key("good")];
+    engine.hold(&proxy, &bad, false, &refusal, &beside);
+    engine.apply(vec![service("second")], Vec::new());
+    assert_eq!(hosts(&served.borrow()), [false, true]);
+    let good = Object::from(ingress("good", "new.com"));
+    engine.apply(vec![Change::Apply(good)], Vec::new());
+    assert_eq!(hosts(&served.borrow()), [true, false]);
+
+    engine.hold(&proxy, &bad, false, &refusal, &beside);
+    engine.hold_no_longer(|held| *held.key() == key("good"));
+    assert_eq!(hosts(&served.borrow()), [false, false]);
+    engine.apply(vec![Change::Delete(key("good"))], Vec::new());
+    assert_eq!(hosts(&served.borrow()), [true, false]);
+
+    engine.hold(&proxy, &bad, false, &refusal, &beside);
+    engine.hold_no_longer(|held| *held.key() == key("bad"));
+    assert_eq!(hosts(&served.borrow()), [true, false]);
 }

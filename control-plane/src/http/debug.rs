@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::render;
 
 /// `/debug/syncz`: for every proxy the nonces sent and acknowledged, and the reason of a rejection. istioctl and `ps`
-/// read it. Fields beyond istiod's are `resources` and `heldBack`.
+/// read it. Fields beyond istiod's are `resources`, `heldBack` and `address`, the proxy's first one.
 pub(super) fn syncz(engine: &Engine, streams: &Registry, namespace: &str) -> Value {
     let connections = streams.all();
     let shown = connections
@@ -29,6 +29,8 @@ fn status(engine: &Engine, connection: &Connection) -> Value {
     add("proxy", &proxy.id);
     add("proxy_type", proxy.kind.as_str());
     add("istio_version", proxy.meta.text("ISTIO_VERSION"));
+    let address = proxy.ips.first().map(ToString::to_string);
+    add("address", address.as_deref().unwrap_or_default());
     let types = connection.types();
     for (status, name) in types
         .iter()

@@ -51,6 +51,8 @@ pub struct Session {
     diffs: Arc<Diffs>,
     target: Arc<ProxySnapshot>,
     subscriptions: [Option<Subscription>; ResourceType::SERVED.len()],
+    /// SotW: of types that the client watches nothing of any more. It may come back to them, and may still owe answers.
+    left: [Option<Box<Subscription>>; ResourceType::SERVED.len()],
     gate: Gate,
     /// The routes that belong to the listeners that were sent last.
     listeners_routes: Arc<ResourceSet>,
@@ -78,6 +80,7 @@ impl Session {
             listeners_routes: snapshot.set(ResourceType::Route).clone(),
             target: snapshot,
             subscriptions: [const { None }; ResourceType::SERVED.len()],
+            left: [const { None }; ResourceType::SERVED.len()],
             gate: Gate::default(),
             leaving: BTreeMap::new(),
             expects_listeners: false,
@@ -227,10 +230,11 @@ impl Session {
         let Some(nonce) = self.number_of(&request.nonce) else {
             return;
         };
-        let Some(subscription) = self.subscriptions[request.ty.index()].as_mut() else {
+        let left = self.left[request.ty.index()].as_deref_mut();
+        let Some(subscription) = self.subscriptions[request.ty.index()].as_mut().or(left) else {
             return;
         };
-        let refused = subscription.answered(nonce, request);
+        let refused = subscription.answered(nonce, request, self.target.set(request.ty));
         match request.ty {
             ResourceType::Cluster => self.gate.clusters_answered(nonce, &refused),
             ResourceType::Endpoint => self.gate.endpoints_answered(nonce),
@@ -299,12 +303,18 @@ impl Session {
     fn take_sotw(&mut self, ty: ResourceType, restart: bool, names: &[String], version: &str) {
         let set = self.target.set(ty).clone();
         let slot = &mut self.subscriptions[ty.index()];
+        let left = &mut self.left[ty.index()];
         if !ty.is_wildcard() && names.is_empty() {
-            *slot = None;
+            if let Some(subscription) = slot.take() {
+                *left = Some(Box::new(subscription.left()));
+            }
             return;
         }
         let is_first = slot.is_none();
-        let subscription = slot.get_or_insert_with(|| Subscription::new(ty));
+        let subscription = slot.get_or_insert_with(|| {
+            left.take()
+                .map_or_else(|| Subscription::new(ty), |left| *left)
+        });
         let wanted: BTreeSet<Str> = names
             .iter()
             .filter(|n| *n != "*")
@@ -473,16 +483,16 @@ impl Session {
         let Some(listeners) = self.subscription(ResourceType::Listener) else {
             return;
         };
-        let is_returning = listeners.first.as_ref().is_some_and(|f| f.returning);
-        let changed = listeners.first.is_none()
-            && listeners.sent.version != self.target.set(ResourceType::Listener).version;
-        if ty != ResourceType::Listener || !(is_returning || changed) {
+        // A client that came back without listeners may still have come back with clusters.
+        let is_first = listeners.first.is_some();
+        let changed = listeners.sent.version != self.target.set(ResourceType::Listener).version;
+        if ty != ResourceType::Listener || !(is_first || changed) {
             return;
         }
         let routes = self.subscription(ResourceType::Route);
         let is_new = |n: &Str| {
             routes.is_none_or(|s| {
-                !s.names.contains(n) && (is_returning || !s.sent.by_name.contains_key(n))
+                !s.names.contains(n) && (is_first || !s.sent.by_name.contains_key(n))
             })
         };
         let new = self

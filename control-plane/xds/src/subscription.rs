@@ -111,6 +111,18 @@ impl Subscription {
         }
     }
 
+    /// What is left of it once the client watches nothing any more: what it refused, and what it still has to answer.
+    pub(crate) fn left(self) -> Self {
+        Self {
+            sent_nonce: self.sent_nonce,
+            answered_nonce: self.answered_nonce,
+            in_flight: self.in_flight,
+            rejected: self.rejected,
+            report: self.report,
+            ..Self::new(self.sent.ty)
+        }
+    }
+
     /// Whether the client watches this name.
     pub fn wants(&self, name: &str) -> bool {
         self.wildcard || self.names.contains(name)
@@ -167,8 +179,13 @@ impl Subscription {
     }
 
     /// Takes an ACK or NACK of the response with this number. An answer to a later response answers the earlier ones:
-    /// clients answer in order.
-    pub(crate) fn answered(&mut self, nonce: u64, request: &Request) -> Vec<Str> {
+    /// clients answer in order. `target` is what the client is to be brought to next.
+    pub(crate) fn answered(
+        &mut self,
+        nonce: u64,
+        request: &Request,
+        target: &ResourceSet,
+    ) -> Vec<Str> {
         if nonce <= self.answered_nonce || nonce > self.sent_nonce {
             return Vec::new();
         }
@@ -177,7 +194,7 @@ impl Subscription {
         while self.in_flight.front().is_some_and(|r| r.nonce <= nonce) {
             found = self.in_flight.pop_front();
             if request.error.is_none() || found.as_ref().is_some_and(|r| r.nonce < nonce) {
-                self.accepted(found.as_ref());
+                self.accepted(found.as_ref(), target);
             }
         }
         if let Some(message) = &request.error {
@@ -193,27 +210,27 @@ impl Subscription {
         Vec::new()
     }
 
-    fn accepted(&mut self, response: Option<&InFlight>) {
+    fn accepted(&mut self, response: Option<&InFlight>, target: &ResourceSet) {
         if self.rejected.is_empty() {
             return;
         }
         for delivery in response.iter().flat_map(|r| r.resources.iter()) {
+            let accepted = &delivery.resource;
+            let version = |set: &ResourceSet| set.by_name.get(&accepted.name).map(|r| r.version);
             // What was sent in place of a refused version does not overtake it.
-            let is_current = |r: &Arc<Resource>| r.version == delivery.resource.version;
-            let other = |r: &Rejected| {
-                r.version != delivery.resource.version
-                    && self
-                        .sent
-                        .by_name
-                        .get(&delivery.resource.name)
-                        .is_some_and(is_current)
+            if version(&self.sent) != Some(accepted.version) {
+                continue;
+            }
+            let Some(rejected) = self.rejected.get_mut(&accepted.name) else {
+                continue;
             };
-            if self
-                .rejected
-                .get(&delivery.resource.name)
-                .is_some_and(other)
-            {
-                self.rejected.remove(&delivery.resource.name);
+            if version(target) == Some(rejected.version) {
+                // The refused version is to come again; this one stays in its place.
+                if rejected.version != accepted.version {
+                    rejected.good = Some(Arc::clone(accepted));
+                }
+            } else if rejected.version != accepted.version {
+                self.rejected.remove(&accepted.name);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Compares what Meltemi serves with what istiod 1.31 served: the tool of daily work.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -9,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use meltemi_tests::corpus::{
     Command, Compiler, Corpus, Recorded, Selection, Verdict, WorldOutcome, report, run,
 };
+use meltemi_tests::ending::{ended, say, verdict};
 use meltemi_tests::shared;
 
 const HELP: &str = "\
@@ -125,16 +125,8 @@ fn shown(outcomes: &[WorldOutcome], options: &Options) -> String {
         + &report::table(outcomes)
 }
 
-/// A reader that has seen enough (`| head`) is no error.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn main() -> ExitCode {
-    compare().unwrap_or_else(|error| {
-        say(&format!("error: {error:#}\n"));
-        ExitCode::from(2)
-    })
+    ended(compare())
 }
 
 fn compare() -> Result<ExitCode> {
@@ -163,12 +155,5 @@ fn compare() -> Result<ExitCode> {
     }
     let outcomes = run(&corpus, compiler, &options.selection, options.jobs)?;
     say(&shown(&outcomes, &options));
-    let bad = outcomes
-        .iter()
-        .any(|outcome| outcome.verdict == Verdict::Different);
-    Ok(if bad {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(verdict(&outcomes))
 }

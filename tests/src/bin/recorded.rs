@@ -1,11 +1,11 @@
 //! Compares what Meltemi serves with what istiod 1.31 served in its own unit tests.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 use meltemi_tests::corpus::{Verdict, WorldOutcome, in_parallel, report};
+use meltemi_tests::ending::{ended, say, verdict};
 use meltemi_tests::recorded::{Case, build, cases, compare_case};
 use meltemi_tests::shared;
 
@@ -120,16 +120,8 @@ fn shown(outcomes: &[WorldOutcome], options: &Options) -> String {
         + &format!("{equal} of {} cases are equal\n", outcomes.len())
 }
 
-/// A reader that has seen enough (`| head`) is no error.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-}
-
 fn main() -> ExitCode {
-    compare().unwrap_or_else(|error| {
-        say(&format!("error: {error:#}\n"));
-        ExitCode::from(2)
-    })
+    ended(compare())
 }
 
 fn compare() -> Result<ExitCode> {
@@ -155,12 +147,5 @@ fn compare() -> Result<ExitCode> {
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let outcomes = in_parallel(&cases, jobs, compare_case);
     say(&shown(&outcomes, &options));
-    let bad = outcomes
-        .iter()
-        .any(|outcome| outcome.verdict == Verdict::Different);
-    Ok(if bad {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(verdict(&outcomes))
 }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use meltemi::app::{self, Addresses};
-use meltemi::settings::{Cluster, DebugAccess, Listen, Objects, Settings, Variables};
+use meltemi::settings::{Cluster, Listen, Objects, Settings, Variables};
 use meltemi_fake_api::FakeApi;
+use meltemi_tests::settings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -91,42 +92,29 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, api.kubeconfig().to_string()).unwrap();
-        let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         let roots = folder.path().join("cacerts").display().to_string();
-        let settings = Settings {
-            objects: Objects::Cluster(Box::new(Cluster {
-                kubeconfig: Some(kubeconfig),
-                namespace: SYSTEM.to_owned(),
-                pod: pod.to_owned(),
-                revision: "default".to_owned(),
-                serving: None,
-                variables: Variables::new([
-                    ("ROOT_CA_DIR".to_owned(), roots),
-                    // No test has the time of production.
-                    (
-                        "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD".to_owned(),
-                        "50ms".to_owned(),
-                    ),
-                ]),
-            })),
-            mesh_config: None,
-            networks_config: None,
-            listen: Listen {
-                grpc: any,
-                secure_grpc: any,
-                http: any,
-                https: any,
-                monitoring: any,
-            },
-            domain: "cluster.local".to_owned(),
-            cluster_id: "Kubernetes".to_owned(),
-            features: Default::default(),
-            quiet: Duration::from_millis(1),
-            drain: Duration::from_secs(10),
-            limits: Default::default(),
-            check_identity: true,
-            debug: DebugAccess::default(),
+        let objects = Objects::Cluster(Box::new(Cluster {
+            kubeconfig: Some(kubeconfig),
+            namespace: SYSTEM.to_owned(),
+            pod: pod.to_owned(),
+            revision: "default".to_owned(),
+            serving: None,
+            variables: Variables::new([
+                ("ROOT_CA_DIR".to_owned(), roots),
+                // No test has the time of production.
+                (
+                    "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD".to_owned(),
+                    "50ms".to_owned(),
+                ),
+            ]),
+        }));
+        let plain = settings::of(objects);
+        let listen = Listen {
+            secure_grpc: Some(settings::ANY),
+            https: Some(settings::ANY),
+            ..plain.listen
         };
+        let settings = Settings { listen, ..plain };
         let bound = app::bind(settings).await.unwrap();
         let addresses = bound.addresses().unwrap();
         let stop = CancellationToken::new();

@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::agent::{HOST, certificates};
-use crate::site::{Site, api};
+use crate::site::{Site, api, get};
 
 fn configuration(kind: &str, name: &str, webhook: &str, path: &str) -> Value {
     json!({
@@ -174,20 +174,96 @@ async fn injected_until(site: &Site, bundle: &str, expected: (&str, &[(&str, &st
     }
 }
 
+/// The injector's ConfigMap.
+fn templates(tag: &str) -> Value {
+    let values = json!({
+        "global": {"hub": "hub.example.com", "tag": tag, "proxy": {"image": "proxyv2"}},
+    });
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio-sidecar-injector", "namespace": "istio-system"},
+        "data": {"config": TEMPLATE, "values": values.to_string()},
+    })
+}
+
+#[tokio::test]
+async fn a_bad_mesh_configuration_changes_nothing_anywhere() {
+    let api = api().await;
+    let mesh = |text: &str| {
+        api.apply(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "istio", "namespace": "istio-system"},
+            "data": {"mesh": text},
+        }));
+    };
+    mesh("defaultConfig: {proxyMetadata: {A: one}}");
+    api.apply(templates("1"));
+    let (resource, name) = ("mutatingwebhookconfigurations", "istio-sidecar-injector");
+    api.apply(configuration(
+        "MutatingWebhookConfiguration",
+        name,
+        "rev.namespace.sidecar-injector.istio.io",
+        "/inject",
+    ));
+    let site = Site::ready(&api).await;
+    let bundle = bundle(&api, resource, name).await;
+    injected_until(
+        &site,
+        &bundle,
+        ("hub.example.com/proxyv2:1", &[("A", "one")]),
+    )
+    .await;
+
+    // Every part of it can be read; only Istio's rules refuse the port. Another trust domain would end the process.
+    mesh(
+        "{proxyListenPort: 70000, trustDomain: other.example, defaultConfig: {proxyMetadata: {A: two}},\
+         discoverySelectors: [{matchLabels: {mesh: joined}}]}",
+    );
+    let begun = std::time::Instant::now();
+    let said = loop {
+        let (_, page) = get(site.addresses.monitoring.unwrap(), "/debug/diagnosticz").await;
+        if page.contains("the last good version of the object stays") {
+            break page;
+        }
+        assert!(begun.elapsed() < crate::site::PATIENCE, "{page}");
+        tokio::task::yield_now().await;
+    };
+    assert!(said.contains("ConfigMap istio-system/istio"), "{said}");
+    assert!(
+        said.contains("proxyListenPort") || said.contains("port"),
+        "{said}"
+    );
+    api.apply(templates("2"));
+    injected_until(
+        &site,
+        &bundle,
+        ("hub.example.com/proxyv2:2", &[("A", "one")]),
+    )
+    .await;
+    api.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "later"}}));
+    let root = "istio-ca-root-cert";
+    api.until("configmaps", "later", root, |found| found.is_some())
+        .await;
+
+    mesh("defaultConfig: {proxyMetadata: {A: three}}");
+    injected_until(
+        &site,
+        &bundle,
+        ("hub.example.com/proxyv2:2", &[("A", "three")]),
+    )
+    .await;
+    site.stop().await;
+}
+
 #[tokio::test]
 async fn injection_follows_proxy_configs_at_once() {
     let api = api().await;
     let group = "networking.istio.io";
     let kind = Type::new(group, &["v1beta1"], "proxyconfigs", "ProxyConfig", true);
     api.install(&kind);
-    api.apply(json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "istio-sidecar-injector", "namespace": "istio-system"},
-        "data": {"config": TEMPLATE, "values": json!({
-            "global": {"hub": "hub.example.com", "tag": "1.31.0", "proxy": {"image": "proxyv2"}},
-        }).to_string()},
-    }));
+    api.apply(templates("1.31.0"));
     let proxy_config = |namespace: &str, spec: Value| {
         json!({
             "apiVersion": "networking.istio.io/v1beta1",

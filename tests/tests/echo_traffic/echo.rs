@@ -59,6 +59,16 @@ struct Asked {
     address: String,
     #[serde(default)]
     http: Http,
+    #[serde(default)]
+    tls: Handshake,
+}
+
+/// What the client's own TLS says in place of what follows from the address and the protocol.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Handshake {
+    server_name: String,
+    alpn: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -241,11 +251,13 @@ fn call(world: &World, mesh: &mut Mesh, asked: &Asked) -> Option<Call> {
         tls,
         sni: match (tls, from) {
             (Tls::Plaintext, _) => String::new(),
+            _ if !asked.tls.server_name.is_empty() => asked.tls.server_name.clone(),
             // The client of a gateway connects to an address, and names the host.
             (_, From::Outside) => host.clone(),
             _ => asked.address.clone(),
         },
         alpn: match (tls, protocol) {
+            _ if !asked.tls.alpn.is_empty() => asked.tls.alpn.clone(),
             (Tls::Plaintext, _) | (_, Protocol::Tcp) => Vec::new(),
             (_, Protocol::Http2) => vec!["h2".to_owned()],
             (_, Protocol::Http1) => vec!["http/1.1".to_owned()],

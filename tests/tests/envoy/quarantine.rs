@@ -13,9 +13,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use meltemi::app;
 use meltemi::cli::ps;
-use meltemi::settings::{DebugAccess, Listen, Objects, Settings};
+use meltemi::settings::{Objects, Settings};
 use meltemi_tests::golden::{Case, Node};
 use meltemi_tests::ports::unused;
+use meltemi_tests::settings;
 use meltemi_tests::shared::skipped;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -51,25 +52,9 @@ impl Mesh {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("config")).expect("a folder");
         write(dir.path(), "world.json", objects);
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let settings = Settings {
-            features: Default::default(),
             jwks,
-            objects: Objects::Directory(dir.path().join("config")),
-            mesh_config: None,
-            networks_config: None,
-            listen: Listen {
-                grpc: Some(any),
-                monitoring: Some(any),
-                ..Listen::default()
-            },
-            domain: "cluster.local".to_owned(),
-            cluster_id: "Kubernetes".to_owned(),
-            quiet: Duration::from_millis(1),
-            drain: Duration::from_secs(10),
-            limits: Default::default(),
-            check_identity: true,
-            debug: DebugAccess::default(),
+            ..settings::of(Objects::Directory(dir.path().join("config")))
         };
         let bound = app::bind(settings).await.expect("free ports");
         let addresses = bound.addresses().expect("addresses");
@@ -284,6 +269,35 @@ fn lua(code: &str) -> Value {
     object("EnvoyFilter", "script", &json!({"configPatches": [patch]}))
 }
 
+/// A listener beside those that Gateways make, which answers itself.
+fn listener(name: &str, port: u16) -> Value {
+    let answer = json!({"match": {"prefix": "/"}, "direct_response": {"status": 204}});
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [answer]}]},
+        "http_filters": [{
+            "name": "envoy.filters.http.router",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+        }],
+    });
+    let filter = json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": manager,
+    });
+    let value = json!({
+        "name": name,
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": port}},
+        "filter_chains": [{"filters": [filter]}],
+    });
+    let patch = json!({
+        "applyTo": "LISTENER",
+        "match": {"context": "GATEWAY"},
+        "patch": {"operation": "ADD", "value": value},
+    });
+    object("EnvoyFilter", name, &json!({"configPatches": [patch]}))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_that_envoy_cannot_load_is_held_back() {
     let Some(program) = process::find() else {
@@ -354,8 +368,8 @@ async fn an_expression_that_is_too_large_for_envoy_is_held_back() {
     let mesh = Mesh::start(&program, &world).await;
     mesh.answers(port, "first.example.com", "/", 201).await;
 
-    // Each repetition is one that RE2 takes; together they are not.
-    let large = json!({"regex": "/(a{100}){100}"});
+    // RE2 takes the expression, but not a program of that size.
+    let large = json!({"regex": format!("/({}){{1000}}", "ab".repeat(450))});
     mesh.write("large.json", &[host("large", &["edge"], &large, 203)]);
     mesh.holds_back("VirtualService default/large", "RDS").await;
     mesh.answers(port, "large.example.com", "/aa", 404).await;
@@ -372,7 +386,7 @@ async fn an_expression_that_is_too_large_for_envoy_is_held_back() {
     mesh.end().await;
 }
 
-/// Envoy cannot bind the port of a Gateway, since somebody else has it.
+/// Envoy cannot bind the port of a Gateway, since another program or another listener of its own has it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_whose_port_is_taken_is_held_back() {
     let Some(program) = process::find() else {
@@ -401,6 +415,24 @@ async fn a_gateway_whose_port_is_taken_is_held_back() {
     mesh.answers(other, "first.example.com", "/", 201).await;
     mesh.answers(port, "first.example.com", "/", 201).await;
     mesh.is_well().await;
+
+    // It is tried again by itself once the port may be free.
+    mesh.write("taken.json", &[gateway("taken", taken)]);
+    mesh.holds_back("Gateway default/taken", "LDS").await;
     drop(owner);
+    mesh.answers(taken, "first.example.com", "/", 201).await;
+    mesh.is_well().await;
+
+    // And at once when the listener goes that has it.
+    let wanted = unused();
+    mesh.write("listener.json", &[listener("extra", wanted)]);
+    mesh.answers(wanted, "first.example.com", "/", 204).await;
+    mesh.write("taken.json", &[gateway("taken", wanted)]);
+    mesh.holds_back("Gateway default/taken", "LDS").await;
+    let said = mesh.page("/debug/diagnosticz").await;
+    assert!(said.contains("has duplicate address"), "{said}");
+    mesh.write("listener.json", &[]);
+    mesh.answers(wanted, "first.example.com", "/", 201).await;
+    mesh.is_well().await;
     mesh.end().await;
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::ads_client::{AdsClient, Held, Variant, node};
 use meltemi::app;
 use meltemi::offline;
-use meltemi::settings::{DebugAccess, Listen, Objects, Settings};
+use meltemi::settings::Objects;
 use meltemi_model::{ProxySnapshot, ResourceType};
 use meltemi_proto::ads::Node;
 use meltemi_sources::lower::LowerSettings;
+use meltemi_tests::settings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -57,36 +58,10 @@ pub(crate) struct Plane {
     served: JoinHandle<anyhow::Result<()>>,
 }
 
-fn settings(directory: PathBuf) -> Settings {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listen = Listen {
-        grpc: Some(any),
-        http: Some(any),
-        monitoring: Some(any),
-        ..Listen::default()
-    };
-    Settings {
-        features: Default::default(),
-        jwks: Default::default(),
-        objects: Objects::Directory(directory),
-        mesh_config: None,
-        networks_config: None,
-        listen,
-        domain: "cluster.local".to_owned(),
-        cluster_id: "Kubernetes".to_owned(),
-        quiet: Duration::from_millis(1),
-        drain: Duration::from_secs(10),
-        limits: Default::default(),
-        check_identity: true,
-        debug: DebugAccess::default(),
-    }
-}
-
 /// A bound control plane over a directory.
 pub(crate) async fn bound(directory: &TempDir) -> app::Bound {
-    app::bind(settings(directory.path().join("config")))
-        .await
-        .unwrap()
+    let objects = Objects::Directory(directory.path().join("config"));
+    app::bind(settings::of(objects)).await.unwrap()
 }
 
 /// A directory with these files.

@@ -61,6 +61,8 @@ pub struct HttpFacet {
     pub path: PathNormalization,
     /// `x-forwarded-client-cert`; `None`: Envoy's default.
     pub client_cert: Option<ClientCert>,
+    /// Tell the port that the client connected to in `x-forwarded-port`.
+    pub forwarded_port: bool,
     /// Take the client's address from the connection, as the edge does.
     pub use_remote_address: bool,
     /// Trusted entries of `x-forwarded-for`.
@@ -100,8 +102,34 @@ pub struct AnyDnsCache {
 pub struct ClientCert {
     /// What is done to the header.
     pub forward: ForwardClientCert,
-    /// Describe the certificate in it; with the certificate itself when true.
-    pub details: Option<bool>,
+    /// What of the certificate is described in it; `None`: nothing is said, and Envoy describes only its hash.
+    pub details: Option<CertDetails>,
+}
+
+/// What of a client's certificate is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CertDetails {
+    /// The subject.
+    pub subject: bool,
+    /// The certificate itself.
+    pub cert: bool,
+    /// The certificate with those of its issuers.
+    pub chain: bool,
+    /// The DNS names.
+    pub dns: bool,
+    /// The URI.
+    pub uri: bool,
+}
+
+impl CertDetails {
+    /// Subject and names.
+    pub const NAMES: Self = Self {
+        subject: true,
+        cert: false,
+        chain: false,
+        dns: true,
+        uri: true,
+    };
 }
 
 /// Istio's and Envoy's modes of forwarding a client certificate.

@@ -168,6 +168,7 @@ fn connection_manager(
         route_specifier: Some(route_specifier(&chain.route)),
         forward_client_cert_details: forward(facet.client_cert.as_ref()).into(),
         set_current_client_cert_details: facet.client_cert.as_ref().and_then(client_cert_details),
+        append_x_forwarded_port: facet.forwarded_port,
         ..Default::default()
     }
 }
@@ -267,11 +268,12 @@ fn forward(cert: Option<&ClientCert>) -> manager::ForwardClientCertDetails {
 
 fn client_cert_details(cert: &ClientCert) -> Option<manager::SetCurrentClientCertDetails> {
     cert.details
-        .map(|with_certificate| manager::SetCurrentClientCertDetails {
-            subject: Some(pb::bool(true)),
-            cert: with_certificate,
-            dns: true,
-            uri: true,
+        .map(|details| manager::SetCurrentClientCertDetails {
+            subject: Some(pb::bool(details.subject)),
+            cert: details.cert,
+            chain: details.chain,
+            dns: details.dns,
+            uri: details.uri,
             ..Default::default()
         })
 }

@@ -64,3 +64,28 @@ async fn a_config_map_is_followed_through_outages() {
     stop.cancel();
     task.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unusable_changes_nothing() {
+    for (before, want) in [
+        (None, State::Absent),
+        (Some("one"), present("config", "one")),
+    ] {
+        let (api, client) = api().await;
+        let put = |text: &str| api.apply(config_map("istio-system", NAME, "config", text));
+        put(before.unwrap_or("bad"));
+        let (out, mut state) = watch::channel(State::Unknown);
+        let stop = CancellationToken::new();
+        let (stopped, name) = (stop.clone(), ("istio-system", NAME));
+        let task = tokio::spawn(async move {
+            follow_usable(client, name, out, stopped, |data| data["config"] != "bad").await;
+        });
+        state.wait_for(|now| *now == want).await.unwrap();
+        put("bad");
+        put("two");
+        let seen = state.wait_for(|now| *now != want).await.unwrap().clone();
+        assert_eq!(seen, present("config", "two"));
+        stop.cancel();
+        task.await.unwrap();
+    }
+}

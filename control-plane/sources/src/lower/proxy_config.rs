@@ -2,7 +2,7 @@
 
 use meltemi_api::mesh_config as api;
 use meltemi_model::Str;
-use meltemi_model::mesh::{ProxyConfig, ProxyHeaders, TracingTag};
+use meltemi_model::mesh::{ClientCertDetails, ProxyConfig, ProxyHeaders, TracingTag};
 
 use super::findings::Findings;
 
@@ -106,6 +106,21 @@ fn headers(headers: &api::ProxyHeaders) -> ProxyHeaders {
             .is_some_and(|h| h.mode == api::MetadataExchangeMode::InMesh),
         preserve_http1_case: headers.preserve_http1_header_case.unwrap_or(false),
         forwarded_client_cert: details(headers.forwarded_client_cert),
+        client_cert_details: headers
+            .set_current_client_cert_details
+            .as_ref()
+            .map(|said| ClientCertDetails {
+                subject: said.subject,
+                cert: said.cert,
+                chain: said.chain,
+                dns: said.dns,
+                uri: said.uri,
+            })
+            .unwrap_or_default(),
+        forwarded_port: headers
+            .x_forwarded_port
+            .as_ref()
+            .is_some_and(|h| h.enabled.unwrap_or(false)),
     }
 }
 
@@ -115,16 +130,8 @@ fn not_lowered(config: &api::MeshProxyConfig) -> Vec<String> {
     let tracing = config.tracing.as_ref();
     [
         (
-            "proxyHeaders.setCurrentClientCertDetails",
-            headers.is_some_and(|h| h.set_current_client_cert_details.is_some()),
-        ),
-        (
             "proxyHeaders.xForwardedHost",
             headers.is_some_and(|h| h.x_forwarded_host.is_some()),
-        ),
-        (
-            "proxyHeaders.xForwardedPort",
-            headers.is_some_and(|h| h.x_forwarded_port.is_some()),
         ),
         ("connectionSettings", config.connection_settings.is_some()),
         ("privateKeyProvider", config.private_key_provider.is_some()),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
 use meltemi_simulator::{Kind, Resources};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::common;
 
@@ -17,6 +17,8 @@ pub(super) struct Served {
     pub(super) proxy: String,
     /// `sidecar`, `router` or another type of proxies.
     pub(super) kind: String,
+    /// Its pod's address; older control planes do not tell it.
+    pub(super) address: Option<IpAddr>,
     /// What it was sent, of the types that are walked.
     pub(super) resources: Resources,
     /// What of it cannot be read.
@@ -29,6 +31,8 @@ pub(super) async fn served(address: &str, wanted: &str) -> anyhow::Result<Served
     let proxies: Vec<Value> = serde_json::from_slice(&page)
         .with_context(|| format!("{address}: the answer is not that of a control plane"))?;
     let (proxy, kind) = chosen(&proxies, wanted)?;
+    let shown = proxies.iter().find(|shown| shown["proxy"] == json!(proxy));
+    let own = shown.and_then(|shown| shown["address"].as_str()?.parse().ok());
     let path = format!("/debug/config_dump?proxyID={proxy}&include_eds=true");
     let page = common::get(address, &path).await?;
     let dump: Value = serde_json::from_slice(&page)
@@ -37,6 +41,7 @@ pub(super) async fn served(address: &str, wanted: &str) -> anyhow::Result<Served
     Ok(Served {
         proxy,
         kind,
+        address: own,
         resources,
         problems,
     })
@@ -133,7 +138,6 @@ pub(super) fn address(resources: &Resources, host: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use meltemi_model::Hostname;
-use meltemi_model::proxy::{ProxyClass, ProxyKind};
+use meltemi_model::proxy::{Proxy, ProxyClass, ProxyKind};
 use meltemi_model::service::Service;
 use meltemi_simulator::{Call, Mode, Protocol, Tls};
 use meltemi_world::World;
@@ -15,16 +15,24 @@ use super::live::{self, Served};
 
 /// What is known of the proxy and its mesh.
 pub(super) enum Place<'a> {
-    /// Objects, and the class that the proxy is of.
-    Objects(&'a World, &'a ProxyClass),
+    /// Objects, the proxy, and the class that it is of.
+    Objects(&'a World, &'a Proxy, &'a ProxyClass),
     /// What a control plane sent it.
     Served(&'a Served),
 }
 
 impl Place<'_> {
+    /// The pod's own address, the first of those that its proxy tells; older control planes do not say it.
+    fn own_address(&self) -> Option<IpAddr> {
+        match self {
+            Place::Objects(_, proxy, _) => proxy.ips.first().copied(),
+            Place::Served(served) => served.address,
+        }
+    }
+
     fn is_sidecar(&self) -> bool {
         match self {
-            Place::Objects(_, class) => class.kind == ProxyKind::Sidecar,
+            Place::Objects(_, proxy, _) => proxy.kind == ProxyKind::Sidecar,
             Place::Served(served) => served.kind == ProxyKind::Sidecar.as_str(),
         }
     }
@@ -237,7 +245,7 @@ fn host_header(url: &Url<'_>) -> String {
 
 /// The port that a gateway's pod hears for a port of its Service. What was served does not tell it.
 fn port(place: &Place<'_>, mode: Mode, port: u16, assumed: &mut Vec<String>) -> u16 {
-    let Place::Objects(_, class) = place else {
+    let Place::Objects(_, _, class) = place else {
         return port;
     };
     if mode != Mode::Direct {
@@ -261,13 +269,13 @@ fn address(place: &Place<'_>, mode: Mode, host: &str, assumed: &mut Vec<String>)
         return address;
     }
     if mode != Mode::Outbound {
-        // A proxy hears every address of its own.
-        return NOBODY;
+        // Listeners of a gateway hear every address; filter chains of a sidecar may be for one.
+        return place.own_address().unwrap_or(NOBODY);
     }
     let found = match place {
         Place::Served(served) => live::address(&served.resources, host)
             .ok_or_else(|| format!("no address of {host} is in the proxy's routes")),
-        Place::Objects(world, class) => of_service(world, class, host),
+        Place::Objects(world, _, class) => of_service(world, class, host),
     };
     found.unwrap_or_else(|why| {
         assumed.push(format!("{why}; the client connects to {NOBODY}"));

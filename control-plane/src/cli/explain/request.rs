@@ -115,7 +115,7 @@ fn of_objects(args: &Args, settings: &LowerSettings) -> anyhow::Result<ExitCode>
     for problem in problems {
         eprintln!("{problem}");
     }
-    let place = Place::Objects(&input.world, &class);
+    let place = Place::Objects(&input.world, &proxy, &class);
     let question = args.request.question(&place)?;
     let outcome = simulate(&resources, &question.call);
     let explained = text::Explained {

@@ -5,7 +5,7 @@ use crate::Check;
 /// The longest expression that Istio 1.31 accepts.
 const MAX_LENGTH: usize = 1024;
 
-/// The largest repetition that RE2 accepts.
+/// The largest repetition that RE2 accepts, and what repetitions within one another may come to.
 const MAX_REPEAT: u32 = 1000;
 
 /// An expression of a field. Istio 1.31: `validateStringRegexp`.
@@ -28,6 +28,9 @@ pub fn regex(pattern: &str) -> Check {
     let complaint = |why: &str| format!("error parsing regexp: {why}: `{pattern}`");
     let translated = translate(pattern).map_err(|why| complaint(&why))?;
     match regex_syntax::Parser::new().parse(&translated) {
+        Ok(_) if repeats_too_often(&translated) => Err(complaint(&format!(
+            "repetitions within one another come to more than {MAX_REPEAT}"
+        ))),
         Ok(_) => Ok(()),
         Err(error) => {
             let text = error.to_string();
@@ -36,6 +39,45 @@ pub fn regex(pattern: &str) -> Check {
             Err(complaint(why.strip_prefix("error: ").unwrap_or(why)))
         }
     }
+}
+
+/// Whether counted repetitions within one another come to more than 1000. RE2 (and Go's engine, by which Istio's webhook
+/// checks) divides 1000 by the larger bound of each, rounding down, and nothing may be left of it; `*`, `+`, `?` and a count
+/// of 0 do not count, and of an open range the lower bound does.
+fn repeats_too_often(translated: &str) -> bool {
+    use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
+
+    if translated.matches('{').nth(1).is_none() {
+        return false;
+    }
+    let Ok(ast) = regex_syntax::ast::parse::Parser::new().parse(translated) else {
+        return false;
+    };
+    let mut open = vec![(&ast, MAX_REPEAT)];
+    while let Some((ast, mut left)) = open.pop() {
+        if left == 0 {
+            return true;
+        }
+        match ast {
+            Ast::Repetition(repetition) => {
+                let times = match &repetition.op.kind {
+                    RepetitionKind::Range(RepetitionRange::Exactly(times))
+                    | RepetitionKind::Range(RepetitionRange::AtLeast(times))
+                    | RepetitionKind::Range(RepetitionRange::Bounded(_, times)) => *times,
+                    RepetitionKind::ZeroOrOne
+                    | RepetitionKind::ZeroOrMore
+                    | RepetitionKind::OneOrMore => 0,
+                };
+                left = left.checked_div(times).unwrap_or(left);
+                open.push((&repetition.ast, left));
+            }
+            Ast::Group(group) => open.push((&group.ast, left)),
+            Ast::Alternation(all) => open.extend(all.asts.iter().map(|ast| (ast, left))),
+            Ast::Concat(all) => open.extend(all.asts.iter().map(|ast| (ast, left))),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The same expression for Rust's engine.
@@ -242,6 +284,31 @@ mod tests {
             (r"a\", false),
             ("", true),
             (r"\w{1000}", true),
+            ("(a{100}){10}", true),
+            ("(a{100}){11}", false),
+            ("(a{100}){100}", false),
+            ("(?:a{100}){100}", false),
+            ("((a{10}){10}){10}", true),
+            ("((a{10}){10}){11}", false),
+            // 1000 / 3 / 3 / 3 / 3 is 12.
+            ("((((a{13}){3}){3}){3}){3}", false),
+            ("((((a{12}){3}){3}){3}){3}", true),
+            ("(a{2,100}){10,11}", false),
+            ("(a{100,}){11,}", false),
+            ("(a{11,}){2,100}", false),
+            ("((a{100})*){100}", false),
+            ("((a*){100}){10}", true),
+            ("(a+){1000}", true),
+            ("((a{100})+b|c{2}){11}", false),
+            ("(a{100}b{100}){10}", true),
+            ("a{1000}b{1000}", true),
+            ("(a{1000}){1}", true),
+            ("(a{1000}){0}", true),
+            ("(a{1000}){0,1}", true),
+            ("(a{1000})?", true),
+            (r"(a\{100}){100}", true),
+            (r"([{]100}){100}", true),
+            (r"(\pL{11}){100}", false),
         ] {
             assert_eq!(
                 regex(pattern).is_ok(),

@@ -34,6 +34,8 @@ impl Session {
         let step = if let Some(first) = first {
             subscription.owed = Owed::default();
             subscription.review(set);
+            // They are part of all that is watched.
+            subscription.again.clear();
             self.answer_first(ty, &first)
         } else {
             self.answer_later(ty)

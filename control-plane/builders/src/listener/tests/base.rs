@@ -11,8 +11,9 @@ use super::fixtures::{
     LISTENER, REDIRECTED, chain, http, input, istio_http, json_of, plain_http, rds, tcp, traced,
 };
 use crate::listener::{
-    Alpn, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet, InboundRoute,
-    ListenerInput, ListenerKind, NetworkFacet, RouteSource, TcpChain, Terminal, Tracing, Transport,
+    Alpn, CertDetails, Chain, ChainMatch, ClientCert, DownstreamTls, ForwardClientCert, HttpFacet,
+    InboundRoute, ListenerInput, ListenerKind, NetworkFacet, RouteSource, TcpChain, Terminal,
+    Tracing, Transport,
 };
 
 /// (node, listener, its input) as the plan makes them for the base world.
@@ -76,7 +77,10 @@ fn gateway() -> ListenerInput {
         use_remote_address: true,
         client_cert: Some(ClientCert {
             forward: ForwardClientCert::SanitizeSet,
-            details: Some(true),
+            details: Some(CertDetails {
+                cert: true,
+                ..CertDetails::NAMES
+            }),
         }),
         tracing: istio_http().tracing.map(|tracing| Tracing {
             own: Some(traced("istio-ingressgateway", "latest", "istio-system")),
@@ -180,7 +184,7 @@ fn virtual_inbound(istio: bool, mtls: bool) -> ListenerInput {
         server_name: "istio-envoy".into(),
         client_cert: Some(ClientCert {
             forward: ForwardClientCert::AppendForward,
-            details: Some(false),
+            details: Some(CertDetails::NAMES),
         }),
         ..istio_http()
     };

@@ -1,10 +1,10 @@
 //! What the filters of a class have in common, per direction.
 
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, Authentication, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
+    AccessLog, AnyDnsCache, Authentication, CertDetails, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
     NetworkFacet, TracedWorkload, Tracing,
 };
-use meltemi_model::mesh::Mesh;
+use meltemi_model::mesh::{ClientCertDetails, Mesh};
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
 use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{ObjectKey, Shared, Str};
@@ -85,6 +85,7 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         idle_timeout: class.facet.idle_timeout,
         path: mesh.path_normalization,
         client_cert: client_cert(class, side),
+        forwarded_port: headers.forwarded_port,
         use_remote_address: side == Side::Gateway,
         trusted_hops: if side == Side::Gateway {
             config.num_trusted_proxies
@@ -170,7 +171,7 @@ fn client_cert(class: &ProxyClass, side: Side) -> Option<ClientCert> {
             let said = forward(&config.headers.forwarded_client_cert);
             Some(ClientCert {
                 forward: said.unwrap_or(ForwardClientCert::AppendForward),
-                details: Some(false),
+                details: Some(cert_details(&config.headers.client_cert_details)),
             })
         }
         Side::Gateway => {
@@ -180,11 +181,27 @@ fn client_cert(class: &ProxyClass, side: Side) -> Option<ClientCert> {
                 forward,
                 ForwardClientCert::AppendForward | ForwardClientCert::SanitizeSet
             );
+            // Gateways do not look at `setCurrentClientCertDetails`.
+            let whole = CertDetails {
+                cert: true,
+                ..CertDetails::NAMES
+            };
             Some(ClientCert {
                 forward,
-                details: describes.then_some(true),
+                details: describes.then_some(whole),
             })
         }
+    }
+}
+
+fn cert_details(said: &ClientCertDetails) -> CertDetails {
+    let names = CertDetails::NAMES;
+    CertDetails {
+        subject: said.subject.unwrap_or(names.subject),
+        cert: said.cert.unwrap_or(names.cert),
+        chain: said.chain.unwrap_or(names.chain),
+        dns: said.dns.unwrap_or(names.dns),
+        uri: said.uri.unwrap_or(names.uri),
     }
 }
 

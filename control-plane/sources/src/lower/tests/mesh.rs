@@ -455,6 +455,7 @@ fn every_field_of_the_mesh_that_is_served() {
 
 #[test]
 fn every_field_of_the_proxy_config_that_is_served() {
+    use meltemi_model::mesh::ClientCertDetails;
     use meltemi_model::mesh::TracingTag::{Environment, Header, Literal};
     let (mesh, says) = mesh(
         "defaultConfig:\n  tracing:\n    sampling: 50\n    maxPathTagLength: 9\n    enableIstioTags: false\n    \
@@ -462,7 +463,8 @@ fn every_field_of_the_proxy_config_that_is_served() {
          defaultValue: d}}}\n  gatewayTopology: {numTrustedProxies: 1, forwardClientCertDetails: SANITIZE, \
          proxyProtocol: {}}\n  interceptionMode: NONE\n  proxyHeaders: {forwardedClientCert: FORWARD_ONLY, requestId: \
          {disabled: true}, server: {disabled: true, value: s}, attemptCount: {disabled: true}, envoyDebugHeaders: \
-         {disabled: true}, metadataExchangeHeaders: {mode: IN_MESH}, preserveHttp1HeaderCase: true}",
+         {disabled: true}, metadataExchangeHeaders: {mode: IN_MESH}, preserveHttp1HeaderCase: true, \
+         setCurrentClientCertDetails: {subject: false, cert: true, chain: true, dns: false}, xForwardedPort: {enabled: true}}",
     );
     assert_eq!(says, "");
     let config = &mesh.default_config;
@@ -497,5 +499,14 @@ fn every_field_of_the_proxy_config_that_is_served() {
             && headers.debug_headers_disabled
             && headers.metadata_exchange_in_mesh
             && headers.preserve_http1_case
+            && headers.forwarded_port
     );
+    let details = ClientCertDetails {
+        subject: Some(false),
+        cert: Some(true),
+        chain: Some(true),
+        dns: Some(false),
+        uri: None,
+    };
+    assert_eq!(headers.client_cert_details, details);
 }
