@@ -16,6 +16,7 @@ use crate::{Built, Input};
 
 mod access_log;
 mod address;
+mod authorization;
 mod chain;
 mod facet;
 mod filters;
@@ -30,6 +31,7 @@ mod tracing;
 #[cfg(test)]
 mod tests;
 
+pub use authorization::{Authorization, CheckBody, ExtAuthz, ExtAuthzProtocol};
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
     AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,

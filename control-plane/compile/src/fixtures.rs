@@ -121,6 +121,7 @@ pub(crate) fn seen(services: Vec<Service>, virtual_services: Vec<VirtualService>
         namespace: "default".into(),
         sidecar: None,
         peer_authentications: Default::default(),
+        authorizations: Default::default(),
         outbound_policy: OutboundPolicy::AllowAny,
         by_host: services
             .iter()

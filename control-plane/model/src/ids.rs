@@ -37,6 +37,8 @@ pub enum Kind {
     Sidecar,
     /// security.istio.io PeerAuthentication.
     PeerAuthentication,
+    /// security.istio.io AuthorizationPolicy.
+    AuthorizationPolicy,
     /// networking.k8s.io/v1 Ingress.
     Ingress,
     /// networking.k8s.io/v1 IngressClass.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -66,6 +68,7 @@ impl Kind {
         Kind::Gateway,
         Kind::Sidecar,
         Kind::PeerAuthentication,
+        Kind::AuthorizationPolicy,
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
@@ -90,6 +93,7 @@ impl Kind {
             Kind::Gateway => "Gateway",
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
+            Kind::AuthorizationPolicy => "AuthorizationPolicy",
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",

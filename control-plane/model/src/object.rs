@@ -6,7 +6,7 @@ use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
-use crate::security::PeerAuthentication;
+use crate::security::{AuthorizationPolicy, PeerAuthentication};
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
@@ -65,6 +65,8 @@ pub enum Object {
     Sidecar(Shared<Sidecar>),
     /// A PeerAuthentication.
     PeerAuthentication(Shared<PeerAuthentication>),
+    /// An AuthorizationPolicy.
+    AuthorizationPolicy(Shared<AuthorizationPolicy>),
     /// An Ingress.
     Ingress(Shared<Ingress>),
     /// An IngressClass.
@@ -95,6 +97,7 @@ impl Object {
             Object::Gateway(o) => &o.meta.key,
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
+            Object::AuthorizationPolicy(o) => &o.meta.key,
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,

@@ -2,6 +2,15 @@
 
 use std::collections::BTreeMap;
 
+mod authorization;
+mod target;
+
+pub use authorization::{
+    Attribute, AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, IpRange,
+    Operation, Source, TextMatch, Values,
+};
+pub use target::PolicyTarget;
+
 use crate::object::Meta;
 use crate::{Labels, Str};
 

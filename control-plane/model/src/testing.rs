@@ -14,7 +14,7 @@ use crate::routing::{
     Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, SingleMirror,
     VirtualService,
 };
-use crate::security::{MtlsMode, PeerAuthentication};
+use crate::security::{AuthorizationPolicy, MtlsMode, PeerAuthentication};
 use crate::service::{
     ExportTo, KubeService, KubeServicePort, Resolution, Service, ServiceEntry, ServiceEntryPort,
     ServiceKey, ServicePort, TargetPort, TrafficDistribution,
@@ -50,6 +50,7 @@ objects! {
     Gateway => Gateway,
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
+    AuthorizationPolicy => AuthorizationPolicy,
     Ingress => Ingress,
     IngressClass => IngressClass,
     EnvoyFilter => EnvoyFilter,

@@ -3,6 +3,7 @@
 //! What is wrong is said in Diagnostics that name the field. An object with an error is not used at all, as if
 //! Istio's webhook had refused it; the others do not notice. Each kind has its file.
 
+mod authorization_policy;
 mod checks;
 mod common;
 mod destination_rule;
@@ -184,6 +185,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Gateway => gateway::lower(&raw, &mut findings),
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
+        Kind::AuthorizationPolicy => authorization_policy::lower(&raw, &mut findings),
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
@@ -191,6 +193,13 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
     };
     let object = object.filter(|_| findings.is_usable());
+    // What guards never disappears by a mistake: it denies what it guards.
+    let object = match kind {
+        Kind::AuthorizationPolicy => {
+            object.or_else(|| authorization_policy::closed(&raw, &mut findings))
+        }
+        _ => object,
+    };
     findings.settle();
     Lowered {
         object,
@@ -259,6 +268,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Gateway" => Known::Lowered(Kind::Gateway),
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
+        "AuthorizationPolicy" => Known::Lowered(Kind::AuthorizationPolicy),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
         _ => Known::NotYet,
     }

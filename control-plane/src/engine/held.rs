@@ -78,7 +78,7 @@ pub(super) fn change(key: &ObjectKey, instead: Option<&Object>) -> Change {
 }
 
 /// Whether objects of a kind can be held back: those that users write to configure proxies. What exists (services, pods,
-/// secrets) cannot.
+/// secrets) cannot, nor can what guards: without it, more would be allowed.
 pub(super) fn can_be_held(kind: Kind) -> bool {
     match kind {
         Kind::ServiceEntry
@@ -98,6 +98,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::ServiceAccount
         | Kind::MeshConfig
         | Kind::IngressClass
+        | Kind::AuthorizationPolicy
         | Kind::Secret
         | Kind::CaConfigMap => false,
     }

@@ -12,6 +12,7 @@ use meltemi_model::traffic::MergedRule;
 use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Hostname, Labels, Shared, Str};
 
+use crate::stages::authorizations::Authorizations;
 use crate::stages::peer_authentications::PeerAuthentications;
 
 mod select;
@@ -69,6 +70,8 @@ pub struct Scope {
     pub sidecar: Option<Shared<Sidecar>>,
     /// Which connections workloads take, the class's own and those that it calls.
     pub peer_authentications: Arc<PeerAuthentications>,
+    /// Who may call what.
+    pub authorizations: Arc<Authorizations>,
     /// What happens to unknown destinations.
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.

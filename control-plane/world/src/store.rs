@@ -9,7 +9,7 @@ use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
-use meltemi_model::security::PeerAuthentication;
+use meltemi_model::security::{AuthorizationPolicy, PeerAuthentication};
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
@@ -127,6 +127,8 @@ pub struct Store {
     pub sidecars: Table<Sidecar>,
     /// PeerAuthentications.
     pub peer_authentications: Table<PeerAuthentication>,
+    /// AuthorizationPolicies.
+    pub authorization_policies: Table<AuthorizationPolicy>,
     /// Ingresses.
     pub ingresses: Table<Ingress>,
     /// IngressClasses.
@@ -172,6 +174,9 @@ impl Store {
             Kind::PeerAuthentication => {
                 Object::PeerAuthentication(self.peer_authentications.get(key)?.clone())
             }
+            Kind::AuthorizationPolicy => {
+                Object::AuthorizationPolicy(self.authorization_policies.get(key)?.clone())
+            }
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
@@ -197,6 +202,7 @@ impl Store {
             Object::Gateway(o) => self.gateways.set(key, o),
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
+            Object::AuthorizationPolicy(o) => self.authorization_policies.set(key, o),
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
@@ -221,6 +227,7 @@ impl Store {
             Kind::Gateway => self.gateways.remove(key),
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
+            Kind::AuthorizationPolicy => self.authorization_policies.remove(key),
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),

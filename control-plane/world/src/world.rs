@@ -7,6 +7,7 @@ use meltemi_model::mesh::Mesh;
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, Shared};
 
+use crate::stages::authorizations::{Authorizations, authorizations};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
@@ -35,6 +36,8 @@ pub struct World {
     pub workloads: Arc<Workloads>,
     /// Which connections workloads take.
     pub peer_authentications: Arc<PeerAuthentications>,
+    /// AuthorizationPolicies by namespace.
+    pub authorizations: Arc<Authorizations>,
     /// Endpoints of every service.
     pub endpoints: Arc<Endpoints>,
     /// Ingresses as Gateways and VirtualServices.
@@ -62,6 +65,7 @@ impl World {
             services: Arc::default(),
             workloads: Arc::default(),
             peer_authentications: Arc::default(),
+            authorizations: Arc::default(),
             endpoints: Arc::default(),
             ingresses: Arc::default(),
             virtual_services: Arc::default(),
@@ -115,6 +119,13 @@ impl World {
         let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);
         let peer_authentications = reuse(same && !first, &self.peer_authentications, || {
             peer_authentications(&store.peer_authentications, &mesh)
+        });
+
+        let same = store
+            .authorization_policies
+            .same(&old.authorization_policies);
+        let authorizations = reuse(same && !first, &self.authorizations, || {
+            authorizations(&store.authorization_policies)
         });
 
         let same_endpoints = same_services
@@ -182,6 +193,7 @@ impl World {
             services,
             workloads,
             peer_authentications,
+            authorizations,
             endpoints,
             ingresses,
             virtual_services,

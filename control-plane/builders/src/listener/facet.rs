@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use meltemi_model::Str;
 use meltemi_model::mesh::{PathNormalization, TracingTag};
+use meltemi_model::{Shared, Str};
+
+use super::Authorization;
 
 /// What network filters have in common.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -17,6 +19,8 @@ pub struct NetworkFacet {
     pub listener_log: bool,
     /// Connections without traffic are closed after this time; `None`: Envoy's default of an hour.
     pub idle_timeout: Option<Duration>,
+    /// Who may connect.
+    pub authorization: Option<Shared<Authorization>>,
 }
 
 /// A file that requests and connections are logged to. Istio 1.31: `accessLogFile` and its relatives.
@@ -67,6 +71,8 @@ pub struct HttpFacet {
     pub tracing: Option<Tracing>,
     /// Log requests.
     pub access_log: Option<AccessLog>,
+    /// Who may ask for what.
+    pub authorization: Option<Shared<Authorization>>,
     /// Resolve unknown hosts as they are asked for (ALLOW_ANY_DYNAMIC_DNS).
     pub any_dns: Option<AnyDnsCache>,
 }

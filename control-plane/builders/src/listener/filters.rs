@@ -20,7 +20,7 @@ pub(super) fn network(name: &str, config: pb::protobuf::Any) -> Filter {
 }
 
 /// An HTTP filter.
-fn http_filter(name: &str, config: pb::protobuf::Any) -> HttpFilter {
+pub(super) fn http_filter(name: &str, config: pb::protobuf::Any) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         config_type: Some(pb::hcm::http_filter::ConfigType::TypedConfig(config)),

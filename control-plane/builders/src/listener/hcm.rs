@@ -7,7 +7,7 @@ use meltemi_model::mesh::PathNormalization;
 
 use super::facet::{ClientCert, DnsFamily, ForwardClientCert, HttpFacet};
 use super::inbound_route::InboundRoute;
-use super::{ListenerKind, access_log, filters, inbound_route, pb, tracing};
+use super::{ListenerKind, access_log, authorization, filters, inbound_route, pb, tracing};
 
 use pb::hcm::HttpConnectionManager;
 use pb::hcm::http_connection_manager as manager;
@@ -155,6 +155,11 @@ fn http_filters(
             inbound,
             facet.skip_external_metadata,
         ));
+    }
+    if let Some(policies) = &facet.authorization {
+        let guards = authorization::http(policies);
+        list.extend(guards.custom);
+        list.extend(guards.rules);
     }
     if chain.grpc_web {
         list.push(filters::grpc_web());

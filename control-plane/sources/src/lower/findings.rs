@@ -132,6 +132,16 @@ impl Findings {
         }
     }
 
+    /// Whether Istio's webhook would refuse the object.
+    pub(super) fn is_refused(&self) -> bool {
+        !self.said.is_accepted()
+    }
+
+    /// Has the object not used, for what validation says of it.
+    pub(super) fn refuse(&mut self) {
+        self.unusable = true;
+    }
+
     /// Hears what validation says of an object of which lowering reads more than validation does.
     pub(super) fn hear(&mut self, raw: &Raw<'_>) {
         self.said = meltemi_validation::validate(raw.object());

@@ -1,13 +1,16 @@
 //! What the filters of a class have in common, per direction.
 
+use std::collections::BTreeMap;
+
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
-    TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, Authorization, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
+    NetworkFacet, TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
+use meltemi_model::security::AuthorizationPolicy;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Shared, Str};
+use meltemi_model::{ObjectKey, Shared, Str};
 use meltemi_world::Scope;
 
 /// The side of a proxy that a listener is on.
@@ -39,20 +42,52 @@ impl Facets {
     /// Those of one side.
     pub(super) fn of(scope: &Scope, class: &ProxyClass, side: Side) -> Self {
         Self {
-            network: Shared::new(network(&scope.mesh, class)),
+            network: Shared::new(network(scope, class, side)),
             http: Shared::new(http(scope, class, side)),
         }
     }
 }
 
-fn network(mesh: &Mesh, class: &ProxyClass) -> NetworkFacet {
+fn network(scope: &Scope, class: &ProxyClass, side: Side) -> NetworkFacet {
+    let mesh = &scope.mesh;
     let access_log = access_log(mesh);
     NetworkFacet {
         stats: mesh.prometheus_metrics && class.capabilities.has(Capability::StatsTcp),
         listener_log: access_log.is_some() && !mesh.disable_listener_log,
         access_log,
         idle_timeout: class.facet.idle_timeout,
+        authorization: authorization(scope, class, side),
     }
+}
+
+/// The policies that guard the class: what it is asked for by others, not what it asks for.
+fn authorization(scope: &Scope, class: &ProxyClass, side: Side) -> Option<Shared<Authorization>> {
+    if side == Side::Outbound {
+        return None;
+    }
+    let mesh = &scope.mesh;
+    let policies = guards(scope, class);
+    let ours = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
+    (!policies.is_empty()).then(|| {
+        Shared::new(Authorization {
+            policies,
+            trust_domains: ours.cloned().collect(),
+            providers: BTreeMap::new(),
+            multiple_providers: false,
+        })
+    })
+}
+
+/// The AuthorizationPolicies for the class.
+fn guards(scope: &Scope, class: &ProxyClass) -> Vec<Shared<AuthorizationPolicy>> {
+    let all = &scope.authorizations;
+    all.workload(&class.namespace, &class.labels, &scope.mesh)
+}
+
+/// Their keys.
+pub(super) fn guard_keys(scope: &Scope, class: &ProxyClass) -> Vec<ObjectKey> {
+    let policies = guards(scope, class);
+    policies.iter().map(|p| p.meta.key.clone()).collect()
 }
 
 /// The facet for HTTP. What does not matter on a side is left at its default, so that it cannot tell listeners apart.
@@ -92,6 +127,7 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         },
         tracing: mesh.enable_tracing.then(|| tracing(class)),
         access_log: access_log(mesh),
+        authorization: authorization(scope, class, side),
         any_dns: (side == Side::Outbound
             && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
             .then(|| any_dns_cache(class)),

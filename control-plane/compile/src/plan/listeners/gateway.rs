@@ -19,7 +19,7 @@ use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
 use super::addresses::wildcards;
-use super::facets::{Facets, Side};
+use super::facets::{Facets, Side, guard_keys};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
 
@@ -67,7 +67,10 @@ pub(super) fn listeners(
         // TLS servers of different protocols share a port, and are told apart by SNI.
         let listener = by_name
             .entry(name.clone())
-            .or_insert_with(|| empty(class, &facets, name, addresses, port.port));
+            .or_insert_with(|| ListenerInput {
+                from: guard_keys(scope, class),
+                ..empty(class, &facets, name, addresses, port.port)
+            });
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {
                 listener.http = Some(facets.http.clone());

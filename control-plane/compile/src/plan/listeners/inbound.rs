@@ -18,7 +18,7 @@ use meltemi_world::Scope;
 use meltemi_world::stages::peer_authentications::Modes;
 
 use super::addresses::{can_bind, inbound_binds, wildcards};
-use super::facets::{Facets, Side};
+use super::facets::{Facets, Side, guard_keys};
 use super::l4::{StatNames, stat_prefix};
 use super::server_tls::server_tls;
 
@@ -69,6 +69,7 @@ pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput>
         let name = inbound.name();
         let mut from = inbound.from;
         from.extend(peers.modes.from.iter().cloned());
+        from.extend(guard_keys(scope, class));
         out.push(ListenerInput {
             transparent: false,
             from,
@@ -114,6 +115,7 @@ fn virtual_inbound(
         all.extend(chains(scope, class, peers, &passthrough(scope, port)));
     }
     let mut from = peers.modes.from.clone();
+    from.extend(guard_keys(scope, class));
     for inbound in ports {
         all.extend(chains(scope, class, peers, inbound));
         for key in &inbound.from {
