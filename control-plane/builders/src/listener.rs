@@ -31,7 +31,7 @@ mod tracing;
 #[cfg(test)]
 mod tests;
 
-pub use authorization::{Authorization, CheckBody, ExtAuthz, ExtAuthzProtocol};
+pub use authorization::{Authorization, Authorizer};
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
     AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,

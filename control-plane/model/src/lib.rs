@@ -15,6 +15,7 @@ pub mod labels;
 pub mod mesh;
 pub mod object;
 pub mod port;
+pub mod provider;
 pub mod proxy;
 pub mod resource;
 pub mod routing;

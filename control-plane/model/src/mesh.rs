@@ -1,8 +1,10 @@
 //! The mesh configuration, reduced to what shapes output. Defaults are those of Istio 1.31.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ingress::IngressSettings;
+use crate::provider::ExtAuthz;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -77,6 +79,8 @@ pub struct Mesh {
     pub access_log_json: bool,
     /// `disableEnvoyListenerLog`.
     pub disable_listener_log: bool,
+    /// Extension providers that decide about requests, by name.
+    pub ext_authz: BTreeMap<Str, ExtAuthz>,
     /// Prometheus is among the default metrics providers, so the stats filters are sent.
     pub prometheus_metrics: bool,
     /// `pathNormalization`.
@@ -205,6 +209,7 @@ impl Default for Mesh {
             access_log_format: "".into(),
             access_log_json: false,
             disable_listener_log: false,
+            ext_authz: BTreeMap::new(),
             prometheus_metrics: false,
             path_normalization: PathNormalization::Base,
             default_retries: None,

@@ -14,6 +14,7 @@ use meltemi_model::{Hostname, Labels, Shared, Str};
 
 use crate::stages::authorizations::Authorizations;
 use crate::stages::peer_authentications::PeerAuthentications;
+use crate::stages::services::Services;
 
 mod select;
 
@@ -72,6 +73,8 @@ pub struct Scope {
     pub peer_authentications: Arc<PeerAuthentications>,
     /// Who may call what.
     pub authorizations: Arc<Authorizations>,
+    /// Every service, seen or not: extension providers are found there.
+    pub registry: Arc<Services>,
     /// What happens to unknown destinations.
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.

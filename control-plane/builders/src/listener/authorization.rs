@@ -21,7 +21,7 @@ use super::{filters, pb};
 
 use pb::rbac::{Policy, Rbac, rbac::Action};
 
-pub use provider::{CheckBody, ExtAuthz, ExtAuthzProtocol};
+pub use provider::Authorizer;
 
 const HTTP_RBAC: &str = "envoy.filters.http.rbac";
 const NETWORK_RBAC: &str = "envoy.filters.network.rbac";
@@ -37,7 +37,7 @@ pub struct Authorization {
     /// The trust domain of the mesh, then its aliases: identities of any of them are the same.
     pub trust_domains: Vec<Str>,
     /// The providers that CUSTOM policies name, as far as they can be used.
-    pub providers: BTreeMap<Str, ExtAuthz>,
+    pub providers: BTreeMap<Str, Authorizer>,
     /// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: policies of one workload may name several providers.
     pub multiple_providers: bool,
 }
@@ -155,7 +155,7 @@ enum Custom<'a> {
         rules: Rbac,
         dry_run: Option<Rbac>,
         name: &'a str,
-        provider: &'a ExtAuthz,
+        provider: &'a Authorizer,
     },
 }
 

@@ -1,7 +1,10 @@
 //! MeshConfig: the key `mesh` of the ConfigMap `istio`, or a file of its own.
 
+mod providers;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
 use std::collections::BTreeMap;
 
 use meltemi_api::mesh_config as api;
@@ -292,6 +295,7 @@ fn lower_config(
         disable_listener_log: config.disable_envoy_listener_log,
         prometheus_metrics: prometheus_metrics(config),
         path_normalization: path_normalization(config),
+        ext_authz: providers::ext_authz(root, config, findings),
         sds_provider: config.extension_providers.iter().find_map(|provider| {
             let sds = provider.sds.as_ref()?;
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))

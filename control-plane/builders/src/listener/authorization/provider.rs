@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use meltemi_model::Str;
+use meltemi_model::provider::{ExtAuthz, ExtAuthzProtocol};
+use meltemi_model::{Hostname, Str};
 
 use super::{EXT_AUTHZ_STATS, HTTP_RBAC, NETWORK_RBAC, filters, pb, text};
 
@@ -13,62 +14,21 @@ use pb::extensions::filters::network::ext_authz::v3 as network_ext_authz;
 /// How the names of rules begin that a provider is asked about.
 pub(super) const PREFIX: &str = "istio-ext-authz";
 
-/// An extension provider that can be asked (`envoyExtAuthzHttp`, `envoyExtAuthzGrpc`).
+/// An extension provider that can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ExtAuthz {
+pub struct Authorizer {
     /// The cluster of its service.
     pub cluster: Str,
     /// The host of its service.
-    pub host: Str,
-    /// How long an answer may take; `None`: 600 s.
-    pub timeout: Option<Duration>,
-    /// Let requests pass while it cannot be asked.
-    pub fail_open: bool,
-    /// The status that callers see while it cannot be asked; `None`: 403.
-    pub status_on_error: Option<u16>,
-    /// Send the body with the request.
-    pub body: Option<CheckBody>,
-    /// How it is spoken to.
-    pub protocol: ExtAuthzProtocol,
-}
-
-/// `includeRequestBodyInCheck`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CheckBody {
-    /// At most so many bytes.
-    pub max_bytes: u32,
-    /// Larger bodies are cut, not refused.
-    pub allow_partial: bool,
-    /// As bytes, not as text.
-    pub as_bytes: bool,
-}
-
-/// How a provider is spoken to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ExtAuthzProtocol {
-    /// Envoy's gRPC service.
-    Grpc,
-    /// Plain HTTP: a copy of the request's head.
-    Http {
-        /// Stands before the request's path.
-        path_prefix: Str,
-        /// Headers of the request that it is sent.
-        request_headers: Vec<TextMatch>,
-        /// Headers that it is sent besides, by name.
-        extra_headers: Vec<(Str, Str)>,
-        /// Headers of its answer that replace those of an allowed request.
-        upstream_on_allow: Vec<TextMatch>,
-        /// Headers of its answer that callers see when it refuses.
-        downstream_on_deny: Vec<TextMatch>,
-        /// Headers of its answer that callers see when it allows.
-        downstream_on_allow: Vec<TextMatch>,
-    },
+    pub host: Hostname,
+    /// How it is asked.
+    pub settings: ExtAuthz,
 }
 
 /// The HTTP filter.
-pub(super) fn http(provider: &ExtAuthz, name: &str) -> pb::hcm::HttpFilter {
+pub(super) fn http(provider: &Authorizer, name: &str) -> pb::hcm::HttpFilter {
     use http_ext_authz::ext_authz::Services;
-    let (services, allowed_headers) = match &provider.protocol {
+    let (services, allowed_headers) = match &provider.settings.protocol {
         ExtAuthzProtocol::Grpc => (Services::GrpcService(grpc(provider)), None),
         ExtAuthzProtocol::Http {
             request_headers, ..
@@ -80,18 +40,18 @@ pub(super) fn http(provider: &ExtAuthz, name: &str) -> pb::hcm::HttpFilter {
     let config = http_ext_authz::ExtAuthz {
         services: Some(services),
         transport_api_version: pb::core::ApiVersion::V3.into(),
-        failure_mode_allow: provider.fail_open,
+        failure_mode_allow: provider.settings.fail_open,
         status_on_error: provider
+            .settings
             .status_on_error
             .map(|code| pb::r#type::v3::HttpStatus { code: code.into() }),
-        with_request_body: provider
-            .body
-            .as_ref()
-            .map(|body| http_ext_authz::BufferSettings {
+        with_request_body: provider.settings.body.as_ref().map(|body| {
+            http_ext_authz::BufferSettings {
                 max_request_bytes: body.max_bytes,
                 allow_partial_message: body.allow_partial,
                 pack_as_bytes: body.as_bytes,
-            }),
+            }
+        }),
         allowed_headers,
         filter_enabled_metadata: Some(marked(HTTP_RBAC, name)),
         ..Default::default()
@@ -100,14 +60,14 @@ pub(super) fn http(provider: &ExtAuthz, name: &str) -> pb::hcm::HttpFilter {
 }
 
 /// The network filter; `None` where the provider speaks HTTP only.
-pub(super) fn network(provider: &ExtAuthz, name: &str) -> Option<pb::listener::Filter> {
-    if provider.protocol != ExtAuthzProtocol::Grpc {
+pub(super) fn network(provider: &Authorizer, name: &str) -> Option<pb::listener::Filter> {
+    if provider.settings.protocol != ExtAuthzProtocol::Grpc {
         return None;
     }
     let config = network_ext_authz::ExtAuthz {
         stat_prefix: "tcp.".to_owned(),
         grpc_service: Some(grpc(provider)),
-        failure_mode_allow: provider.fail_open,
+        failure_mode_allow: provider.settings.fail_open,
         transport_api_version: pb::core::ApiVersion::V3.into(),
         filter_enabled_metadata: Some(marked(NETWORK_RBAC, name)),
         ..Default::default()
@@ -125,11 +85,16 @@ fn marked(filter: &str, provider: &str) -> pb::matcher::MetadataMatcher {
     text::metadata(filter, [key.as_str()], text::value(rule))
 }
 
-fn timeout(provider: &ExtAuthz) -> pb::protobuf::Duration {
-    pb::duration(provider.timeout.unwrap_or(Duration::from_secs(600)))
+fn timeout(provider: &Authorizer) -> pb::protobuf::Duration {
+    pb::duration(
+        provider
+            .settings
+            .timeout
+            .unwrap_or(Duration::from_secs(600)),
+    )
 }
 
-fn grpc(provider: &ExtAuthz) -> pb::core::GrpcService {
+fn grpc(provider: &Authorizer) -> pb::core::GrpcService {
     use pb::core::grpc_service::{EnvoyGrpc, TargetSpecifier};
     pb::core::GrpcService {
         target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
@@ -142,7 +107,7 @@ fn grpc(provider: &ExtAuthz) -> pb::core::GrpcService {
     }
 }
 
-fn service(provider: &ExtAuthz) -> http_ext_authz::HttpService {
+fn service(provider: &Authorizer) -> http_ext_authz::HttpService {
     use pb::core::http_uri::HttpUpstreamType;
     let ExtAuthzProtocol::Http {
         path_prefix,
@@ -151,7 +116,7 @@ fn service(provider: &ExtAuthz) -> http_ext_authz::HttpService {
         downstream_on_deny,
         downstream_on_allow,
         ..
-    } = &provider.protocol
+    } = &provider.settings.protocol
     else {
         return http_ext_authz::HttpService::default();
     };
@@ -168,7 +133,7 @@ fn service(provider: &ExtAuthz) -> http_ext_authz::HttpService {
         path_prefix: path_prefix.to_string(),
         server_uri: Some(pb::core::HttpUri {
             // It must be there, and nobody looks at it.
-            uri: format!("http://{}", provider.host),
+            uri: format!("http://{}", provider.host.as_str()),
             http_upstream_type: Some(HttpUpstreamType::Cluster(provider.cluster.to_string())),
             timeout: Some(timeout(provider)),
         }),

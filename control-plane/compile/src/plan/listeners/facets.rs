@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, Authorization, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
-    NetworkFacet, TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, Authorization, Authorizer, ClientCert, DnsFamily, ForwardClientCert,
+    HttpFacet, NetworkFacet, TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
-use meltemi_model::security::AuthorizationPolicy;
+use meltemi_model::security::{AuthorizationAction, AuthorizationPolicy};
+use meltemi_model::service::outbound_name;
 use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{ObjectKey, Shared, Str};
 use meltemi_world::Scope;
@@ -70,9 +71,9 @@ fn authorization(scope: &Scope, class: &ProxyClass, side: Side) -> Option<Shared
     let ours = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
     (!policies.is_empty()).then(|| {
         Shared::new(Authorization {
-            policies,
             trust_domains: ours.cloned().collect(),
-            providers: BTreeMap::new(),
+            providers: authorizers(scope, &policies),
+            policies,
             multiple_providers: false,
         })
     })
@@ -82,6 +83,29 @@ fn authorization(scope: &Scope, class: &ProxyClass, side: Side) -> Option<Shared
 fn guards(scope: &Scope, class: &ProxyClass) -> Vec<Shared<AuthorizationPolicy>> {
     let all = &scope.authorizations;
     all.workload(&class.namespace, &class.labels, &scope.mesh)
+}
+
+/// The providers that policies name, and whose service there is.
+fn authorizers(
+    scope: &Scope,
+    policies: &[Shared<AuthorizationPolicy>],
+) -> BTreeMap<Str, Authorizer> {
+    let named = policies.iter().filter_map(|policy| match &policy.action {
+        AuthorizationAction::Custom(name) => Some(name),
+        _ => None,
+    });
+    let found = named.filter_map(|name| {
+        let settings = scope.mesh.ext_authz.get(name)?;
+        let service = scope.registry.of_provider(&settings.service)?;
+        let host = service.key.host.clone();
+        let authorizer = Authorizer {
+            cluster: outbound_name(settings.service.port, "", &host).into(),
+            host,
+            settings: settings.clone(),
+        };
+        Some((name.clone(), authorizer))
+    });
+    found.collect()
 }
 
 /// Their keys.
