@@ -32,6 +32,7 @@ use crate::cluster::{Site, Surroundings};
 use crate::engine::Engine;
 use crate::http::{self, Access, Probe, Shown};
 use crate::metrics;
+use crate::networks;
 use crate::offline::default_mesh;
 use crate::quarantine;
 use crate::served::Served;
@@ -209,7 +210,7 @@ impl Bound {
         metrics::register(&mut registered, Arc::clone(&engine));
         let vault = Arc::new(Vault::new(&mut registered));
         let mut site = surroundings
-            .map(|around| Site::new(around, lowering, &mut registered))
+            .map(|around| Site::new(around, lowering, Arc::clone(&engine), &mut registered))
             .transpose()?;
 
         let access = match &site {
@@ -243,8 +244,31 @@ impl Bound {
             quarantine::keep(keeper, said).await;
             anyhow::bail!("nobody hears what proxies refuse any more")
         });
+        let (facts, known) = mpsc::channel(WAITING_BATCHES);
+        // Networks of a file are part of the first World: without them, proxies would be sent straight to other networks.
+        let file = settings.networks_config.map(networks::File::new);
+        let first = file.as_ref().map(networks::File::facts);
+        if let Some(file) = file {
+            let facts = facts.clone();
+            tasks.spawn(async move {
+                networks::follow(file, facts).await;
+                anyhow::bail!("nobody reads the networks any more")
+            });
+        }
+        let asked = Arc::clone(&engine);
+        tasks.spawn(async move {
+            let names = || asked.world().networks.names();
+            networks::resolve(names, networks::system_resolver, facts).await;
+            anyhow::bail!("nobody resolves the gateways of networks any more")
+        });
         let (writer, quiet) = (Arc::clone(&engine), settings.quiet);
-        tasks.spawn(async move { write::write(&writer, batches, quiet, mesh_findings).await });
+        tasks.spawn(async move {
+            let sources = write::Sources {
+                batches,
+                facts: known,
+            };
+            write::write(&writer, sources, first, quiet, mesh_findings).await
+        });
 
         let mut gate = None;
         if let Some(site) = &mut site {
@@ -258,10 +282,15 @@ impl Bound {
 
         let drain = CancellationToken::new();
         let limits = settings.limits;
+        let registrar = match &site {
+            Some(site) => site.registrar(limits.max_connection_age)?,
+            None => None,
+        };
         let ads = Ads::new(
             Arc::new(
                 Served::new(engine, gate, settings.check_identity, ear)
-                    .with_secrets(vault, site.as_ref().map(Site::permissions)),
+                    .with_secrets(vault, site.as_ref().map(Site::permissions))
+                    .with_registrar(registrar),
             ),
             streams,
             xds_metrics,

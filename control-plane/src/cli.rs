@@ -11,7 +11,7 @@ mod common;
 mod compile;
 mod demo;
 mod discovery;
-mod explain;
+pub mod explain;
 mod features;
 mod inject;
 mod log;

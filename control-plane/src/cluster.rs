@@ -9,6 +9,8 @@ mod kubernetes;
 mod mesh;
 mod metrics;
 mod permissions;
+pub(crate) mod registration;
+mod statuses;
 mod writers;
 
 use std::sync::{Arc, OnceLock};
@@ -26,6 +28,7 @@ use meltemi_ca::system_clock;
 use meltemi_ca::tls::{self, Incoming, Tls};
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::State;
+use meltemi_cluster::registration::Registrar;
 use meltemi_injector::Injector;
 use meltemi_proto::ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use meltemi_sources::kube::Counts;
@@ -38,6 +41,7 @@ use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tracing::{info, warn};
 
+use crate::engine::Engine;
 use crate::http::{Identify, Probe};
 use crate::settings::Cluster;
 use crate::vault::Permissions;
@@ -61,6 +65,7 @@ pub(crate) struct Site {
     client: Client,
     cluster: Box<Cluster>,
     lowering: LowerSettings,
+    engine: Arc<Engine>,
     metrics: Metrics,
     tasks: TaskTracker,
     leaving: CancellationToken,
@@ -77,6 +82,7 @@ struct Metrics {
     ca: meltemi_ca::metrics::Metrics,
     cluster: meltemi_cluster::Metrics,
     validation: ValidationMetrics,
+    registrations: meltemi_cluster::Registrations,
 }
 
 /// What joining gave us.
@@ -92,6 +98,7 @@ impl Site {
     pub(crate) fn new(
         around: Surroundings,
         lowering: LowerSettings,
+        engine: Arc<Engine>,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
         metrics::register(registry, around.counts);
@@ -103,10 +110,12 @@ impl Site {
             client: around.client,
             cluster: around.cluster,
             lowering,
+            engine,
             metrics: Metrics {
                 ca: meltemi_ca::metrics::Metrics::new(registry, Arc::clone(&live), system_clock()),
                 cluster: meltemi_cluster::Metrics::new(registry),
                 validation: ValidationMetrics::new(registry),
+                registrations: meltemi_cluster::Registrations::new(registry),
             },
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
@@ -196,7 +205,7 @@ impl Site {
             injection::start(
                 &self.client,
                 &self.cluster,
-                Arc::clone(injector),
+                (Arc::clone(injector), Arc::clone(&self.engine)),
                 self.injection_ready.clone(),
                 meshes.clone(),
                 &self.tasks,
@@ -219,11 +228,14 @@ impl Site {
             let follow = mesh::follow_selectors(meshes, sender);
             leaving.run_until_cancelled(follow).await;
         });
+        let features = &self.lowering.features;
         let writings = writers::Writings {
             client: self.client.clone(),
             bundle: live.root_bundle(),
             selectors,
             metrics: self.metrics.cluster.clone(),
+            engine: Arc::clone(&self.engine),
+            prefixes: features.ip_autoallocate.then_some(features.ip_prefixes),
         };
         writers::start(&self.cluster, writings, &self.tasks, &self.leaving)
     }
@@ -236,6 +248,21 @@ impl Site {
     /// Who may read Secrets.
     pub(crate) fn permissions(&self) -> Arc<dyn Permissions> {
         Arc::new(permissions::Accounts::new(self.client.clone()))
+    }
+
+    /// Who keeps the entries of workloads outside Kubernetes, unless it is switched off.
+    pub(crate) fn registrar(
+        &self,
+        max_connection_age: Option<Duration>,
+    ) -> anyhow::Result<Option<Registrar>> {
+        registration::start(
+            &self.client,
+            &self.cluster,
+            &self.engine,
+            max_connection_age,
+            self.metrics.registrations.clone(),
+            (&self.tasks, &self.leaving),
+        )
     }
 
     /// The CA's service, unless it is switched off.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use meltemi_builders::secret::SecretInput;
 use meltemi_compile::secrets::{self, Reader};
-use meltemi_compile::{Compiled, Compiler, Counts, Scopes, classify};
+use meltemi_compile::{Compiled, Compiler, Counts, Patches, Scopes, classify};
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{Proxy, ProxyClass};
 use meltemi_model::{
@@ -51,6 +51,8 @@ struct State {
     compiling: HashSet<ProxyClass>,
     found: Diagnostics,
     compiled: Diagnostics,
+    /// What became of the patches of EnvoyFilters, for any class.
+    patches: Patches,
     /// Objects that are held back from classes that refuse them.
     held: Vec<Held>,
     /// How objects that can be held back were before their last change.
@@ -177,6 +179,7 @@ impl Engine {
         let store = &state.store;
         state.held.retain(|held| held.is_current(store));
         let mut diagnostics = Diagnostics::new();
+        let mut patches = Patches::new();
         let mut scopes = Scopes::default();
         let mut woken = 0;
         state
@@ -201,6 +204,7 @@ impl Engine {
                         Some(&old),
                     );
                     diagnostics.extend(compiled.diagnostics);
+                    add(&mut patches, compiled.patches);
                     state.classes.insert(class, Arc::clone(&compiled.snapshot));
                     compiled.snapshot
                 }
@@ -222,6 +226,7 @@ impl Engine {
         diagnostics.sort();
         diagnostics.dedup();
         state.compiled = diagnostics;
+        state.patches = patches;
         self.compiler.sweep();
         woken
     }
@@ -348,6 +353,7 @@ impl Engine {
                     .send_replace(Arc::clone(&compiled.snapshot));
             }
         }
+        add(&mut state.patches, compiled.patches);
         // Other classes may have found the same.
         state.compiled.extend(compiled.diagnostics);
         state.compiled.sort();
@@ -513,7 +519,7 @@ impl Engine {
             .collect()
     }
 
-    /// Changes whenever [`Engine::diagnostics`] may have.
+    /// Changes with every batch, so whenever [`Engine::diagnostics`] or [`Engine::world`] may have.
     pub fn told(&self) -> watch::Receiver<()> {
         self.told.subscribe()
     }
@@ -527,6 +533,12 @@ impl Engine {
     /// Lookups and misses of the memos.
     pub fn counts(&self) -> BTreeMap<ResourceType, Counts> {
         self.compiler.counts()
+    }
+
+    /// For each EnvoyFilter that a connected proxy is selected by, and each kind of its patches, whether one of them changes
+    /// anything.
+    pub fn patches(&self) -> Patches {
+        self.state.lock().patches.clone()
     }
 
     /// Connected proxies and their classes.
@@ -593,6 +605,13 @@ fn same(a: &ProxySnapshot, b: &ProxySnapshot) -> bool {
     ResourceType::ALL
         .iter()
         .all(|ty| a.set(*ty).version == b.set(*ty).version)
+}
+
+/// What one class adds to what others had.
+fn add(all: &mut Patches, more: Patches) {
+    for (patch, applied) in more {
+        *all.entry(patch).or_default() |= applied;
+    }
 }
 
 #[cfg(test)]

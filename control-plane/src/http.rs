@@ -76,6 +76,7 @@ fn router(shown: Shown) -> Router {
         .route("/debug/syncz", get(syncz))
         .route("/debug/config_dump", get(config_dump))
         .route("/debug/diagnosticz", get(diagnosticz))
+        .route("/debug/networkz", get(networkz))
         .route_layer(from_fn_with_state(shown.access.clone(), access::check));
     Router::new()
         .route("/ready", get(ready))
@@ -197,6 +198,10 @@ async fn diagnosticz(State(shown): State<Shown>) -> Response {
         .map(ToString::to_string)
         .collect();
     json_page(&json!(lines))
+}
+
+async fn networkz(State(shown): State<Shown>) -> Response {
+    json_page(&debug::networkz(&shown.engine))
 }
 
 fn json_page(value: &Value) -> Response {

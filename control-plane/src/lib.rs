@@ -11,6 +11,7 @@ mod cluster;
 pub mod engine;
 pub mod http;
 pub mod metrics;
+pub mod networks;
 pub mod offline;
 pub mod quarantine;
 pub mod render;

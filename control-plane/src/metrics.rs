@@ -51,6 +51,15 @@ impl Collector for Engined {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        let help = "Whether patches of EnvoyFilters were applied to any proxy, by filter and kind of patch";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut family =
+            encoder.encode_descriptor("pilot_envoy_filter_status", help, None, kind)?;
+        for ((filter, patch), applied) in self.0.patches() {
+            let name = format!("{}/{}", filter.namespace, filter.name);
+            let labels = [("name", &*name), ("patch", patch), ("result", "applied")];
+            ConstGauge::new(i64::from(applied)).encode(family.encode_family(&labels)?)?;
+        }
         let revision = ConstGauge::new(i64::try_from(world.revision).unwrap_or(i64::MAX));
         let kind = revision.metric_type();
         revision.encode(encoder.encode_descriptor(

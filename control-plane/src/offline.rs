@@ -15,7 +15,7 @@ use meltemi_model::{
     Shared,
 };
 use meltemi_sources::files;
-use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
+use meltemi_sources::lower::{LowerSettings, lower_proxy_config, with_features};
 use meltemi_world::{Change, Store, World};
 use serde_json::Value;
 
@@ -90,7 +90,8 @@ pub fn default_mesh(settings: &LowerSettings) -> Mesh {
     Mesh {
         domain: settings.domain.clone(),
         cluster_id: settings.cluster_id.clone(),
-        ..Mesh::default()
+        system_namespace: settings.system_namespace.clone(),
+        ..with_features(Mesh::default(), &settings.features)
     }
 }
 

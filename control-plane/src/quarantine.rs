@@ -139,7 +139,8 @@ impl Case<'_> {
         if !self.is_open() {
             return;
         }
-        let suspects = suspects(&self.resource.from);
+        let world = self.engine.world();
+        let suspects = suspects(world.written(&self.resource.from));
         let mut ways = vec![false];
         if self.engine.was_another(&suspects) {
             ways.insert(0, true);

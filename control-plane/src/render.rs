@@ -3,6 +3,7 @@
 use meltemi_model::{ProxySnapshot, Resource, ResourceSet, ResourceType};
 use meltemi_proto::any::type_name;
 use meltemi_proto::pool;
+use meltemi_world::World;
 use serde_json::{Map, Value, json};
 
 /// `{"clusters":[…],"listeners":[…],"routes":[…],"endpoints":[…]}`, each list sorted by name; `extensions`, `names` and
@@ -55,11 +56,12 @@ fn redact(secret: &mut Value) {
 }
 
 /// One line per resource: type, name, version, bytes, and the objects that decided it.
-pub fn summary(snapshot: &ProxySnapshot) -> String {
+pub fn summary(snapshot: &ProxySnapshot, world: &World) -> String {
     let mut out = String::new();
     for ty in ResourceType::ALL {
         for resource in snapshot.set(ty).by_name.values() {
-            let from: Vec<String> = resource.from.iter().map(ToString::to_string).collect();
+            let from = world.written(&resource.from).into_iter();
+            let from: Vec<String> = from.map(ToString::to_string).collect();
             out.push_str(&format!(
                 "{} {} {} {:>6} B  {}\n",
                 ty.short(),

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use meltemi_ca::authenticate::Caller;
 use meltemi_ca::gate::{Gate, verified_identity};
+use meltemi_cluster::registration::Registrar;
 use meltemi_compile::secrets::{Reader, needs_permission};
 use meltemi_model::proxy::Proxy;
 use meltemi_model::{ProxySnapshot, Str};
 use meltemi_xds::Subscription;
-use meltemi_xds::server::{Secrets, Snapshots};
+use meltemi_xds::server::{Attendance, Secrets, Snapshots};
 use tokio::sync::{Semaphore, watch};
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Status};
 use tracing::warn;
 
+use crate::cluster::registration;
 use crate::engine::Engine;
 use crate::quarantine::Ear;
 use crate::vault::{Permission, Permissions, Vault};
@@ -32,6 +34,8 @@ pub struct Served {
     vault: Arc<Vault>,
     /// Who may read Secrets; `None` where nobody knows: then nobody whose identity must be known.
     permissions: Option<Arc<dyn Permissions>>,
+    /// Who keeps the entries of workloads outside Kubernetes.
+    registrar: Option<Registrar>,
     /// Who hears what proxies refuse.
     ear: Ear,
 }
@@ -49,7 +53,14 @@ impl Served {
             doors: Arc::new(Semaphore::new(cores)),
             vault: Arc::default(),
             permissions: None,
+            registrar: None,
         }
+    }
+
+    /// With who keeps the entries of workloads outside Kubernetes.
+    #[must_use]
+    pub(crate) fn with_registrar(self, registrar: Option<Registrar>) -> Self {
+        Self { registrar, ..self }
     }
 
     /// With this vault, and for those who may read Secrets.
@@ -196,6 +207,22 @@ impl Snapshots for Served {
             .inspect_err(|status| {
                 warn!(proxy = %proxy.node_id, %status, "identity and node do not match");
             })
+    }
+
+    async fn attend(
+        &self,
+        proxy: &Arc<Proxy>,
+        extensions: &Extensions,
+    ) -> Result<Option<Box<dyn Attendance>>, Status> {
+        let Some(registrar) = &self.registrar else {
+            return Ok(None);
+        };
+        let caller = extensions.get::<Arc<Caller>>();
+        let identity = caller.filter(|_| self.check_identity).and_then(|caller| {
+            let account = proxy.meta.text("SERVICE_ACCOUNT");
+            verified_identity(caller, &proxy.namespace, account).ok()
+        });
+        registration::attend(registrar, proxy, identity).await
     }
 
     fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub objects: Objects,
     /// A file with the mesh configuration; the ConfigMap `istio`, if it is read, comes before it.
     pub mesh_config: Option<PathBuf>,
+    /// A file with the networks of the mesh, followed; `meshNetworks` of the ConfigMap `istio` comes before it.
+    pub networks_config: Option<PathBuf>,
     /// Where it listens.
     pub listen: Listen,
     /// The DNS suffix of the cluster.

@@ -1,6 +1,7 @@
 //! The mesh config and the proxy config as the injector needs them: canonical proto JSON with istiod's defaults, and how the settings of
 //! the mesh, of ProxyConfig objects and of a pod's annotation come together.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
@@ -266,12 +267,18 @@ pub(crate) fn annotated_proxy_config(yaml: &str, onto: ProxyConfig) -> Result<Pr
 }
 
 /// A ProxyConfig object, as far as injection reads it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxyConfigObject {
     /// Its namespace.
     pub namespace: String,
-    /// Its `spec` as JSON.
-    pub spec: Value,
+    /// `selector.matchLabels`; `None`: no selector. A selector without labels selects nothing.
+    pub selector: Option<BTreeMap<String, String>>,
+    /// `concurrency`.
+    pub concurrency: Option<i32>,
+    /// `environmentVariables`.
+    pub environment: BTreeMap<String, String>,
+    /// `image.imageType`.
+    pub image_type: Option<String>,
 }
 
 /// The proxy config of a pod: istiod's defaults, the mesh's, the root namespace's, the pod's namespace's, the annotation's, and that of
@@ -287,14 +294,12 @@ pub(crate) fn effective_proxy_config(
     let for_namespace = |ns: &str| {
         objects
             .iter()
-            .find(|object| {
-                object.namespace == ns && object.spec.get("selector").is_none_or(Value::is_null)
-            })
+            .find(|object| object.namespace == ns && object.selector.is_none())
             .map(levelled)
     };
     let for_workload = objects
         .iter()
-        .find(|object| object.namespace == ns && selects(&object.spec, pod))
+        .find(|object| object.namespace == ns && selects(object, pod))
         .map(levelled);
     let annotation = pod::annotation(pod, pod::PROXY_CONFIG)
         .and_then(|text| annotated_proxy_config(text, ProxyConfig::new()).ok())
@@ -317,28 +322,23 @@ pub(crate) fn effective_proxy_config(
     effective
 }
 
-fn selects(spec: &Value, pod: &Value) -> bool {
-    spec["selector"]["matchLabels"]
-        .as_object()
-        .is_some_and(|labels| {
-            !labels.is_empty()
-                && labels
-                    .iter()
-                    .all(|(key, value)| pod::label(pod, key) == value.as_str())
-        })
+fn selects(object: &ProxyConfigObject, pod: &Value) -> bool {
+    let is_of = |(key, value): (&String, &String)| pod::label(pod, key) == Some(value);
+    let selector = object.selector.as_ref();
+    selector.is_some_and(|labels| !labels.is_empty() && labels.iter().all(is_of))
 }
 
 /// The fields of the mesh-wide proxy config that an object sets.
 fn levelled(object: &ProxyConfigObject) -> Value {
     let mut out = Map::new();
-    for (from, to) in [
-        ("concurrency", "concurrency"),
-        ("environmentVariables", "proxyMetadata"),
-        ("image", "image"),
-    ] {
-        if let Some(value) = object.spec.get(from).filter(|value| !value.is_null()) {
-            out.insert(to.to_owned(), value.clone());
-        }
+    if let Some(threads) = object.concurrency {
+        out.insert("concurrency".to_owned(), threads.into());
+    }
+    if !object.environment.is_empty() {
+        out.insert("proxyMetadata".to_owned(), json!(object.environment));
+    }
+    if let Some(kind) = &object.image_type {
+        out.insert("image".to_owned(), json!({"imageType": kind}));
     }
     Value::Object(out)
 }
@@ -420,30 +420,161 @@ mod tests {
         assert!(MeshConfig::parse("connectTimeout: soon").is_err());
     }
 
+    /// Each object is `NAMESPACE [SELECTOR|*]: SPEC`, the oldest first; a pod has a namespace, labels and an annotation.
     #[test]
     fn levels_of_proxy_configs() {
-        let object = |ns: &str, spec: Value| ProxyConfigObject {
-            namespace: ns.to_owned(),
-            spec,
+        let object = |ns: &str, selector: Option<Value>, spec: Value| {
+            let map = |value: &Value| {
+                let map = value.as_object().cloned().unwrap_or_default();
+                map.into_iter()
+                    .map(|(key, value)| (key, value.as_str().unwrap_or_default().to_owned()))
+                    .collect::<BTreeMap<_, _>>()
+            };
+            ProxyConfigObject {
+                namespace: ns.to_owned(),
+                selector: selector.map(|labels| map(&labels)),
+                concurrency: spec["concurrency"]
+                    .as_i64()
+                    .map(|n| i32::try_from(n).unwrap()),
+                environment: map(&spec["env"]),
+                image_type: spec["image"].as_str().map(str::to_owned),
+            }
         };
-        let objects = [
-            object(
-                "istio-system",
-                json!({"concurrency": 1, "environmentVariables": {"A": "root", "B": "root"}}),
+        let root = "istio-system";
+        let app = || Some(json!({"app": "a"}));
+        let threads = |n: i32| json!({"concurrency": n});
+        for (what, objects, annotation, expected) in [
+            (
+                "an object of the namespace",
+                vec![object(
+                    "ns",
+                    None,
+                    json!({"concurrency": 3, "image": "debug"}),
+                )],
+                "",
+                json!([3, null, "debug"]),
             ),
-            object("ns", json!({"environmentVariables": {"A": "ns"}})),
-            object(
-                "ns",
-                json!({"selector": {"matchLabels": {"app": "a"}}, "environmentVariables": {"C": "workload"}}),
+            (
+                "the root namespace wins over the mesh",
+                vec![object(root, None, threads(3))],
+                "",
+                json!([3, null, null]),
             ),
-        ];
-        let pod = json!({"metadata": {"namespace": "ns", "labels": {"app": "a"}, "annotations": {
-            "proxy.istio.io/config": "concurrency: 3\nproxyMetadata: {C: annotation, D: annotation}"}}});
+            (
+                "the namespace wins over the root namespace",
+                vec![
+                    object(root, None, threads(3)),
+                    object("ns", None, threads(4)),
+                ],
+                "",
+                json!([4, null, null]),
+            ),
+            (
+                "a selector wins over the namespace",
+                vec![
+                    object("ns", app(), threads(3)),
+                    object("ns", None, threads(2)),
+                ],
+                "",
+                json!([3, null, null]),
+            ),
+            (
+                "a selector wins over the annotation",
+                vec![object(
+                    "ns",
+                    app(),
+                    json!({"concurrency": 3, "image": "debug"}),
+                )],
+                "{concurrency: 5, image: {imageType: distroless}}",
+                json!([3, null, "debug"]),
+            ),
+            (
+                "the annotation wins over the namespace",
+                vec![object(
+                    "ns",
+                    None,
+                    json!({"concurrency": 3, "image": "debug"}),
+                )],
+                "{concurrency: 5}",
+                json!([5, null, "debug"]),
+            ),
+            (
+                "objects of other namespaces do not count",
+                vec![
+                    object("other", None, threads(1)),
+                    object("other", app(), threads(2)),
+                    object(root, None, threads(3)),
+                    object(root, app(), threads(4)),
+                ],
+                "",
+                json!([3, null, null]),
+            ),
+            (
+                "the oldest of a level counts alone",
+                vec![
+                    object("ns", app(), json!({"env": {"A": "1"}})),
+                    object("ns", app(), json!({"env": {"B": "2"}})),
+                    object("ns", None, json!({"env": {"C": "3"}})),
+                    object("ns", None, json!({"env": {"D": "4"}})),
+                ],
+                "",
+                json!([2, {"A": "1", "C": "3"}, null]),
+            ),
+            (
+                "a selector without labels selects nothing, and is no object for all",
+                vec![object("ns", Some(json!({})), threads(7))],
+                "",
+                json!([2, null, null]),
+            ),
+            (
+                "zero threads are said, too",
+                vec![object("ns", None, threads(0))],
+                "",
+                json!([0, null, null]),
+            ),
+            (
+                "variables are merged by name over all levels",
+                vec![
+                    object(root, None, json!({"env": {"A": "root", "B": "root"}})),
+                    object("ns", None, json!({"env": {"A": "ns"}})),
+                    object("ns", app(), json!({"env": {"C": "workload"}})),
+                ],
+                "{concurrency: 3, proxyMetadata: {C: annotation, D: annotation}}",
+                json!([3, {"A": "ns", "B": "root", "C": "workload", "D": "annotation"}, null]),
+            ),
+            (
+                "an annotation that cannot be read is left out",
+                vec![object("ns", None, threads(3))],
+                "concurrency: many",
+                json!([3, null, null]),
+            ),
+        ] {
+            let mesh = MeshConfig::parse("defaultConfig: {concurrency: 2}").unwrap();
+            let mut pod =
+                json!({"metadata": {"namespace": "ns", "labels": {"app": "a", "v": "1"}}});
+            if !annotation.is_empty() {
+                pod["metadata"]["annotations"] = json!({"proxy.istio.io/config": annotation});
+            }
+            let found = effective_proxy_config(&pod, &mesh, &objects);
+            let field = |name: &str| found.get(name).cloned().unwrap_or_default();
+            let image = field("image")["imageType"].clone();
+            assert_eq!(
+                json!([field("concurrency"), field("proxyMetadata"), image]),
+                expected,
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_root_namespaces_own_pods_have_its_object_once() {
+        let objects = [ProxyConfigObject {
+            namespace: "istio-system".to_owned(),
+            concurrency: Some(9),
+            ..ProxyConfigObject::default()
+        }];
+        let pod = json!({"metadata": {"namespace": "istio-system"}});
         let found = effective_proxy_config(&pod, &MeshConfig::default(), &objects);
-        assert_eq!(found["concurrency"], 3);
-        assert_eq!(
-            found["proxyMetadata"],
-            json!({"A": "ns", "B": "root", "C": "workload", "D": "annotation"})
-        );
+        assert_eq!(found["concurrency"], 9);
     }
 }

@@ -13,10 +13,11 @@ use crate::run::said;
 use crate::settings;
 
 /// Programs that the machine must have, and the Debian package of each.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("apt-get", "apt"),
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
+    ("curl", "curl"),
     ("dpkg-deb", "dpkg"),
     ("etcd", "etcd-server"),
     ("ethtool", "ethtool"),

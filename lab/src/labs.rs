@@ -16,6 +16,7 @@ mod l02;
 mod l03;
 mod l04;
 mod l05;
+mod l06;
 mod l07;
 mod mesh;
 mod platform;
@@ -30,7 +31,7 @@ struct Lab {
     after: &'static [&'static str],
 }
 
-const LABS: [Lab; 10] = [
+const LABS: [Lab; 11] = [
     Lab {
         name: "platform",
         steps: platform::STEPS,
@@ -59,6 +60,11 @@ const LABS: [Lab; 10] = [
     Lab {
         name: "L05",
         steps: l05::STEPS,
+        after: &["platform", "L01", "L02"],
+    },
+    Lab {
+        name: "L06",
+        steps: l06::STEPS,
         after: &["platform", "L01", "L02"],
     },
     Lab {

@@ -6,14 +6,18 @@
 mod subject;
 
 use std::alloc::System;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use meltemi_tests::bench::cases::{BenchCase, cases, proxy_of};
+use meltemi_tests::bench::anchors::{self, Ours, table};
+use meltemi_tests::bench::cases::{ALL, BenchCase, NO_ENVOY_FILTERS, cases, proxy_of};
+use meltemi_tests::bench::changed::{changed, objects};
 use meltemi_tests::bench::counts::{Counts, Table, parse, render, violations};
+use meltemi_tests::bench::patches::envoy_filter;
 use meltemi_tests::bench::{Subject, churn};
 use meltemi_tests::shared;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -22,10 +26,13 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The types, and the whole way from a world to a snapshot.
-const KINDS: [&str; 5] = ["cds", "eds", "lds", "rds", "all"];
+const KINDS: [&str; 5] = ["cds", "eds", "lds", "rds", ALL];
 
-/// Runs for the reported time; the median is shown.
+/// Runs for a reported time, at least and at most; they end between when [`ENOUGH`] has passed. Tables show the median,
+/// and the comparison with istiod the least, as was taken of its runs.
 const ROUNDS: usize = 5;
+const MOST_ROUNDS: usize = 200;
+const ENOUGH: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 struct Options {
@@ -52,6 +59,22 @@ fn parse_options(words: impl Iterator<Item = String>) -> Result<Options> {
         }
     }
     Ok(options)
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    rows: Vec<Row>,
+    /// By istiod's name of a case, and type.
+    ours: BTreeMap<(String, String), Ours>,
+}
+
+impl Report {
+    /// The entry of a case that istiod was measured with.
+    fn beside(&mut self, case: &BenchCase, kind: &str) -> Option<&mut Ours> {
+        let key = (case.measured?.to_owned(), kind.to_owned());
+        Some(self.ours.entry(key).or_default())
+    }
 }
 
 /// One line of the report.
@@ -88,9 +111,29 @@ fn measure(
     })
 }
 
-fn median(mut times: Vec<Duration>) -> Option<Duration> {
+fn median(times: &mut [Duration]) -> Option<Duration> {
     times.sort();
     times.get(times.len() / 2).copied()
+}
+
+/// The times of so many runs; none for 0 rounds. `prepare` is not timed.
+fn timed(
+    rounds: usize,
+    subject: &mut dyn Subject,
+    kind: &str,
+    mut prepare: impl FnMut(&mut dyn Subject, usize) -> Result<()>,
+) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    let mut sum = Duration::ZERO;
+    while times.len() < rounds || (rounds == ROUNDS && times.len() < MOST_ROUNDS && sum < ENOUGH) {
+        prepare(subject, times.len())?;
+        let start = Instant::now();
+        subject.generate(kind)?;
+        let time = start.elapsed();
+        sum += time;
+        times.push(time);
+    }
+    Ok(times)
 }
 
 /// Cold: a new world and an empty memo before every generation.
@@ -98,24 +141,62 @@ fn cold(
     case: &BenchCase,
     rounds: usize,
     subject: &mut dyn Subject,
-    rows: &mut Vec<Row>,
+    report: &mut Report,
 ) -> Result<()> {
+    subject.load(&case.files, &case.node)?;
     for kind in &case.types {
-        let mut times = Vec::new();
-        for _ in 0..rounds {
-            subject.load(&case.files, &case.node)?;
-            let start = Instant::now();
-            subject.generate(kind)?;
-            times.push(start.elapsed());
+        let mut times = timed(rounds, subject, kind, |subject, _| subject.forget())?;
+        subject.forget()?;
+        let row = measure(&case.name, kind, subject, median(&mut times))?;
+        if let Some(ours) = report.beside(case, kind) {
+            ours.cold = times.first().copied();
+            ours.bytes = row.counts.bytes;
         }
+        report.rows.push(row);
+    }
+    Ok(())
+}
+
+/// Warm: everything was generated once, then one object changes that counts for the type.
+fn warm(
+    case: &BenchCase,
+    folder: &Path,
+    rounds: usize,
+    subject: &mut dyn Subject,
+    report: &mut Report,
+) -> Result<()> {
+    let file = &case.files[0];
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let objects = objects(&text)?;
+    let router = case.node.id.starts_with("router");
+    let name = format!("{}-warm", case.name);
+    let file = folder.join("changed.yaml");
+    for kind in &case.types {
+        if changed(&objects, router, kind, 1).is_none() {
+            continue;
+        }
+        let mut change = |subject: &mut dyn Subject, round: usize| -> Result<()> {
+            if let Some(object) = changed(&objects, router, kind, round + 1) {
+                let text = object.to_string();
+                fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            }
+            subject.change(std::slice::from_ref(&file))
+        };
         subject.load(&case.files, &case.node)?;
-        rows.push(measure(&case.name, kind, subject, median(times))?);
+        subject.generate(kind)?;
+        let mut times = timed(rounds, subject, kind, &mut change)?;
+        change(subject, times.len())?;
+        let row = measure(&name, kind, subject, median(&mut times))?;
+        if let Some(ours) = report.beside(case, kind) {
+            ours.warm = times.first().copied();
+        }
+        report.rows.push(row);
     }
     Ok(())
 }
 
 /// Warm: everything was generated once, then one object changes.
-fn churn_rows(rounds: usize, subject: &mut dyn Subject, rows: &mut Vec<Row>) -> Result<()> {
+fn churn_rows(rounds: usize, subject: &mut dyn Subject, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir().context("a folder for the world")?;
     let write = |name: &str, text: String| -> Result<PathBuf> {
         let path = folder.path().join(name);
@@ -128,8 +209,9 @@ fn churn_rows(rounds: usize, subject: &mut dyn Subject, rows: &mut Vec<Row>) -> 
         files: vec![world],
         node: proxy_of("sidecar", "1.1.1.1"),
         types: KINDS.to_vec(),
+        measured: None,
     };
-    cold(&case, rounds.min(1), subject, rows)?;
+    cold(&case, rounds.min(1), subject, report)?;
     subject.load(&case.files, &case.node)?;
     for kind in KINDS {
         subject.generate(kind)?;
@@ -140,21 +222,61 @@ fn churn_rows(rounds: usize, subject: &mut dyn Subject, rows: &mut Vec<Row>) -> 
         [("churn-endpoint", &endpoint), ("churn-route", &route)];
     for (name, text) in changes {
         for kind in KINDS {
-            let mut times = Vec::new();
-            for step in 1..=rounds {
-                let file = write(name, text(step))?;
-                subject.change(&[file])?;
-                let start = Instant::now();
-                subject.generate(kind)?;
-                times.push(start.elapsed());
-            }
             // Each type sees a change of its own that the others have not paid for.
-            let file = write(name, text(rounds + 1))?;
-            subject.change(&[file])?;
-            rows.push(measure(name, kind, subject, median(times))?);
+            let change = |subject: &mut dyn Subject, round: usize| {
+                let file = write(name, text(round + 1))?;
+                subject.change(&[file])
+            };
+            let mut times = timed(rounds.min(ROUNDS - 1), subject, kind, change)?;
+            change(subject, times.len())?;
+            let row = measure(name, kind, subject, median(&mut times))?;
+            report.rows.push(row);
         }
     }
     Ok(())
+}
+
+/// EnvoyFilters: one of many changes, and such as select other workloads.
+fn patch_rows(
+    cases: &[BenchCase],
+    folder: &Path,
+    rounds: usize,
+    subject: &mut dyn Subject,
+    report: &mut Report,
+) -> Result<()> {
+    let Some(case) = cases.iter().find(|case| case.name == "envoyfilter-100") else {
+        return Ok(());
+    };
+    let file = folder.join("envoyfilter.yaml");
+    // One for each kind of patch that can change resources.
+    for number in 90..100 {
+        let change = |subject: &mut dyn Subject, round: usize| -> Result<()> {
+            let text = envoy_filter(number, None, 100 + round);
+            fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            subject.change(std::slice::from_ref(&file))
+        };
+        subject.load(&case.files, &case.node)?;
+        subject.generate(ALL)?;
+        let mut times = timed(rounds, subject, ALL, change)?;
+        change(subject, times.len())?;
+        let name = format!("{}-warm-{number}", case.name);
+        let row = measure(&name, ALL, subject, median(&mut times))?;
+        report.rows.push(row);
+    }
+    Ok(())
+}
+
+/// A class that no EnvoyFilter selects does what it does without any.
+fn unselected(run: &Table) -> Vec<String> {
+    let [without, with] = NO_ENVOY_FILTERS.map(|name| run.get(&format!("{name} {ALL}")));
+    let (Some(without), Some(with)) = (without, with) else {
+        return Vec::new();
+    };
+    let same = Table::from([(NO_ENVOY_FILTERS[1].to_owned(), *without)]);
+    violations(
+        &Table::from([(NO_ENVOY_FILTERS[1].to_owned(), *with)]),
+        &same,
+    )
 }
 
 fn show(rows: &[Row]) {
@@ -213,20 +335,35 @@ fn main() -> Result<ExitCode> {
             .as_ref()
             .is_none_or(|part| name.contains(part))
     };
-    let mut rows = Vec::new();
+    let mut report = Report::default();
+    let made = tempfile::tempdir().context("a folder for worlds")?;
     match shared::bench_configs() {
         Some(dir) => {
-            for case in cases(&dir)?.iter().filter(|case| wanted(&case.name)) {
-                cold(case, rounds, &mut subject, &mut rows)?;
+            let all = cases(&dir, made.path())?;
+            for case in all.iter().filter(|case| wanted(&case.name)) {
+                cold(case, rounds, &mut subject, &mut report)?;
+                if case.measured.is_some() {
+                    warm(case, made.path(), rounds, &mut subject, &mut report)?;
+                }
+            }
+            if wanted("envoyfilter-100-warm") {
+                patch_rows(&all, made.path(), rounds, &mut subject, &mut report)?;
             }
         }
         None => shared::skipped("no corpus"),
     }
     if wanted("churn") {
-        churn_rows(rounds, &mut subject, &mut rows)?;
+        churn_rows(rounds, &mut subject, &mut report)?;
     }
-    show(&rows);
-    let run: Table = rows.into_iter().map(|row| (row.name, row.counts)).collect();
+    show(&report.rows);
+    if rounds > 0 {
+        let path = shared::repo_root().join("tests/benches/generation/istiod.txt");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        print!("{}", table(&anchors::parse(&text)?, &report.ours));
+    }
+    let rows = report.rows.into_iter();
+    let run: Table = rows.map(|row| (row.name, row.counts)).collect();
     let path = shared::repo_root().join("tests/benches/generation/counts.txt");
     if options.update {
         fs::write(&path, render(&run)).with_context(|| format!("writing {}", path.display()))?;
@@ -240,6 +377,7 @@ fn main() -> Result<ExitCode> {
     if shared::bench_configs().is_none() || options.filter.is_some() {
         known.retain(|name, _| run.contains_key(name));
     }
-    let wrong = violations(&run, &known);
+    let mut wrong = violations(&run, &known);
+    wrong.extend(unselected(&run));
     Ok(conclude(run.len(), &wrong))
 }

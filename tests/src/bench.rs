@@ -1,8 +1,12 @@
 //! What the benches share: worlds to compile, the table of counts, and the seam to what is measured.
 
+pub mod anchors;
 pub mod cases;
+pub mod changed;
 pub mod churn;
 pub mod counts;
+pub mod grown;
+pub mod patches;
 
 use std::path::PathBuf;
 
@@ -25,8 +29,11 @@ pub struct Generated {
 pub trait Subject {
     /// A new world, for a proxy, with an empty memo.
     fn load(&mut self, files: &[PathBuf], node: &NodeSpec) -> Result<()>;
+    /// The same world and proxy again from what was read, with an empty memo: as after `load`, but quicker.
+    fn forget(&mut self) -> Result<()>;
     /// Files are laid over those that were loaded; the memo stays.
     fn change(&mut self, files: &[PathBuf]) -> Result<()>;
-    /// Generates `cds`, `eds`, `lds` or `rds`, or with `all` a whole snapshot, and says what it gave.
+    /// Generates `cds`, `eds`, `lds`, `rds` or `sds`, with `init` the world and the scope, or with `all` the scope and a
+    /// whole snapshot, and says what it gave.
     fn generate(&mut self, kind: &str) -> Result<Generated>;
 }

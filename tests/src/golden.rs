@@ -1,12 +1,15 @@
 //! The goldens, one folder for each case: `golden/<area>/<case>/` holds a world, a proxy, and what the proxy is served.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use meltemi_sources::lower::LowerSettings;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::features;
 use crate::shared::repo_root;
 
 /// One case.
@@ -36,6 +39,9 @@ pub struct Node {
     /// `Node.extensions`.
     #[serde(default)]
     pub extensions: Vec<Extension>,
+    /// The environment variables of istiod that are not at their defaults: its feature flags.
+    #[serde(default)]
+    pub istiod_env: BTreeMap<String, String>,
     /// The secrets that it asks for.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -61,6 +67,11 @@ pub struct Extension {
 }
 
 impl Case {
+    /// What lowering is told: the feature flags.
+    pub fn settings(&self) -> Result<LowerSettings> {
+        features::settings(&self.node.istiod_env)
+    }
+
     /// The world's file.
     pub fn world(&self) -> PathBuf {
         self.dir.join("world.yaml")

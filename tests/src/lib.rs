@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod corpus;
+pub mod features;
 pub mod golden;
 pub mod ports;
 pub mod recorded;

@@ -11,6 +11,7 @@ mod mesh;
 mod node;
 mod normal;
 mod registry;
+mod unrecorded;
 mod world;
 
 pub use case::{Case, Instance, Port, ProxySpec, RegistryService, cases};

@@ -52,6 +52,8 @@ pub fn object() -> impl Strategy<Value = Value> {
         3 => kubernetes::ingress(),
         1 => kubernetes::ingress_class(),
         4 => envoy_filter::envoy_filter(),
+        1 => istio::proxy_config(),
+        1 => istio::workload_group(),
     ]
 }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use meltemi::{offline, render};
-use meltemi_sources::lower::LowerSettings;
 use meltemi_tests::corpus::{
     Allowed, Answer, Case, Compiler, Corpus, NodeSpec, Recorded, Selection, Verdict, report, run,
     unsupported_kinds, violations,
 };
+use meltemi_tests::features;
 use meltemi_tests::shared::{skipped, xds_corpus};
 
 fn corpus() -> Option<Corpus> {
@@ -26,8 +26,8 @@ const MOST_EXPECTED: usize = 2;
 struct Library;
 
 impl Compiler for Library {
-    fn compile(&self, files: &[PathBuf], _case: &Case, node: &NodeSpec) -> Result<Answer> {
-        let input = offline::read(files, &LowerSettings::default())?;
+    fn compile(&self, files: &[PathBuf], case: &Case, node: &NodeSpec) -> Result<Answer> {
+        let input = offline::read(files, &features::settings(&case.istiod_env)?)?;
         let node = offline::Node {
             id: node.id.clone(),
             cluster: node.cluster.clone(),
@@ -143,5 +143,5 @@ fn worlds_are_told_apart_by_what_they_ask_for() {
         "RequestAuthentication"
     );
     assert_eq!(of("gateway/filter-clusters-flag"), "");
-    assert_eq!(of("service/dual-stack-flag"), "istiod_env");
+    assert_eq!(of("service/dual-stack-flag"), "");
 }

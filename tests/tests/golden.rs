@@ -8,7 +8,6 @@ use std::fs;
 use meltemi::{offline, render};
 use meltemi_model::Locality;
 use meltemi_model::proxy::Proxy;
-use meltemi_sources::lower::LowerSettings;
 use meltemi_sources::yaml;
 use meltemi_tests::golden::{Case, cases};
 use serde_json::Value;
@@ -65,7 +64,8 @@ fn proxy(case: &Case) -> Proxy {
 
 /// The resources that the case shows, and all findings.
 fn answer(case: &Case) -> String {
-    let input = offline::read(&[case.world()], &LowerSettings::default()).expect("a world");
+    let settings = case.settings().expect("known flags");
+    let input = offline::read(&[case.world()], &settings).expect("a world");
     let proxy = proxy(case);
     let answer = offline::compile_for(&input, &proxy);
     let (secrets, refused) = offline::secrets(&input, &proxy, &case.node.secrets);

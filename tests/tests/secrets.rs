@@ -71,7 +71,10 @@ fn i9_secrets_are_never_shown() {
         ("Debug of the world", format!("{input:?}")),
         ("Debug of the answer", format!("{answer:?}")),
         ("the dump", render::snapshot(&answer.snapshot).to_string()),
-        ("the summary", render::summary(&answer.snapshot)),
+        (
+            "the summary",
+            render::summary(&answer.snapshot, &input.world),
+        ),
         ("the diagnostics", diagnostics),
     ];
     for (what, shown) in shown {
@@ -140,7 +143,7 @@ fn i9_the_key_of_a_served_secret_is_not_shown() {
         ),
         ("Debug of a snapshot", format!("{snapshot:?}")),
         ("the dump", render::snapshot(&snapshot).to_string()),
-        ("the summary", render::summary(&snapshot)),
+        ("the summary", render::summary(&snapshot, &input.world)),
     ] {
         assert!(
             !shown.contains(secret) && !shown.contains(&encoded),

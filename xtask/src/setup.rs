@@ -19,9 +19,10 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("unshare", "util-linux"),
 ];
 /// What the labs' cluster needs besides; `lab` names the same.
-const LAB_PROGRAMS: [(&str, &str); 11] = [
+const LAB_PROGRAMS: [(&str, &str); 12] = [
     ("conntrack", "conntrack"),
     ("containerd", "containerd"),
+    ("curl", "curl"),
     ("etcd", "etcd-server"),
     ("ethtool", "ethtool"),
     ("ipset", "ipset"),

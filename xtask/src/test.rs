@@ -45,7 +45,8 @@ const PARTS: [Part; 6] = [
         name: "test",
         needs_setup: true,
         arguments: &["test", "--workspace", "--no-fail-fast"],
-        environment: &[],
+        // The same random cases in every full run; `cargo test` by itself draws others each time.
+        environment: &[("PROPTEST_RNG_SEED", "1")],
     },
     Part {
         name: "doc",

@@ -37,6 +37,13 @@ and nothing is granted that no code uses.
 - apiGroups: [telemetry.istio.io]
   resources: [telemetries]
   verbs: [get, list, watch]
+# The entries of workloads outside Kubernetes that connect, and the health that they report.
+- apiGroups: [networking.istio.io]
+  resources: [workloadentries]
+  verbs: [create, update, delete]
+- apiGroups: [networking.istio.io]
+  resources: [workloadentries/status]
+  verbs: [update]
 # The root certificate in every namespace; configuration and locks in our own.
 - apiGroups: [""]
   resources: [configmaps]
@@ -45,6 +52,13 @@ and nothing is granted that no code uses.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations, validatingwebhookconfigurations]
   verbs: [get, list, watch, update]
+# Addresses: of hosts of ServiceEntries that have none, and of the gateway of Ingresses.
+- apiGroups: [networking.istio.io]
+  resources: [serviceentries/status]
+  verbs: [patch]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses/status]
+  verbs: [patch]
 # Who a token belongs to.
 - apiGroups: [authentication.k8s.io]
   resources: [tokenreviews]

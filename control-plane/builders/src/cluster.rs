@@ -11,6 +11,7 @@ use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 
+use crate::endpoint::Horizon;
 use crate::listener::{AnyDnsCache, DnsFamily, FileReader};
 use crate::{Built, Input};
 
@@ -63,6 +64,8 @@ pub struct ClusterFacet {
     pub router: bool,
     /// Its address families.
     pub ip_mode: IpMode,
+    /// Which addresses it resolves names to.
+    pub dns_family: DnsFamily,
     /// Whether it has the upstream metadata exchange filter, so may negotiate `istio-peer-exchange`.
     pub metadata_exchange: bool,
     /// Whether it can fetch the mesh's certificates.
@@ -107,6 +110,8 @@ pub struct OutboundCluster {
     pub identities: Shared<Vec<(Str, Vec<Str>)>>,
     /// Its endpoints, only when they stand in the cluster (DNS).
     pub endpoints: Option<Shared<EndpointSet>>,
+    /// Which of those the proxy reaches by address; `None`: all.
+    pub horizon: Option<Shared<Horizon>>,
     /// For services without load balancing: whether every endpoint accepts mutual TLS.
     pub all_mtls: bool,
     /// PeerAuthentications of the service's namespace or the mesh say DISABLE.
@@ -117,6 +122,12 @@ pub struct OutboundCluster {
     pub mesh: Shared<Mesh>,
     /// What the proxy adds.
     pub facet: ClusterFacet,
+}
+
+/// Whether sidecars ask for the endpoints of a service without an address, rather than connect to where the client
+/// wanted (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
+pub fn has_headless_endpoints(service: &Service, mesh: &Mesh) -> bool {
+    service.kubernetes && mesh.headless_endpoints
 }
 
 /// A cluster to the workload's own port.

@@ -12,11 +12,14 @@ use prost::Message;
 
 use crate::cluster::{Effective, OutboundCluster};
 use crate::{Built, Input};
+use balance::Group;
 
 mod balance;
+mod horizon;
 mod write;
 
 pub use balance::Balance;
+pub use horizon::Horizon;
 
 /// Everything that the endpoints of one cluster are made from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,6 +32,8 @@ pub struct EndpointInput {
     pub choice: Choice,
     /// Weights and priorities as the proxy's place decides them.
     pub balance: Balance,
+    /// Which of them the proxy reaches by address; `None`: all.
+    pub horizon: Option<Shared<Horizon>>,
     /// The objects behind it.
     pub from: Arc<[ObjectKey]>,
 }
@@ -49,6 +54,7 @@ impl EndpointInput {
                 only_mtls: false,
             },
             balance: Balance::None,
+            horizon: None,
             from: Arc::from([]),
         }
     }
@@ -78,8 +84,11 @@ impl Input for EndpointInput {
     type Part = ();
 
     fn build(&self) -> Built {
-        let groups = balance::groups(&self.choice, &self.endpoints, &self.balance);
-        let body = Bytes::from(write::assignment(&self.cluster, &groups, &self.choice));
+        let bytes = |groups: &[Group<'_>]| {
+            Bytes::from(write::assignment(&self.cluster, groups, &self.choice))
+        };
+        let (set, horizon) = (&self.endpoints, self.horizon.as_deref());
+        let body = with_groups(&self.choice, set, horizon, &self.balance, bytes);
         Built {
             name: self.cluster.clone(),
             body,
@@ -107,15 +116,47 @@ pub(crate) fn assignment(
         names: true,
         only_mtls: false,
     };
-    let mut groups = balance::groups(&choice, endpoints, balance);
-    if input.service.resolution == Resolution::DnsRoundRobin {
+    let one = input.service.resolution == Resolution::DnsRoundRobin;
+    let bytes = |groups: &[Group<'_>]| {
+        if !one {
+            return write::assignment(name, groups, &choice);
+        }
         // Envoy: a LOGICAL_DNS cluster has exactly one endpoint.
-        groups.truncate(1);
-        groups.iter_mut().for_each(|g| g.endpoints.truncate(1));
-    }
+        let first = groups.iter().find(|group| !group.endpoints.is_empty());
+        let first = first.map(|group| Group {
+            endpoints: group.endpoints.iter().take(1).copied().collect(),
+            ..*group
+        });
+        write::assignment(name, first.as_slice(), &choice)
+    };
+    let horizon = input.horizon.as_deref();
+    let written = with_groups(&choice, endpoints, horizon, balance, bytes);
     // What was just written is read back: the cluster holds the message, and there is one place that writes it.
-    ClusterLoadAssignment::decode(write::assignment(name, &groups, &choice).as_slice())
-        .unwrap_or_default()
+    ClusterLoadAssignment::decode(written.as_slice()).unwrap_or_default()
+}
+
+fn chosen<'a>(choice: &Choice, set: &'a EndpointSet) -> impl Iterator<Item = &'a Shared<Endpoint>> {
+    set.port(&choice.port).iter().filter(|e| choice.takes(e))
+}
+
+/// Chooses, looks over the horizon, balances, and hands the groups to what writes them.
+fn with_groups<T>(
+    choice: &Choice,
+    set: &EndpointSet,
+    horizon: Option<&Horizon>,
+    balance: &Balance,
+    write: impl FnOnce(&[Group<'_>]) -> T,
+) -> T {
+    let chosen = chosen(choice, set);
+    let Some(horizon) = horizon else {
+        let near = chosen.filter(|e| !e.address.is_empty());
+        return write(&balance::groups(balance::by_locality(near), balance));
+    };
+    let seen = horizon.seen(choice, balance::by_locality(chosen));
+    let seen = seen
+        .iter()
+        .map(|(locality, endpoints)| (locality, endpoints.iter().collect()));
+    write(&balance::groups(seen, balance))
 }
 
 fn subset_labels(input: &OutboundCluster) -> Labels {
@@ -140,10 +181,10 @@ impl Choice {
         };
         let addressed = self.names
             || endpoint.port == 0
+            || endpoint.address.is_empty()
             || endpoint.address.parse::<std::net::IpAddr>().is_ok();
         healthy
             && addressed
-            && !endpoint.address.is_empty()
             && self.node.as_ref().is_none_or(|node| *node == endpoint.node)
             && endpoint.labels.satisfies(&self.subset)
             && (!self.only_mtls || self.mtls(endpoint))

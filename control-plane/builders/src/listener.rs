@@ -37,7 +37,7 @@ pub use facet::{
     AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
     TracedWorkload, Tracing,
 };
-pub(crate) use filters::{any_dns_cache, host_dns_cache};
+pub(crate) use filters::{any_dns_cache, host_dns_cache, lookup_family};
 pub use hcm::{HttpChain, RouteSource};
 pub use inbound_route::InboundRoute;
 pub use tcp::{Clusters, SniDnsCache, TcpChain, TcpTunnel};

@@ -3,7 +3,7 @@
 //! Questions: is this token good ([`tokens`]), which pods run on that node ([`pods`]), which kubelets are there
 //! ([`nodes`]), what does that ConfigMap hold ([`config_maps`]), which revision is the default ([`revisions`]).
 //! Writings: the CA's Secret ([`secrets`]), the root certificate in every namespace ([`roots`]), the CA bundle of the
-//! webhooks ([`webhooks`]), and the locks that decide which replica writes ([`leader`]).
+//! webhooks ([`webhooks`]), statuses of ServiceEntries and Ingresses ([`statuses`]), and the locks that decide which replica writes ([`leader`]).
 //!
 //! It knows nothing of worlds, proxies and streams, nor of certificates beyond their PEM form: the program gives it
 //! texts and takes plain structs. Kubernetes types end here, but for [`Client`], which callers pass on unopened.
@@ -24,10 +24,12 @@ pub mod nodes;
 pub mod pods;
 mod queue;
 pub mod rbac;
+pub mod registration;
 pub mod revisions;
 pub mod roots;
 pub mod secrets;
 pub mod selector;
+pub mod statuses;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
@@ -35,4 +37,4 @@ pub mod webhooks;
 
 pub use error::ApiError;
 pub use kube::Client;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Registrations};

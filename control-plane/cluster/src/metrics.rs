@@ -40,6 +40,13 @@ pub struct ConfigMapLabel {
     pub config_map: String,
 }
 
+/// Which kind of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// `ServiceEntry` or `Ingress`.
+    pub kind: &'static str,
+}
+
 /// The metrics of this crate.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -59,6 +66,62 @@ pub struct Metrics {
     pub distributed: Family<ConfigMapLabel, Counter>,
     /// `meltemi_distributed_config_maps_failed_total`.
     pub distribution_failures: Family<ConfigMapLabel, Counter>,
+    /// `meltemi_statuses_written_total`.
+    pub statuses: Family<KindLabel, Counter>,
+    /// `meltemi_statuses_failed_total`.
+    pub status_failures: Family<KindLabel, Counter>,
+}
+
+/// What becomes of workloads that connect.
+#[derive(Debug, Clone, Default)]
+pub struct Registrations {
+    /// `auto_registration_success_total`.
+    pub made: Counter,
+    /// `auto_registration_updates_total`.
+    pub updates: Counter,
+    /// `auto_registration_unregister_total`.
+    pub unregistered: Counter,
+    /// `auto_registration_deletes_total`.
+    pub deleted: Counter,
+    /// `auto_registration_errors_total`.
+    pub errors: Counter,
+}
+
+impl Registrations {
+    /// Registers all metrics.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        for (name, help, counter) in [
+            (
+                "auto_registration_success",
+                "WorkloadEntries that were made for workloads that connected",
+                &metrics.made,
+            ),
+            (
+                "auto_registration_updates",
+                "WorkloadEntries whose workloads connected again",
+                &metrics.updates,
+            ),
+            (
+                "auto_registration_unregister",
+                "WorkloadEntries whose workloads left",
+                &metrics.unregistered,
+            ),
+            (
+                "auto_registration_deletes",
+                "WorkloadEntries that were removed since their workloads did not come back",
+                &metrics.deleted,
+            ),
+            (
+                "auto_registration_errors",
+                "Workloads that could not be registered, and entries that could not be written",
+                &metrics.errors,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
+        metrics
+    }
 }
 
 impl Metrics {
@@ -104,6 +167,16 @@ impl Metrics {
             "meltemi_distributed_config_maps_failed",
             "ConfigMaps that could not be written to a namespace, and were tried again",
             metrics.distribution_failures.clone(),
+        );
+        registry.register(
+            "meltemi_statuses_written",
+            "Statuses of objects that were written",
+            metrics.statuses.clone(),
+        );
+        registry.register(
+            "meltemi_statuses_failed",
+            "Statuses of objects that could not be written, and were tried again",
+            metrics.status_failures.clone(),
         );
         metrics
     }

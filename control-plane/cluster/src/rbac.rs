@@ -119,6 +119,55 @@ pub const RULES: &[Rule] = &[
         Scope::ControlPlane,
         "the dry run that shows whether validation works",
     ),
+    rule(
+        "networking.istio.io",
+        "workloadentries",
+        &["create", "delete", "get", "list", "update"],
+        Scope::Cluster,
+        "the entries of workloads outside Kubernetes that connect",
+    ),
+    rule(
+        "networking.istio.io",
+        "workloadentries/status",
+        &["update"],
+        Scope::Cluster,
+        "the health that they report",
+    ),
+    rule(
+        "networking.istio.io",
+        "workloadgroups",
+        &["get"],
+        Scope::Cluster,
+        "what their entries are made of",
+    ),
+    rule(
+        "networking.istio.io",
+        "serviceentries",
+        &["get", "list", "watch"],
+        Scope::Cluster,
+        "which hosts have no addresses",
+    ),
+    rule(
+        "networking.istio.io",
+        "serviceentries/status",
+        &["patch"],
+        Scope::Cluster,
+        "the addresses that are given to hosts",
+    ),
+    rule(
+        "networking.k8s.io",
+        "ingresses",
+        &["get", "list", "watch"],
+        Scope::Cluster,
+        "which Ingresses do not know their gateway's addresses yet",
+    ),
+    rule(
+        "networking.k8s.io",
+        "ingresses/status",
+        &["patch"],
+        Scope::Cluster,
+        "the addresses of their gateway",
+    ),
 ];
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use meltemi_model::envoy_filter::ProxyCondition;
 use meltemi_model::gateway::Gateway;
-use meltemi_model::mesh::ProxyConfig;
+use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{
     ClientFiles, InterceptionMode, IpMode, MetaFacet, NodeMeta, Proxy, ProxyClass, ProxyKind,
 };
@@ -45,18 +45,25 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let binds = sidecar.is_some_and(|s| !s.ingress.is_empty());
     let gateway_ports = gateway_ports(&instances);
     let router = proxy.kind == ProxyKind::Router;
+    let ip_mode = ip_mode(&proxy.ips);
+    let facet = facet(proxy, &own, mesh);
+    let network = if world.networks.unresolved.is_empty() && !facet.dns_capture {
+        "".into()
+    } else {
+        proxy.meta.network.clone()
+    };
     ProxyClass {
         kind: proxy.kind,
         namespace: proxy.namespace.clone(),
         dns_domain: proxy.dns_domain.clone(),
-        facet: facet(proxy, &own),
+        facet,
         locality,
-        network: labels
-            .get("topology.istio.io/network")
-            .cloned()
-            .unwrap_or_else(|| "".into()),
+        network,
+        network_view: proxy.meta.network_view.clone(),
         cluster_id: cluster.clone(),
-        ip_mode: ip_mode(&proxy.ips),
+        ip_mode,
+        dual_stack: mesh.dual_stack && ip_mode == IpMode::Dual,
+        ipv4_outbound: mesh.ipv4_outbound_for_ipv6 && ip_mode == IpMode::V6,
         capabilities: proxy.capabilities,
         has_identity: proxy.meta.has_identity,
         version: proxy
@@ -308,8 +315,9 @@ fn client_files(meta: &NodeMeta) -> Option<ClientFiles> {
     (!files.certificate.is_empty()).then_some(files)
 }
 
-fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
+fn facet(proxy: &Proxy, labels: &Labels, mesh: &Mesh) -> MetaFacet {
     let meta = &proxy.meta;
+    let dns_capture = meta.flag("DNS_CAPTURE");
     // The injector sets these two. Istio 1.31: `buildServiceTags`.
     let label = |name: &str| {
         let label = labels.get(&format!("service.istio.io/canonical-{name}"));
@@ -332,7 +340,10 @@ fn facet(proxy: &Proxy, labels: &Labels) -> MetaFacet {
             .filter(|p| *p != 0)
             .collect(),
         unprivileged: !meta.text("UNPRIVILEGED_POD").is_empty(),
-        dns_capture: meta.flag("DNS_CAPTURE"),
+        dns_capture,
+        // Istio 1.31: `nodeUsesAutoallocatedIPs`.
+        allocated_addresses: dns_capture
+            && (mesh.ip_autoallocate || meta.flag("DNS_AUTO_ALLOCATE")),
         inbound_exact_balance: meta.flag("INBOUND_LISTENER_EXACT_BALANCE"),
         outbound_exact_balance: meta.flag("OUTBOUND_LISTENER_EXACT_BALANCE"),
         credential_socket: meta.text("credential") == "true",

@@ -12,12 +12,12 @@ use meltemi_builders::listener::ListenerInput;
 use meltemi_builders::name_table::NameTableInput;
 use meltemi_builders::route::RouteInput;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
-use meltemi_model::{Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
+use meltemi_model::{Diagnostic, Diagnostics, ProxySnapshot, Resource, ResourceSet, ResourceType};
 use meltemi_world::scope::{scope, scope_key};
 use meltemi_world::{Scope, ScopeKey, World};
 
 use crate::memo::{Counts, Memo};
-use crate::patched::{self, Chosen, PatchMemo, Served};
+use crate::patched::{self, Chosen, PatchMemo, Patches, Served};
 use crate::plan::{self, Planned};
 
 /// All memos.
@@ -42,6 +42,28 @@ pub struct Compiled {
     pub snapshot: Arc<ProxySnapshot>,
     /// Findings that only show once objects are put together for a proxy.
     pub diagnostics: Diagnostics,
+    /// What became of the patches of EnvoyFilters.
+    pub patches: Patches,
+}
+
+/// Findings about objects that were made of Ingresses, as findings about those. Their fields are not the Ingress's.
+fn of_users(diagnostics: Diagnostics, world: &World) -> Diagnostics {
+    let authors = &world.ingresses.authors;
+    if authors.is_empty() {
+        return diagnostics;
+    }
+    let mut out = Diagnostics::with_capacity(diagnostics.len());
+    for diagnostic in diagnostics {
+        match diagnostic.object.as_ref().and_then(|key| authors.get(key)) {
+            None => out.push(diagnostic),
+            Some(authors) => out.extend(authors.iter().map(|key| Diagnostic {
+                object: Some(key.clone()),
+                path: String::new(),
+                ..diagnostic.clone()
+            })),
+        }
+    }
+    out
 }
 
 impl Compiler {
@@ -81,6 +103,7 @@ impl Compiler {
         let names = names.map(|i| self.name_tables.get(i)).collect();
         let mut diagnostics = planned.diagnostics;
         diagnostics.append(&mut served.diagnostics);
+        let mut diagnostics = of_users(diagnostics, world);
         diagnostics.sort();
         diagnostics.dedup();
         let set =
@@ -97,6 +120,7 @@ impl Compiler {
         Compiled {
             snapshot,
             diagnostics,
+            patches: served.patches,
         }
     }
 
@@ -118,6 +142,7 @@ impl Compiler {
         let mut served = Served {
             extensions: chosen.extensions(),
             diagnostics: chosen.diagnostics.clone(),
+            patches: chosen.untried(),
             ..Served::default()
         };
         let clusters = planned.clusters.drain(..);

@@ -17,3 +17,4 @@ pub mod secrets;
 pub use classify::classify;
 pub use compiler::{Compiled, Compiler, Scopes};
 pub use memo::Counts;
+pub use patched::Patches;

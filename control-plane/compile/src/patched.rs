@@ -17,7 +17,7 @@ use meltemi_builders::patch::{
 };
 use meltemi_model::envoy_filter::{ApplyTo, Context, Operation, Patch};
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
-use meltemi_model::{Diagnostic, Diagnostics, Resource, ResourceType, Shared, Str};
+use meltemi_model::{Diagnostic, Diagnostics, ObjectKey, Resource, ResourceType, Shared, Str};
 use meltemi_world::World;
 
 use crate::memo::Counts;
@@ -181,7 +181,11 @@ pub(crate) struct Served {
     pub(crate) routes: Vec<Arc<Resource>>,
     pub(crate) extensions: Vec<Arc<Resource>>,
     pub(crate) diagnostics: Diagnostics,
+    pub(crate) patches: Patches,
 }
+
+/// For each EnvoyFilter and kind of patch ([`ApplyTo::counted_as`]) whether any of its patches changed anything.
+pub type Patches = BTreeMap<(ObjectKey, &'static str), bool>;
 
 /// Where a cluster belongs, before it is built.
 #[derive(Debug)]
@@ -199,6 +203,14 @@ pub(crate) struct ListenerPlace {
 }
 
 impl Chosen {
+    /// The patches of the class, none of which changed anything yet.
+    pub(crate) fn untried(&self) -> Patches {
+        let patches = self.all.iter();
+        patches
+            .filter_map(|p| Some(((p.from.clone(), p.apply_to.counted_as()?), false)))
+            .collect()
+    }
+
     pub(crate) fn cluster_place(&self, input: &ClusterInput) -> ClusterPlace {
         let (inbound, hosts) = match input {
             ClusterInput::Inbound(cluster) => {
@@ -243,15 +255,14 @@ impl Chosen {
     ) -> FetchedEndpoints {
         let mut fetched = FetchedEndpoints::default();
         for (place, resource) in built {
-            let patches = &self.side(place.context).clusters;
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_cluster(p, &resource.name, &place.hosts));
-            if !touched {
+            let patches = touching(&self.side(place.context).clusters, |p| {
+                !adds_whole(p) && may_touch_cluster(p, &resource.name, &place.hosts)
+            });
+            let Some(patches) = patches else {
                 fetched.by_unpatched.insert(resource.name.clone());
                 served.clusters.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context: place.context,
@@ -263,7 +274,7 @@ impl Chosen {
                 .by_patched
                 .extend(patched.references.iter().cloned());
             served.clusters.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, &patches);
         }
         for added in self.added(memo, ApplyTo::Cluster, ResourceType::Cluster, served) {
             fetched.by_patched.extend(added.references.iter().cloned());
@@ -281,16 +292,15 @@ impl Chosen {
     ) -> BTreeSet<Str> {
         let mut fetched = BTreeSet::new();
         for (place, resource) in built {
-            let patches = &self.side(place.context).listeners;
             let port = u32::from(place.port);
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_listener(p, &resource.name, port));
-            if !touched {
+            let patches = touching(&self.side(place.context).listeners, |p| {
+                !adds_whole(p) && may_touch_listener(p, &resource.name, port)
+            });
+            let Some(patches) = patches else {
                 fetched.extend(place.routes);
                 served.listeners.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context: place.context,
@@ -300,7 +310,7 @@ impl Chosen {
             });
             fetched.extend(patched.references.iter().cloned());
             served.listeners.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, &patches);
         }
         for added in self.added(memo, ApplyTo::Listener, ResourceType::Listener, served) {
             fetched.extend(added.references.iter().cloned());
@@ -317,13 +327,13 @@ impl Chosen {
             let port = route_port(&resource.name);
             let ports = port.and_then(|p| self.service_ports.get(&p)).cloned();
             let ports = ports.unwrap_or_default();
-            let touched = patches
-                .iter()
-                .any(|p| may_touch_route(p, context, &resource.name, &ports));
-            if !touched {
+            let patches = touching(patches, |p| {
+                may_touch_route(p, context, &resource.name, &ports)
+            });
+            let Some(patches) = patches else {
                 served.routes.push(resource);
                 continue;
-            }
+            };
             let patched = memo.get(PatchInput {
                 resource,
                 context,
@@ -332,7 +342,7 @@ impl Chosen {
                 patches: patches.clone(),
             });
             served.routes.extend(patched.resource.clone());
-            served.say(&patched);
+            served.say(&patched, &patches);
         }
     }
 
@@ -381,6 +391,7 @@ impl Chosen {
                 served.diagnostics.push(found);
                 continue;
             }
+            served.applied(patch);
             // It is patched by nothing, but what it fetches must be known.
             added.push(memo.get(PatchInput {
                 resource,
@@ -395,7 +406,16 @@ impl Chosen {
 }
 
 impl Served {
-    fn say(&mut self, patched: &Patched) {
+    fn applied(&mut self, patch: &Patch) {
+        if let Some(kind) = patch.apply_to.counted_as() {
+            self.patches.insert((patch.from.clone(), kind), true);
+        }
+    }
+
+    fn say(&mut self, patched: &Patched, patches: &[Shared<Patch>]) {
+        for n in &patched.applied {
+            self.applied(&patches[*n]);
+        }
         let found = patched.problems.iter().map(|problem| {
             let path = format!("spec.configPatches[{}].patch.value", problem.index);
             let message = format!("{}: the patch is left out there", problem.message);
@@ -418,6 +438,26 @@ fn route_port(name: &str) -> Option<u16> {
         .strip_prefix("http.")
         .or_else(|| name.strip_prefix("https."))?;
     rest.split('.').next()?.parse().ok()
+}
+
+/// Whether it adds a cluster or a listener, and so leaves those that are there alone.
+fn adds_whole(patch: &Patch) -> bool {
+    patch.operation == Operation::Add
+        && matches!(patch.apply_to, ApplyTo::Cluster | ApplyTo::Listener)
+}
+
+/// Those of the patches that may touch a resource; `None`: there are none. A resource is patched again only when one of
+/// them changes.
+fn touching(
+    patches: &Shared<Vec<Shared<Patch>>>,
+    may_touch: impl Fn(&Patch) -> bool,
+) -> Option<Shared<Vec<Shared<Patch>>>> {
+    let those: Vec<&Shared<Patch>> = patches.iter().filter(|p| may_touch(p)).collect();
+    match those.len() {
+        0 => None,
+        all if all == patches.len() => Some(patches.clone()),
+        _ => Some(Shared::new(those.into_iter().cloned().collect())),
+    }
 }
 
 /// The names of the endpoints that clusters fetch.

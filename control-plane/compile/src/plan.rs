@@ -14,10 +14,12 @@ use meltemi_world::{Scope, World};
 
 pub mod clusters;
 mod credentials;
+mod families;
 pub mod gateway;
 pub mod listeners;
 pub mod names;
 pub mod routes;
+mod sight;
 
 /// The inputs of every resource of a class.
 #[derive(Debug, Default)]
@@ -75,7 +77,9 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
         })
         .collect();
     diagnostics.extend(credentials::missing(world, class, &gateways));
+    diagnostics.extend(credentials::missing_for_clients(world, scope, class));
     diagnostics.extend(world.virtual_services.findings.iter().cloned());
+    diagnostics.extend(world.networks.diagnostics.iter().cloned());
     if class.kind == ProxyKind::Router {
         diagnostics.extend(world.ingresses.diagnostics.iter().cloned());
     }

@@ -100,6 +100,21 @@ impl ApplyTo {
         }
     }
 
+    /// As the metric `pilot_envoy_filter_status` calls it; `None`: it is not counted. Istio 1.31: `PatchType`.
+    pub fn counted_as(self) -> Option<&'static str> {
+        Some(match self {
+            ApplyTo::Listener => "listener",
+            ApplyTo::ListenerFilter => "listenerfilter",
+            ApplyTo::FilterChain => "filterchain",
+            ApplyTo::NetworkFilter => "networkfilter",
+            ApplyTo::HttpFilter => "httpfilter",
+            ApplyTo::RouteConfiguration | ApplyTo::HttpRoute => "route",
+            ApplyTo::VirtualHost => "vhost",
+            ApplyTo::Cluster => "cluster",
+            ApplyTo::ExtensionConfig => return None,
+        })
+    }
+
     /// Whether it is a part of listeners.
     pub fn is_of_listener(self) -> bool {
         matches!(

@@ -45,15 +45,21 @@ pub enum Kind {
     IngressClass,
     /// networking.istio.io EnvoyFilter.
     EnvoyFilter,
+    /// networking.istio.io ProxyConfig.
+    ProxyConfig,
+    /// networking.istio.io WorkloadGroup.
+    WorkloadGroup,
     /// core/v1 Secret with a certificate.
     Secret,
     /// A ConfigMap with the certificates of a CA.
     CaConfigMap,
+    /// What is known of networks from outside: the file of `--networks-config`, addresses of gateways' names.
+    Network,
 }
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -72,8 +78,11 @@ impl Kind {
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
+        Kind::ProxyConfig,
+        Kind::WorkloadGroup,
         Kind::Secret,
         Kind::CaConfigMap,
+        Kind::Network,
     ];
 
     /// The name that users write in `kind:`.
@@ -97,8 +106,11 @@ impl Kind {
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",
+            Kind::ProxyConfig => "ProxyConfig",
+            Kind::WorkloadGroup => "WorkloadGroup",
             Kind::Secret => "Secret",
             Kind::CaConfigMap => "ConfigMap",
+            Kind::Network => "MeshNetworks",
         }
     }
 }

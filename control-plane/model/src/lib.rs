@@ -5,6 +5,7 @@
 //!
 //! Read first: `ids.rs` (names), `shared.rs` (why rows are compared by fingerprint), `object.rs` (what a source hands in).
 
+pub mod allocation;
 pub mod diagnostic;
 pub mod duration;
 pub mod envoy_filter;
@@ -13,10 +14,12 @@ pub mod ids;
 pub mod ingress;
 pub mod labels;
 pub mod mesh;
+pub mod network;
 pub mod object;
 pub mod port;
 pub mod provider;
 pub mod proxy;
+pub mod proxy_config;
 pub mod resource;
 pub mod routing;
 pub mod secret;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::ingress::IngressSettings;
 use crate::provider::ExtAuthz;
+use crate::network::MeshNetworks;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
 use crate::sidecar::OutboundPolicy;
 use crate::traffic::{ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive};
-use crate::{LabelSelector, Str};
+use crate::{Hostname, LabelSelector, Str};
 
 /// MeshConfig.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -93,14 +94,51 @@ pub struct Mesh {
     pub default_outlier_detection: Option<OutlierDetection>,
     /// The first of `extensionProviders` with `sds`: its service (`HOST` or `NAMESPACE/HOST`) and port.
     pub sds_provider: Option<(Str, u16)>,
+    /// The services of `extensionProviders` (`HOST` or `NAMESPACE/HOST`), sorted: every gateway may need them.
+    pub provider_services: Vec<Str>,
     /// Gateways get the clusters of their routes only (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG).
     pub filter_gateway_clusters: bool,
     /// Gateways select workloads of their own namespace only (PILOT_SCOPE_GATEWAY_TO_NAMESPACE).
     pub scope_gateway_to_namespace: bool,
+    /// Proxies with addresses of both families are served both (ISTIO_DUAL_STACK); else the first family of each thing.
+    pub dual_stack: bool,
+    /// Proxies with IPv6 addresses only take redirected outbound connections of IPv4 too
+    /// (ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS).
+    pub ipv4_outbound_for_ipv6: bool,
+    /// Service ports that no ingress listener of a Sidecar names keep their listeners beside those
+    /// (PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE).
+    pub merge_inbound: bool,
+    /// Sidecars balance over the pods of headless Services (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
+    pub headless_endpoints: bool,
+    /// ServiceEntries without addresses get those of their status (PILOT_ENABLE_IP_AUTOALLOCATE); else those that their
+    /// names hash to, and only proxies that ask for them (DNS_AUTO_ALLOCATE) use them.
+    pub ip_autoallocate: bool,
     /// What is done about Kubernetes Ingress.
     pub ingress: IngressSettings,
     /// `defaultConfig`; a proxy's own PROXY_CONFIG is laid over it.
     pub default_config: ProxyConfig,
+    /// The namespace of the control plane, whose label says the cluster's network.
+    pub system_namespace: Str,
+    /// `meshNetworks` beside the mesh configuration; `None`: not there.
+    pub networks: Option<MeshNetworks>,
+    /// Gateways of networks may have host names, which the control plane resolves (RESOLVE_HOSTNAME_GATEWAYS).
+    pub resolve_gateways: bool,
+    /// `serviceSettings` and what Istio adds: hosts whose endpoints are for proxies of their own cluster only, or not.
+    pub cluster_local: Vec<(Hostname, bool)>,
+}
+
+impl Mesh {
+    /// Whether the endpoints of a host are for proxies of their own cluster only: the most specific setting counts.
+    /// Istio 1.31: `IsClusterLocal`.
+    pub fn is_cluster_local(&self, host: &Hostname) -> bool {
+        let mut settings: Vec<&(Hostname, bool)> = self
+            .cluster_local
+            .iter()
+            .filter(|(pattern, _)| host.subset_of(pattern))
+            .collect();
+        settings.sort_by(|(a, _), (b, _)| a.specificity(b));
+        settings.first().is_some_and(|(_, local)| *local)
+    }
 }
 
 /// `pathNormalization.normalization`.
@@ -216,10 +254,20 @@ impl Default for Mesh {
             default_connection_pool: None,
             default_outlier_detection: None,
             sds_provider: None,
+            provider_services: Vec::new(),
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            dual_stack: false,
+            ipv4_outbound_for_ipv6: false,
+            merge_inbound: false,
+            headless_endpoints: false,
+            ip_autoallocate: true,
             ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),
+            system_namespace: "istio-system".into(),
+            networks: None,
+            resolve_gateways: true,
+            cluster_local: Vec::new(),
         }
     }
 }

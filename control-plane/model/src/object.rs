@@ -4,13 +4,17 @@ use crate::envoy_filter::EnvoyFilter;
 use crate::gateway::Gateway;
 use crate::ingress::{Ingress, IngressClass};
 use crate::mesh::Mesh;
+use crate::network::NetworkFact;
+use crate::proxy_config::ProxyConfig;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
 use crate::security::{AuthorizationPolicy, PeerAuthentication};
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
-use crate::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use crate::workload::{
+    EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry, WorkloadGroup,
+};
 use crate::{Labels, ObjectKey, Shared};
 
 /// What all objects have in common, reduced to what somebody reads.
@@ -73,10 +77,16 @@ pub enum Object {
     IngressClass(Shared<IngressClass>),
     /// An EnvoyFilter.
     EnvoyFilter(Shared<EnvoyFilter>),
+    /// A ProxyConfig.
+    ProxyConfig(Shared<ProxyConfig>),
+    /// A WorkloadGroup.
+    WorkloadGroup(Shared<WorkloadGroup>),
     /// A Secret.
     Secret(Shared<Credential>),
     /// A ConfigMap with the certificates of a CA.
     CaConfigMap(Shared<Credential>),
+    /// What is known of networks from outside.
+    Network(ObjectKey, Shared<NetworkFact>),
 }
 
 impl Object {
@@ -89,7 +99,7 @@ impl Object {
             Object::Service(o) => &o.meta.key,
             Object::EndpointSlice(o) => &o.meta.key,
             Object::ServiceAccount(o) => &o.meta.key,
-            Object::Mesh(key, _) => key,
+            Object::Mesh(key, _) | Object::Network(key, _) => key,
             Object::ServiceEntry(o) => &o.meta.key,
             Object::WorkloadEntry(o) => &o.meta.key,
             Object::VirtualService(o) => &o.meta.key,
@@ -101,6 +111,8 @@ impl Object {
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,
+            Object::ProxyConfig(o) => &o.meta.key,
+            Object::WorkloadGroup(o) => &o.meta.key,
             Object::Secret(o) | Object::CaConfigMap(o) => &o.meta.key,
         }
     }

@@ -271,12 +271,18 @@ pub struct ProxyClass {
     pub labels: Labels,
     /// Where it runs.
     pub locality: Locality,
-    /// Its network.
+    /// Its network (NETWORK), only where it matters: there are gateways of networks, or it answers DNS queries; else empty.
     pub network: Str,
+    /// The networks whose endpoints it asks for (REQUESTED_NETWORK_VIEW), sorted; empty: all.
+    pub network_view: Vec<Str>,
     /// Its cluster.
     pub cluster_id: Str,
     /// Its address families.
     pub ip_mode: IpMode,
+    /// It has addresses of both families and is served both (ISTIO_DUAL_STACK).
+    pub dual_stack: bool,
+    /// It has IPv6 addresses only and takes redirected outbound connections of IPv4 too.
+    pub ipv4_outbound: bool,
     /// What it can run.
     pub capabilities: Capabilities,
     /// Whether it can fetch the mesh's certificates (SDS secrets `default` and `ROOTCA` at the cluster `sds-grpc`).
@@ -333,6 +339,8 @@ pub struct MetaFacet {
     pub unprivileged: bool,
     /// DNS_CAPTURE.
     pub dns_capture: bool,
+    /// It uses the addresses that were allocated to ServiceEntries without any.
+    pub allocated_addresses: bool,
     /// INBOUND_LISTENER_EXACT_BALANCE.
     pub inbound_exact_balance: bool,
     /// OUTBOUND_LISTENER_EXACT_BALANCE.

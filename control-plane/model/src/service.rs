@@ -51,6 +51,9 @@ pub struct KubeService {
     pub external_name: Option<Hostname>,
     /// `spec.externalIPs` and the load balancer's addresses.
     pub external_ips: Vec<Str>,
+    /// For type NodePort with the annotation `traffic.istio.io/nodeSelector`: labels of the nodes at whose addresses it is
+    /// reached from another network.
+    pub node_selector: Option<Labels>,
     /// Its ports; UDP and SCTP included.
     pub ports: Vec<KubeServicePort>,
     /// `spec.publishNotReadyAddresses`.
@@ -204,8 +207,8 @@ pub struct Service {
     pub resolution: Resolution,
     /// Virtual addresses (IPs, or CIDRs of a ServiceEntry); empty: none ("0.0.0.0" in Istio's terms).
     pub addresses: Vec<Str>,
-    /// Addresses that were allocated to a ServiceEntry without any (`status.addresses`), for proxies that answer DNS
-    /// queries of their application.
+    /// Addresses that were allocated to a ServiceEntry without any, for proxies that answer DNS queries of their
+    /// application: at most one of IPv4, then at most one of IPv6.
     pub allocated: Vec<Str>,
     /// Addresses at which it can be reached from outside (externalIPs, load balancer).
     pub external_addresses: Vec<Str>,
@@ -247,15 +250,6 @@ pub struct ServicePort {
 }
 
 impl Service {
-    /// The virtual addresses that a proxy uses; `dns_capture`: whether it answers its application's DNS queries.
-    pub fn addresses_for(&self, dns_capture: bool) -> &[Str] {
-        if self.addresses.is_empty() && dns_capture {
-            &self.allocated
-        } else {
-            &self.addresses
-        }
-    }
-
     /// The port with this number.
     pub fn port(&self, number: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|p| p.number == number)
@@ -280,7 +274,7 @@ pub fn sni_name(port: u16, subset: &str, host: &Hostname) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{export_to, service};
+    use crate::testing::export_to;
 
     #[test]
     fn who_sees_an_object_of_namespace_own() {
@@ -319,29 +313,6 @@ mod tests {
             "outbound_.80_._.a.default.svc.cluster.local"
         );
         assert_eq!(inbound_name(8080), "inbound|8080||");
-    }
-
-    #[test]
-    fn allocated_addresses_stand_in_where_names_are_answered() {
-        let with = |addresses: &[&str]| Service {
-            addresses: addresses.iter().map(|a| Str::from(*a)).collect(),
-            allocated: vec!["240.240.0.1".into()],
-            ..service("b.com", &[])
-        };
-        for (addresses, dns_capture, want) in [
-            (&["10.0.0.1"][..], false, &["10.0.0.1"][..]),
-            (&["10.0.0.1"], true, &["10.0.0.1"]),
-            (&[], false, &[]),
-            (&[], true, &["240.240.0.1"]),
-        ] {
-            let service = with(addresses);
-            let found: Vec<&str> = service
-                .addresses_for(dns_capture)
-                .iter()
-                .map(|a| &**a)
-                .collect();
-            assert_eq!(found, want, "{addresses:?} {dns_capture}");
-        }
     }
 
     #[test]

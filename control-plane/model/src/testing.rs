@@ -117,6 +117,7 @@ pub fn node(name: &str, locality: &str) -> Node {
     Node {
         meta: meta(Kind::Node, "", name),
         locality: Locality::parse(locality),
+        external_addresses: Vec::new(),
         addresses: Vec::new(),
     }
 }
@@ -137,6 +138,7 @@ pub fn kube_service(namespace: &str, name: &str, ports: &[(u16, Protocol)]) -> K
         headless: false,
         external_name: None,
         external_ips: Vec::new(),
+        node_selector: None,
         ports: ports.iter().map(port).collect(),
         publish_not_ready: false,
         internal_traffic_local: false,
@@ -230,6 +232,7 @@ pub fn workload_entry(namespace: &str, name: &str, address: &str) -> WorkloadEnt
             labels: [("app", app)].into_iter().collect(),
             ..workload(address)
         },
+        unhealthy: false,
     }
 }
 
@@ -280,6 +283,7 @@ pub fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
 pub fn endpoint(address: &str, port: u16) -> Endpoint {
     Endpoint {
         address: address.into(),
+        more_addresses: Vec::new(),
         port,
         labels: Labels::default(),
         identity: "".into(),

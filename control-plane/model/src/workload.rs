@@ -22,6 +22,8 @@ pub struct Node {
     pub locality: Locality,
     /// Node addresses (InternalIP, ExternalIP).
     pub addresses: Vec<Str>,
+    /// Those of them at which it is reached from outside (ExternalIP), each once.
+    pub external_addresses: Vec<Str>,
 }
 
 /// A ServiceAccount.
@@ -114,6 +116,15 @@ pub struct WorkloadEntry {
     pub meta: Meta,
     /// The workload.
     pub spec: WorkloadEntrySpec,
+    /// Whether its health is checked and not known to be good: then it is as if it were not there.
+    pub unhealthy: bool,
+}
+
+/// A WorkloadGroup, reduced to that it is there: what its entries become is decided when one is made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkloadGroup {
+    /// Key, labels, annotations, age.
+    pub meta: Meta,
 }
 
 /// A workload that is declared by address, inline in a ServiceEntry or as an object.
@@ -155,6 +166,8 @@ pub enum Health {
 pub struct Endpoint {
     /// An IP, a host name, or a socket path.
     pub address: Str,
+    /// Addresses of the same workload besides: those of its other family (ISTIO_DUAL_STACK).
+    pub more_addresses: Vec<Str>,
     /// The port at the endpoint.
     pub port: u16,
     /// Labels of the workload, with topology labels added; subsets select by them.
@@ -186,6 +199,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// All its addresses, the primary one first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Str> {
+        std::iter::once(&self.address).chain(&self.more_addresses)
+    }
+
     /// Whether clients use mutual TLS of themselves, where no DestinationRule decides.
     pub fn takes_mtls(&self) -> bool {
         self.mtls && !self.mtls_disabled

@@ -24,6 +24,8 @@ pub(crate) struct Chosen<'a> {
     pub(crate) why: String,
     /// The host that this cluster of several is sent.
     pub(crate) host: Option<&'a str>,
+    /// Its entry, where it is one of several.
+    pub(crate) entry: Option<&'a ClusterWeight>,
     /// What endpoints must have, from the route and the cluster's entry.
     pub(crate) metadata: Vec<&'a Metadata>,
 }
@@ -39,6 +41,7 @@ pub(crate) fn cluster<'a>(
         weights: Vec::new(),
         why: String::new(),
         host: None,
+        entry: None,
         metadata: action.metadata_match.iter().collect(),
     };
     match &action.cluster_specifier {
@@ -77,6 +80,7 @@ pub(crate) fn cluster<'a>(
                 chosen.host = Some(host);
             }
             chosen.metadata.extend(&entry.metadata_match);
+            chosen.entry = Some(entry);
         }
         Some(ClusterSpecifier::ClusterSpecifierPlugin(name)) => {
             return Err(not_followed(name));

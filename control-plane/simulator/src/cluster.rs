@@ -100,7 +100,9 @@ pub(crate) fn destination(
         upstream.is_some_and(|upstream| upstream.auto_sni)
     });
     for (endpoint, of_endpoint, of_locality) in &mut all {
-        endpoint.tls = upstream::tls(cluster, of_endpoint.as_ref(), of_locality.as_ref());
+        let socket = upstream::socket(cluster, of_endpoint.as_ref(), of_locality.as_ref());
+        endpoint.tls = socket.tls;
+        endpoint.proxy_protocol = socket.proxy_protocol;
         if let (true, Some(tls), Some(host)) = (auto_sni, &mut endpoint.tls, wanted.host) {
             // Envoy: the automatic server name takes the place of the configured one, without the port.
             tls.sni = crate::host::split_port(host).0.to_owned();
@@ -174,6 +176,7 @@ fn original(cluster: &Cluster, call: &Call) -> Candidate {
         weight: 1,
         healthy: true,
         tls: None,
+        proxy_protocol: None,
     };
     (endpoint, None, None)
 }
@@ -273,6 +276,7 @@ fn candidate(locality: &LocalityLbEndpoints, endpoint: &LbEndpoint) -> Option<Ca
             .map_or(1, |weight| weight.value),
         healthy,
         tls: None,
+        proxy_protocol: None,
     };
     Some((shown, endpoint.metadata.clone(), locality.metadata.clone()))
 }

@@ -13,7 +13,8 @@ use crate::call::Call;
 use crate::http::Request;
 use crate::matching::{header, taken_of};
 
-const FILTER: &str = "envoy.filters.http.fault";
+/// The filter's name in a chain.
+pub(crate) const FILTER: &str = "envoy.filters.http.fault";
 const TYPE: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 
 /// The fault of a route, if the chain has the filter that makes it. Envoy: the route's, else the virtual host's.
@@ -43,9 +44,18 @@ fn decoded(configs: &HashMap<String, Any>) -> Option<HttpFault> {
         .flatten()
 }
 
-/// The HTTP status with which a fault ends this request. Envoy draws a random number for the fault alone; here the call's
+/// How a fault ends a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abort {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The gRPC status.
+    pub(crate) grpc: Option<u32>,
+}
+
+/// With what a fault ends this request. Envoy draws a random number for the fault alone; here the call's
 /// number decides.
-pub(crate) fn aborts(fault: &HttpFault, request: &Request, call: &Call) -> Option<u16> {
+pub(crate) fn aborts(fault: &HttpFault, request: &Request, call: &Call) -> Option<Abort> {
     let applies = |matcher| header(matcher, request.header(&matcher.name).as_deref());
     if !fault.headers.iter().all(applies) {
         return None;
@@ -55,10 +65,16 @@ pub(crate) fn aborts(fault: &HttpFault, request: &Request, call: &Call) -> Optio
     if !taken_of(percentage, call.random) {
         return None;
     }
-    match abort.error_type.as_ref()? {
-        fault_abort::ErrorType::HttpStatus(status) => u16::try_from(*status).ok(),
+    Some(match abort.error_type.as_ref()? {
+        fault_abort::ErrorType::HttpStatus(status) => Abort {
+            status: u16::try_from(*status).ok()?,
+            grpc: None,
+        },
         // Envoy: a gRPC status comes with HTTP 200.
-        fault_abort::ErrorType::GrpcStatus(_) => Some(200),
-        fault_abort::ErrorType::HeaderAbort(_) => None,
-    }
+        fault_abort::ErrorType::GrpcStatus(status) => Abort {
+            status: 200,
+            grpc: Some(*status),
+        },
+        fault_abort::ErrorType::HeaderAbort(_) => return None,
+    })
 }

@@ -39,6 +39,11 @@ impl Request {
         (!values.is_empty()).then(|| values.join(","))
     }
 
+    /// All but the pseudo headers.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     /// The first value of a query parameter, as it is written. Envoy: one without a `=` is empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path.split_once('?')?;

@@ -18,7 +18,10 @@ mod address;
 mod call;
 mod chain;
 mod cluster;
+mod cors;
 mod fault;
+mod hash;
+mod headers;
 mod host;
 mod http;
 mod inspect;
@@ -36,6 +39,7 @@ mod upstream;
 mod walk;
 
 pub use call::{Call, Mode, Protocol, Tls};
+pub use headers::{HeaderChange, HeaderChanges};
 pub use metadata::config_of;
 pub use outcome::{
     Destination, End, Endpoint, Mirror, Miss, MissKind, Outcome, Stage, Step, UpstreamTls, Weight,

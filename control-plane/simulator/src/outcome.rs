@@ -4,6 +4,8 @@ use std::fmt;
 
 use meltemi_proto::envoy::config::route::v3::Route;
 
+use crate::headers::HeaderChanges;
+
 /// What became of a call. What was not reached is `None`; what was reached before a miss is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -31,6 +33,13 @@ pub struct Outcome {
     pub upstream_host: Option<String>,
     /// Path with query that the upstream sees; none for TCP.
     pub upstream_path: Option<String>,
+    /// The headers that the upstream sees, their names in lower case: the client's with what routes do to them. What
+    /// Envoy adds by itself is not there but for the count of attempts and `x-forwarded-proto`.
+    pub upstream_headers: Vec<(String, String)>,
+    /// What routes do to the headers of the answer.
+    pub response_changes: HeaderChanges,
+    /// What the choice among endpoints depends on, where it is made by a hash.
+    pub hashed: Option<String>,
     /// How it ended.
     pub end: End,
     /// What was decided, in order.
@@ -246,6 +255,8 @@ pub struct Endpoint {
     pub healthy: bool,
     /// The TLS of the connection; none for plaintext.
     pub tls: Option<UpstreamTls>,
+    /// The version of the PROXY protocol that a connection begins with, 1 or 2; none without it.
+    pub proxy_protocol: Option<u8>,
 }
 
 /// TLS towards an endpoint.

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use meltemi_proto::any::type_name;
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
+use meltemi_proto::envoy::config::core::v3::proxy_protocol_config::Version;
 use meltemi_proto::envoy::config::core::v3::{Metadata, TransportSocket};
+use meltemi_proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, UpstreamTlsContext,
@@ -21,13 +23,23 @@ const UPSTREAM: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsCon
 /// Where endpoints say which transport socket they need.
 const MATCH: &str = "envoy.transport_socket_match";
 
-/// The TLS towards an endpoint. Envoy: the first entry whose labels the endpoint has (its own, else its locality's), else
+const PROXY_PROTOCOL: &str =
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
+
+/// What a connection to an endpoint begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Socket {
+    pub(crate) tls: Option<UpstreamTls>,
+    pub(crate) proxy_protocol: Option<u8>,
+}
+
+/// The transport socket towards an endpoint. Envoy: the first entry whose labels the endpoint has (its own, else its locality's), else
 /// the cluster's socket.
-pub(crate) fn tls(
+pub(crate) fn socket(
     cluster: &Cluster,
     endpoint: Option<&Metadata>,
     locality: Option<&Metadata>,
-) -> Option<UpstreamTls> {
+) -> Socket {
     let labels =
         |metadata: Option<&Metadata>| metadata.and_then(|m| m.filter_metadata.get(MATCH)).cloned();
     let has = labels(endpoint).or_else(|| labels(locality));
@@ -39,7 +51,27 @@ pub(crate) fn tls(
         Some(entry) => (entry.name.as_str(), entry.transport_socket.as_ref()),
         None => ("", cluster.transport_socket.as_ref()),
     };
-    context(socket?).map(|context| described(&context, name))
+    let mut found = Socket::default();
+    let Some(mut socket) = socket.cloned() else {
+        return found;
+    };
+    if let Some(around) = proxy_protocol(&socket) {
+        let version = around.config.map_or(0, |config| config.version);
+        found.proxy_protocol = Some(if version == Version::V2 as i32 { 2 } else { 1 });
+        match around.transport_socket {
+            Some(inner) => socket = inner,
+            None => return found,
+        }
+    }
+    found.tls = context(&socket).map(|context| described(&context, name));
+    found
+}
+
+fn proxy_protocol(socket: &TransportSocket) -> Option<ProxyProtocolUpstreamTransport> {
+    let any = typed(socket)?;
+    (type_name(&any.type_url) == PROXY_PROTOCOL)
+        .then(|| ProxyProtocolUpstreamTransport::decode(any.value.as_slice()).ok())
+        .flatten()
 }
 
 fn context(socket: &TransportSocket) -> Option<UpstreamTlsContext> {
@@ -106,6 +138,9 @@ pub fn next_call(call: &Call, outcome: &Outcome, endpoint: &Endpoint) -> Option<
             .unwrap_or_else(|| call.path.clone()),
         ..call.clone()
     };
+    if http {
+        next.headers.clone_from(&outcome.upstream_headers);
+    }
     // What passes through as it is keeps the client's own TLS.
     let terminated = http || call.tls == Tls::Plaintext;
     match &endpoint.tls {
@@ -131,6 +166,15 @@ pub fn next_call(call: &Call, outcome: &Outcome, endpoint: &Endpoint) -> Option<
 /// What a sidecar offers: its ALPN filter puts the mesh's own names before the plain ones (Istio: `istio.alpn`).
 fn offered(tls: &UpstreamTls, protocol: Protocol, http: bool) -> Vec<String> {
     let mesh = tls.alpn.iter().any(|name| name == "istio");
+    if http && tls.alpn.is_empty() {
+        // Envoy: a pool of connections names its own protocol where the configuration names none.
+        let name = if protocol == Protocol::Http2 {
+            "h2"
+        } else {
+            "http/1.1"
+        };
+        return vec![name.to_owned()];
+    }
     if !(mesh && http) {
         return tls.alpn.clone();
     }

@@ -4,6 +4,7 @@ use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
 use meltemi_proto::envoy::config::listener::v3::Listener;
 use meltemi_proto::envoy::config::route::v3::route::Action;
 use meltemi_proto::envoy::config::route::v3::virtual_host::TlsRequirementType;
+use meltemi_proto::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use meltemi_proto::envoy::config::route::v3::{
     DirectResponseAction, Route, RouteAction, RouteConfiguration, VirtualHost,
 };
@@ -12,12 +13,16 @@ use meltemi_proto::envoy::extensions::filters::network::http_connection_manager:
 use meltemi_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
 use crate::call::Call;
+use crate::cors::Cors;
+use crate::headers::{HeaderChange, HeaderChanges, Levels};
 use crate::http::{Arrival, Request, arrive};
 use crate::network::{Terminal, tcp_cluster, terminal};
 use crate::outcome::{End, Miss, MissKind, Outcome, Stage, Step};
 use crate::resources::Resources;
 use crate::tls::Terminated;
-use crate::{action, chain, cluster, fault, host, inspect, listener, redirect, route, tls};
+use crate::{
+    action, chain, cluster, cors, fault, hash, host, inspect, listener, redirect, route, tls,
+};
 
 /// What an Envoy with these resources does with the call.
 pub fn simulate(resources: &Resources, call: &Call) -> Outcome {
@@ -37,6 +42,9 @@ pub fn simulate(resources: &Resources, call: &Call) -> Outcome {
             destination: None,
             upstream_host: None,
             upstream_path: None,
+            upstream_headers: Vec::new(),
+            response_changes: HeaderChanges::default(),
+            hashed: None,
             end: End::Forwarded,
             steps: Vec::new(),
         },
@@ -84,7 +92,7 @@ impl Walk<'_> {
             metadata: proxy.metadata_match.iter().collect(),
             host: None,
         };
-        self.upstream(&chosen.cluster, &why, &wanted)
+        self.upstream(&chosen.cluster, &why, &wanted, hash::of_connection(proxy))
     }
 
     fn http(
@@ -193,11 +201,36 @@ impl Walk<'_> {
     }
 
     fn act(&mut self, of: &OfRoute<'_>) -> Result<End, Miss> {
+        self.out.response_changes = of.levels(None).response();
         let fault = fault::of_route(of.manager, of.virtual_host, of.route);
         match &of.route.action {
             Some(Action::Route(action)) => {
                 let abort = fault.and_then(|f| fault::aborts(&f, of.request, self.call));
-                self.forward(of, action, abort)
+                // Filters answer in their order, and of redirects and direct responses these two know nothing.
+                let place = |name: &str| {
+                    let mut filters = of.manager.http_filters.iter();
+                    filters.position(|filter| filter.name == name)
+                };
+                let reached = place(cors::FILTER)
+                    .filter(|at| abort.is_none() || Some(*at) < place(fault::FILTER));
+                let cors = reached.and_then(|_| {
+                    cors::of_request(of.virtual_host, of.route, of.request, self.call)
+                });
+                let changes = match cors {
+                    Some(Cors::Preflight(changes)) => {
+                        self.out.response_changes = changes;
+                        return Ok(End::Answered {
+                            status: 200,
+                            body: String::new(),
+                        });
+                    }
+                    Some(Cors::Actual(changes)) => changes,
+                    None => HeaderChanges::default(),
+                };
+                let end = self.forward(of, action, abort);
+                // The filter sees the answer after the router.
+                self.out.response_changes.0.extend(changes.0);
+                end
             }
             Some(Action::Redirect(action)) => {
                 let (status, location) = redirect::redirect(action, of.request, of.matched);
@@ -225,14 +258,19 @@ impl Walk<'_> {
         &mut self,
         of: &OfRoute<'_>,
         action: &RouteAction,
-        abort: Option<u16>,
+        abort: Option<fault::Abort>,
     ) -> Result<End, Miss> {
         let chosen = action::cluster(action, of.request, self.call)?;
         self.out.weights = chosen.weights;
         self.out.cluster = Some(chosen.cluster.clone());
-        if let Some(status) = abort {
+        if let Some(abort) = abort {
+            // The filter answers before the router.
+            let grpc = abort
+                .grpc
+                .map(|status| HeaderChange::Set("grpc-status".to_owned(), status.to_string()));
+            self.out.response_changes = HeaderChanges(grpc.into_iter().collect());
             return Ok(End::Answered {
-                status,
+                status: abort.status,
                 body: "fault filter abort".to_owned(),
             });
         }
@@ -241,11 +279,17 @@ impl Walk<'_> {
         let host = action::upstream_host(action, of.request, chosen.host);
         self.out.upstream_host = Some(host.clone());
         self.out.upstream_path = Some(action::upstream_path(action, of.request, of.matched));
+        let levels = of.levels(chosen.entry);
+        let mut headers = of.request.headers().to_vec();
+        levels.request().apply(&mut headers);
+        self.out.upstream_headers = headers;
+        self.out.response_changes = levels.response();
         let wanted = cluster::Wanted {
             metadata: chosen.metadata,
             host: Some(&host),
         };
-        self.upstream(&chosen.cluster, &chosen.why, &wanted)
+        let hashed = hash::of_request(action, of.request);
+        self.upstream(&chosen.cluster, &chosen.why, &wanted, hashed)
     }
 
     fn upstream(
@@ -253,8 +297,10 @@ impl Walk<'_> {
         name: &str,
         why: &str,
         wanted: &cluster::Wanted<'_>,
+        hashed: Option<String>,
     ) -> Result<End, Miss> {
         let (found, step) = cluster::find(self.resources, name, why)?;
+        self.out.hashed = hashed.filter(|_| hash::by_hash(found));
         self.out.steps.push(step);
         let destination = cluster::destination(self.resources, found, wanted, self.call);
         let (destination, step) = destination.map_err(|miss| Miss {
@@ -276,6 +322,17 @@ struct OfRoute<'a> {
     route: &'a Route,
     request: &'a Request,
     matched: usize,
+}
+
+impl OfRoute<'_> {
+    fn levels<'a>(&'a self, entry: Option<&'a ClusterWeight>) -> Levels<'a> {
+        Levels {
+            entry,
+            route: self.route,
+            virtual_host: self.virtual_host,
+            routes: self.routes,
+        }
+    }
 }
 
 fn requires_tls(virtual_host: &VirtualHost, request: &Request) -> bool {

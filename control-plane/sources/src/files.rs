@@ -14,7 +14,7 @@ use std::path::Path;
 use meltemi_model::diagnostic::Place;
 use meltemi_model::{Diagnostic, Object, ObjectKey, Severity, Str};
 
-use crate::lower::{LowerSettings, anonymous, lower, lower_mesh};
+use crate::lower::{LowerSettings, Lowered, anonymous, lower, lower_mesh, lower_networks};
 use crate::yaml::{self, Document, Problem, Syntax};
 
 use tree::Tree;
@@ -52,16 +52,23 @@ pub fn load_mesh_config(
     path: &Path,
     settings: &LowerSettings,
 ) -> (Option<Object>, Vec<Diagnostic>) {
+    load_alone(path, |value| lower_mesh(value, settings))
+}
+
+/// Reads networks that stand alone (`--networks-config FILE`).
+pub fn load_networks(path: &Path) -> (Option<Object>, Vec<Diagnostic>) {
+    load_alone(path, lower_networks)
+}
+
+/// Reads a file that holds one value without a kind.
+fn load_alone(
+    path: &Path,
+    lower: impl FnOnce(&serde_json::Value) -> Lowered,
+) -> (Option<Object>, Vec<Diagnostic>) {
     let file = Str::from(path.to_string_lossy());
     let problem = |problem: Problem| {
-        (
-            None,
-            vec![at_line(
-                problem_diagnostic(problem.message),
-                &file,
-                problem.line,
-            )],
-        )
+        let message = problem_diagnostic(problem.message);
+        (None, vec![at_line(message, &file, problem.line)])
     };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -80,7 +87,7 @@ pub fn load_mesh_config(
         Ok(value) => value,
         Err(found) => return problem(found),
     };
-    let lowered = lower_mesh(&value, settings);
+    let lowered = lower(&value);
     let place = |d: Diagnostic| {
         let line = yaml::line_of(text, 1, &d.path);
         at_line(d, &file, line)

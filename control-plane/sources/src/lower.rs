@@ -13,6 +13,7 @@ mod findings;
 mod gateway;
 mod ingress;
 mod mesh_config;
+mod mesh_networks;
 mod meta;
 mod names;
 mod namespace;
@@ -30,15 +31,19 @@ mod tests;
 mod time;
 mod virtual_service;
 mod workload_entry;
+mod workload_group;
+mod workload_proxy_config;
 
 use serde_json::Value;
 
+use meltemi_model::allocation::Prefixes;
 use meltemi_model::{Diagnostic, Diagnostics, Kind, Object, ObjectKey, Severity, Str};
 
 use findings::Findings;
 use meta::Raw;
 
-pub use mesh_config::lower_mesh;
+pub use mesh_config::{lower_mesh, with_features};
+pub use mesh_networks::lower_networks;
 pub use proxy_config::lower_proxy_config;
 
 /// What lowering must know besides the object.
@@ -72,8 +77,24 @@ pub struct Features {
     pub filter_gateway_clusters: bool,
     /// PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway selects workloads of its own namespace only.
     pub scope_gateway_to_namespace: bool,
+    /// PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: WorkloadEntries whose health is checked must be healthy to get traffic.
+    pub workload_entry_health: bool,
+    /// ISTIO_DUAL_STACK: proxies with addresses of both families are served both.
+    pub dual_stack: bool,
+    /// ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS: IPv6 proxies take redirected connections of IPv4 too.
+    pub ipv4_outbound_for_ipv6: bool,
+    /// PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE: service ports stay beside a Sidecar's ingress listeners.
+    pub merge_inbound: bool,
+    /// PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES: sidecars balance over the pods of headless Services.
+    pub headless_endpoints: bool,
+    /// PILOT_ENABLE_IP_AUTOALLOCATE: ServiceEntries get their addresses from their status, rather than by a hash.
+    pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
     pub ingress_namespace: Str,
+    /// RESOLVE_HOSTNAME_GATEWAYS: host names of networks' gateways are resolved by the control plane.
+    pub resolve_hostname_gateways: bool,
+    /// PILOT_IP_AUTOALLOCATE_IPV4_PREFIX and PILOT_IP_AUTOALLOCATE_IPV6_PREFIX: where those addresses are taken from.
+    pub ip_prefixes: Prefixes,
 }
 
 impl Default for Features {
@@ -83,7 +104,15 @@ impl Default for Features {
             tls_on_sidecar_ingress: false,
             filter_gateway_clusters: false,
             scope_gateway_to_namespace: false,
+            workload_entry_health: true,
+            dual_stack: false,
+            ipv4_outbound_for_ipv6: false,
+            merge_inbound: false,
+            headless_endpoints: false,
+            ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
+            resolve_hostname_gateways: true,
+            ip_prefixes: Prefixes::default(),
         }
     }
 }
@@ -178,8 +207,8 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::EndpointSlice => endpoint_slice::lower(&raw, &mut findings),
         Kind::ServiceAccount => Some(service_account::lower(&raw)),
         Kind::MeshConfig => mesh_config::lower(&raw, &mut findings, settings),
-        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings),
-        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings),
+        Kind::ServiceEntry => service_entry::lower(&raw, &mut findings, settings),
+        Kind::WorkloadEntry => workload_entry::lower(&raw, &mut findings, settings),
         Kind::VirtualService => virtual_service::lower(&raw, &mut findings, settings),
         Kind::DestinationRule => destination_rule::lower(&raw, &mut findings, settings),
         Kind::Gateway => gateway::lower(&raw, &mut findings),
@@ -189,8 +218,12 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
+        Kind::ProxyConfig => workload_proxy_config::lower(&raw, &mut findings),
+        Kind::WorkloadGroup => workload_group::lower(&raw, &mut findings),
         Kind::Secret => secret::lower(&raw, &mut findings),
         Kind::CaConfigMap => secret::lower_config_map(&raw, &mut findings),
+        // No document is of this kind: it comes from a file of its own and from name servers.
+        Kind::Network => None,
     };
     let object = object.filter(|_| findings.is_usable());
     // What guards never disappears by a mistake: it denies what it guards.
@@ -270,6 +303,8 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "AuthorizationPolicy" => Known::Lowered(Kind::AuthorizationPolicy),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
+        "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
+        "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),
         _ => Known::NotYet,
     }
 }

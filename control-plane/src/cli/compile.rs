@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&render::snapshot(&answer.snapshot))? + "\n",
         Output::Yaml => meltemi_sources::yaml::write(&render::snapshot(&answer.snapshot))?,
-        Output::Summary => render::summary(&answer.snapshot),
+        Output::Summary => render::summary(&answer.snapshot, &input.world),
     };
     common::print(&text);
     for diagnostic in &answer.diagnostics {

@@ -1,5 +1,6 @@
 //! `meltemi explain`: why something is as it is.
 
+mod live;
 mod node;
 mod origin;
 mod question;
@@ -29,4 +30,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Request(args) => request::run(args),
     }
+}
+
+/// What `meltemi explain request` prints about a proxy of a running control plane; `words` are its flags and the URL.
+pub async fn request(words: &[&str]) -> anyhow::Result<String> {
+    request::said(words).await
 }

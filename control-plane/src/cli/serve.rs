@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// A file with the mesh configuration; the ConfigMap `istio` comes before it.
     #[arg(long, alias = "meshConfig", value_name = "FILE")]
     mesh_config: Option<PathBuf>,
+    /// A file with the networks of the mesh; `meshNetworks` of the ConfigMap `istio` comes before it [default:
+    /// ./etc/istio/config/meshNetworks, if it is there].
+    #[arg(long, alias = "networksConfig", value_name = "FILE")]
+    networks_config: Option<PathBuf>,
     /// Where ADS is served in plain text [default: port 15010].
     #[arg(long, alias = "grpcAddr", value_name = "ADDRESS")]
     grpc_addr: Option<String>,
@@ -171,6 +175,7 @@ fn settings(args: Args, variables: Variables) -> anyhow::Result<Settings> {
     Ok(Settings {
         objects,
         mesh_config: args.mesh_config,
+        networks_config: args.networks_config.or_else(mounted_networks),
         listen,
         domain: args.domain,
         cluster_id,
@@ -201,6 +206,12 @@ fn limits(max_connection_age: Option<Duration>, variables: &Variables) -> anyhow
             .and_then(|number: f64| NonZeroU32::new(number.max(0.0).ceil() as u32)),
         ..defaults
     })
+}
+
+/// Where Istio's charts mount the ConfigMap `istio`.
+fn mounted_networks() -> Option<PathBuf> {
+    let path = PathBuf::from("./etc/istio/config/meshNetworks");
+    path.is_file().then_some(path)
 }
 
 /// Istio's charts name a file that is there only when the cluster is another one.

@@ -1,25 +1,32 @@
-//! What the injector is told: its ConfigMap, the mesh configuration, and the nodes' kubelets.
+//! What the injector is told: its ConfigMap, the mesh configuration, ProxyConfigs, and the nodes' kubelets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meltemi_cluster::Client;
 use meltemi_cluster::config_maps::State;
 use meltemi_cluster::nodes::{self, KubeletVersions};
 use meltemi_cluster::revisions::revision_or_default;
-use meltemi_injector::{Injector, MeshConfig, NativeSidecars, Node, Settings, Surroundings};
+use meltemi_injector::{
+    Injector, MeshConfig, NativeSidecars, Node, ProxyConfigObject, Settings, Surroundings,
+};
+use meltemi_model::Str;
+use meltemi_model::proxy_config::ProxyConfig;
+use meltemi_world::store::Table;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::config_map;
+use crate::engine::Engine;
 use crate::settings::Cluster;
 
 /// Keeps the injector up to date. The receiver turns true when it has read its configuration, or found none.
 pub(super) fn start(
     client: &Client,
     cluster: &Cluster,
-    injector: Arc<Injector>,
+    (injector, engine): (Arc<Injector>, Arc<Engine>),
     ready: watch::Sender<bool>,
     meshes: watch::Receiver<State>,
     tasks: &TaskTracker,
@@ -35,8 +42,9 @@ pub(super) fn start(
     let environment = cluster.variables.all();
     let until = stop.clone();
     let told = Arc::clone(&injector);
+    let (surrounded, is_surrounded) = watch::channel(false);
     tasks.spawn(async move {
-        let follow = inputs.follow(&told, &environment, &revision, &ready);
+        let follow = inputs.follow(&told, &environment, &revision, (is_surrounded, &ready));
         until.run_until_cancelled(follow).await;
     });
 
@@ -50,7 +58,13 @@ pub(super) fn start(
     let until = stop.clone();
     tasks.spawn(async move {
         until
-            .run_until_cancelled(surround(versions, surroundings, &injector))
+            .run_until_cancelled(surround(
+                versions,
+                &engine,
+                surroundings,
+                &injector,
+                &surrounded,
+            ))
             .await;
     });
     Ok(())
@@ -92,8 +106,12 @@ impl Inputs {
         injector: &Injector,
         environment: &meltemi_injector::Environment,
         revision: &str,
-        ready: &watch::Sender<bool>,
+        (mut is_surrounded, ready): (watch::Receiver<bool>, &watch::Sender<bool>),
     ) {
+        // A pod that is injected before ProxyConfigs were read would run without them until somebody restarts it.
+        if is_surrounded.wait_for(|is| *is).await.is_err() {
+            return;
+        }
         loop {
             let config = self.configs.borrow_and_update().clone();
             let mesh = self.meshes.borrow_and_update().clone();
@@ -149,23 +167,62 @@ fn read(
     Ok(settings)
 }
 
+/// Tells the injector about the cluster, as soon as everything was read, and whenever it changes.
 async fn surround(
     mut versions: watch::Receiver<Option<KubeletVersions>>,
+    engine: &Engine,
     surroundings: Surroundings,
     injector: &Injector,
+    surrounded: &watch::Sender<bool>,
 ) {
+    if engine.synced().wait_for(|synced| *synced).await.is_err() {
+        return;
+    }
+    let mut batches = engine.told();
+    let mut known: Option<Table<ProxyConfig>> = None;
     loop {
-        let known = versions.borrow_and_update().clone().unwrap_or_default();
-        let nodes = known.iter().map(|(name, version)| Node {
-            name: name.clone(),
-            kubelet_version: version.clone(),
-        });
-        injector.surround(Arc::new(Surroundings {
-            nodes: nodes.collect(),
-            ..surroundings.clone()
-        }));
-        if versions.changed().await.is_err() {
+        batches.mark_unchanged();
+        let now = engine.world().store.proxy_configs.clone();
+        let kubelets_changed = versions.has_changed().unwrap_or(false);
+        if kubelets_changed || !known.as_ref().is_some_and(|known| known.same(&now)) {
+            let kubelets = versions.borrow_and_update().clone().unwrap_or_default();
+            let nodes = kubelets.iter().map(|(name, version)| Node {
+                name: name.clone(),
+                kubelet_version: version.clone(),
+            });
+            injector.surround(Arc::new(Surroundings {
+                nodes: nodes.collect(),
+                proxy_configs: by_age(&now),
+                ..surroundings.clone()
+            }));
+            known = Some(now);
+            surrounded.send_replace(true);
+        }
+        let changed = tokio::select! {
+            changed = versions.changed() => changed.map(|()| versions.mark_changed()),
+            changed = batches.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
+}
+
+/// ProxyConfigs as the injector reads them, the oldest first.
+fn by_age(table: &Table<ProxyConfig>) -> Vec<ProxyConfigObject> {
+    let mut all: Vec<&ProxyConfig> = table.iter().map(|(_, config)| &**config).collect();
+    all.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
+    let texts = |map: &BTreeMap<Str, Str>| -> BTreeMap<String, String> {
+        let texts = map.iter();
+        texts.map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    };
+    all.into_iter()
+        .map(|config| ProxyConfigObject {
+            namespace: config.meta.key.namespace.to_string(),
+            selector: config.selector.as_ref().map(|labels| texts(&labels.0)),
+            concurrency: config.concurrency,
+            environment: texts(&config.environment),
+            image_type: config.image_type.as_deref().map(str::to_owned),
+        })
+        .collect()
 }

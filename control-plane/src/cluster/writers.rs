@@ -1,17 +1,20 @@
-//! What the control plane writes into its cluster: the root certificate in every namespace (by the leader), and the
-//! bundles by which the API server trusts the webhooks (by every replica, as istiod does).
+//! What the control plane writes into its cluster: the root certificate in every namespace and statuses (by the leader),
+//! and the bundles by which the API server trusts the webhooks (by every replica, as istiod does).
 
 use std::sync::Arc;
 
-use meltemi_cluster::leader::{Election, campaign, locks};
+use meltemi_cluster::leader::{Election, LockKind, campaign, locks};
 use meltemi_cluster::roots::{Distribution, distribute};
 use meltemi_cluster::selector::Selector;
 use meltemi_cluster::webhooks::{Injection, Validation, patch_injection, patch_validation};
 use meltemi_cluster::{Client, Metrics, revisions};
+use meltemi_model::allocation::Prefixes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::statuses;
+use crate::engine::Engine;
 use crate::settings::Cluster;
 
 /// What is written.
@@ -22,6 +25,10 @@ pub(super) struct Writings {
     /// Namespaces that the mesh has to do with; none: all.
     pub(super) selectors: watch::Receiver<Vec<Selector>>,
     pub(super) metrics: Metrics,
+    /// What was read.
+    pub(super) engine: Arc<Engine>,
+    /// Where addresses of ServiceEntries are taken from; `None`: none are given.
+    pub(super) prefixes: Option<Prefixes>,
 }
 
 /// Starts all writers; they end with `stop`, and who leads gives its lock back.
@@ -36,6 +43,8 @@ pub(super) fn start(
         bundle,
         selectors,
         metrics,
+        engine,
+        prefixes,
     } = writings;
     let variables = &cluster.variables;
     if !variables.is_blank("INJECTION_WEBHOOK_CONFIG_NAME") {
@@ -63,40 +72,70 @@ pub(super) fn start(
             stop.clone(),
         ));
     }
-    let mut what = Distribution::default();
-    what.config_map = variables.text_or("PILOT_CA_CERT_CONFIGMAP", &what.config_map);
-    let write = {
-        let client = client.clone();
-        move |lead: CancellationToken| {
-            distribute(
-                client.clone(),
-                what.clone(),
-                bundle.clone(),
-                selectors.clone(),
-                metrics.clone(),
-                lead,
-            )
-        }
-    };
-    if !variables.switch("ENABLE_LEADER_ELECTION", true)? {
-        tasks.spawn(write(stop.clone()));
-        return Ok(());
-    }
-    let election = Election {
-        namespace: cluster.namespace.clone(),
-        lock: locks::NAMESPACES,
-        identity: cluster.pod.clone(),
-        revision: cluster.revision.clone(),
-        per_revision: false,
-        remote: false,
-    };
     let (sender, default_revision) = watch::channel(String::new());
     tasks.spawn(revisions::follow_default(
         client.clone(),
         sender,
         stop.clone(),
     ));
-    let stop = stop.clone();
-    tasks.spawn(async move { campaign(&client, &election, default_revision, stop, write).await });
+    let posts = Posts {
+        client: client.clone(),
+        cluster,
+        elections: variables.switch("ENABLE_LEADER_ELECTION", true)?,
+        default_revision,
+        tasks,
+        stop,
+    };
+    statuses::start(&posts, &client, engine, prefixes, &metrics);
+    let mut what = Distribution::default();
+    what.config_map = variables.text_or("PILOT_CA_CERT_CONFIGMAP", &what.config_map);
+    posts.hold(locks::NAMESPACES, move |lead: CancellationToken| {
+        distribute(
+            client.clone(),
+            what.clone(),
+            bundle.clone(),
+            selectors.clone(),
+            metrics.clone(),
+            lead,
+        )
+    });
     Ok(())
+}
+
+/// Where work is done that only one replica does at a time.
+pub(super) struct Posts<'a> {
+    client: Client,
+    pub(super) cluster: &'a Cluster,
+    /// Without elections everybody does everything.
+    elections: bool,
+    pub(super) default_revision: watch::Receiver<String>,
+    pub(super) tasks: &'a TaskTracker,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Posts<'_> {
+    /// Does the work of a lock whenever it is ours.
+    pub(super) fn hold<F, Work>(&self, lock: (&'static str, LockKind), mut work: F)
+    where
+        F: FnMut(CancellationToken) -> Work + Send + 'static,
+        Work: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop.clone();
+        if !self.elections {
+            self.tasks.spawn(work(stop));
+            return;
+        }
+        let election = Election {
+            namespace: self.cluster.namespace.clone(),
+            lock,
+            identity: self.cluster.pod.clone(),
+            revision: self.cluster.revision.clone(),
+            per_revision: false,
+            remote: false,
+        };
+        let (client, default_revision) = (self.client.clone(), self.default_revision.clone());
+        self.tasks.spawn(async move {
+            campaign(&client, &election, default_revision, stop, work).await;
+        });
+    }
 }

@@ -99,13 +99,16 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::IngressClass
         | Kind::AuthorizationPolicy
+        | Kind::ProxyConfig
+        | Kind::WorkloadGroup
         | Kind::Secret
-        | Kind::CaConfigMap => false,
+        | Kind::CaConfigMap
+        | Kind::Network => false,
     }
 }
 
 /// Those of some keys that can be held back.
-pub fn suspects(from: &[ObjectKey]) -> BTreeSet<ObjectKey> {
-    let suspects = from.iter().filter(|key| can_be_held(key.kind));
-    suspects.cloned().collect()
+pub fn suspects<'a>(from: impl IntoIterator<Item = &'a ObjectKey>) -> BTreeSet<ObjectKey> {
+    let from = from.into_iter();
+    from.filter(|key| can_be_held(key.kind)).cloned().collect()
 }

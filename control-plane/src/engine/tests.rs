@@ -1,8 +1,11 @@
 use futures::FutureExt as _;
-use meltemi_model::Locality;
+use meltemi_model::ingress::{
+    BackendPort, Ingress, IngressBackend, IngressMode, IngressPath, IngressRule, PathType,
+};
 use meltemi_model::object::Object;
 use meltemi_model::port::Protocol;
-use meltemi_model::testing::kube_service;
+use meltemi_model::testing::{self, kube_service};
+use meltemi_model::{Hostname, Kind, Locality};
 use serde_json::json;
 
 use super::*;
@@ -98,4 +101,71 @@ fn who_subscribes_at_once_has_a_snapshot_that_is_not_news() {
             .is_empty()
     );
     assert!(!receiver.has_changed().expect("the engine is there"));
+}
+
+#[test]
+fn an_ingress_is_held_back_by_its_own_name() {
+    let mut mesh = Mesh::default();
+    mesh.ingress.mode = IngressMode::Default;
+    let engine = Engine::new(mesh);
+    let ingress = |name: &str, host: &str| Ingress {
+        rules: vec![IngressRule {
+            host: Hostname::new(host),
+            paths: Some(vec![IngressPath {
+                path: "/".into(),
+                path_type: PathType::Prefix,
+                backend: Some(IngressBackend {
+                    service: "first".into(),
+                    port: BackendPort::Number(80),
+                }),
+            }]),
+        }],
+        ..testing::ingress("ns", name)
+    };
+    let objects = [
+        Object::from(ingress("bad", "bad.com")),
+        ingress("good", "good.com").into(),
+    ];
+    let changes = objects.into_iter().map(Change::Apply);
+    engine.apply(changes.chain([service("first")]).collect(), Vec::new());
+    let id = "router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local";
+    let metadata = json!({"LABELS": {"istio": "ingressgateway"}});
+    let proxy = Proxy::parse(id, "", Locality::default(), &metadata, []).expect("a node");
+    let hosts = |snapshot: &ProxySnapshot| {
+        let routes = &snapshot.set(ResourceType::Route).by_name["http.80"];
+        let text = String::from_utf8_lossy(&routes.body).into_owned();
+        ["bad.com", "good.com"].map(|host| text.contains(host))
+    };
+    let served = engine.subscribe(&proxy);
+    let snapshot = served.borrow().clone();
+    assert_eq!(hosts(&snapshot), [true, true]);
+
+    let routes = &snapshot.set(ResourceType::Route).by_name["http.80"];
+    let world = engine.world();
+    let suspects = suspects(world.written(&routes.from));
+    let key = |name: &str| ObjectKey::new(Kind::Ingress, "ns", name);
+    assert_eq!(suspects, [key("bad"), key("good")].into());
+    let bad = [key("bad")].into();
+    assert_eq!(
+        hosts(&engine.served_without(&proxy, &bad, false)),
+        [false, true]
+    );
+
+    let refusal = Refusal {
+        proxy: "gw.istio-system".into(),
+        ty: ResourceType::Route,
+        name: "http.80".into(),
+        message: "no".into(),
+    };
+    engine.hold(&proxy, &bad, false, &refusal);
+    assert_eq!(hosts(&served.borrow()), [false, true]);
+    let said: Vec<String> = engine
+        .diagnostics()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        said.iter().any(|text| text.contains("Ingress ns/bad")),
+        "{said:?}"
+    );
 }

@@ -68,6 +68,22 @@ fn type_status(status: &TypeStatus) -> Value {
     page
 }
 
+/// `/debug/networkz`: where the networks of the mesh are entered. The account of a gateway is known of ambient ones only.
+pub(super) fn networkz(engine: &Engine) -> Value {
+    let world = engine.world();
+    let gateways = world.networks.gateways.all().iter().map(|gateway| {
+        json!({
+            "Network": &*gateway.network,
+            "Cluster": &*gateway.cluster,
+            "Addr": &*gateway.address,
+            "Port": gateway.port,
+            "HBONEPort": gateway.hbone_port,
+            "ServiceAccount": {"Namespace": "", "Name": ""},
+        })
+    });
+    Value::Array(gateways.collect())
+}
+
 /// `/debug/config_dump?proxyID=`: what the proxy was sent, in the form of Envoy's own `/config_dump`.
 pub(super) fn config_dump(connection: &Connection, endpoints: bool) -> Value {
     let snapshot = connection.snapshot();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use meltemi_model::ObjectKey;
+use meltemi_model::{Kind, ObjectKey};
 
 /// An inquiry. It first asks whether it is the suspects at all; then it lets them back in by halves, and who cannot come
-/// back is guilty. With one culprit among n that takes about 2 log n trials, and it finds several as well.
+/// back is guilty. With one culprit among n that takes about 2 log n trials, and it finds several as well. What others build
+/// on comes back first: without a Gateway there are no routes, and nobody could tell which of them is bad.
 #[derive(Debug, Clone)]
 pub(super) struct Inquiry {
     /// Who is kept out for now.
@@ -56,7 +57,9 @@ impl Inquiry {
             self.begun = true;
             // One suspect alone needs no second trial: with it it is refused, without it it is not.
             if self.out.len() > 1 {
-                self.divide(self.out.iter().cloned().collect());
+                let mut all: Vec<ObjectKey> = self.out.iter().cloned().collect();
+                all.sort_by_key(|key| height(key.kind));
+                self.divide(all);
             }
         } else if let Some(group) = self.group.take() {
             if well {
@@ -81,10 +84,20 @@ impl Inquiry {
     }
 }
 
+/// How much of what there is an object builds on.
+fn height(kind: Kind) -> u8 {
+    match kind {
+        // Patches change what all others come to.
+        Kind::EnvoyFilter => 3,
+        // Routes lead to subsets.
+        Kind::VirtualService => 2,
+        Kind::DestinationRule | Kind::PeerAuthentication => 1,
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use meltemi_model::Kind;
-
     use super::*;
 
     fn keys(numbers: impl IntoIterator<Item = usize>) -> BTreeSet<ObjectKey> {
@@ -122,6 +135,27 @@ mod tests {
             let (next, trials) = found(suspects, &bad, false);
             assert_eq!(next, Next::Guilty(keys(bad.iter().copied())), "{suspects}");
             assert!(trials <= at_most, "{trials} trials for {suspects}, {bad:?}");
+        }
+    }
+
+    /// Routes that are there with their Gateway only: what is not there is not refused.
+    #[test]
+    fn who_holds_others_up_is_not_accused_for_them() {
+        let key = |kind, name: &str| ObjectKey::new(kind, "ns", name);
+        let gateway = key(Kind::Gateway, "gateway");
+        let others = [
+            key(Kind::VirtualService, "a"),
+            key(Kind::VirtualService, "z"),
+            key(Kind::EnvoyFilter, "patch"),
+        ];
+        for bad in &others {
+            let all: BTreeSet<ObjectKey> = others.iter().chain([&gateway]).cloned().collect();
+            let mut inquiry = Inquiry::new(all);
+            let mut next = inquiry.begin();
+            while let Next::Try(without) = &next {
+                next = inquiry.after(without.contains(&gateway) || without.contains(bad));
+            }
+            assert_eq!(next, Next::Guilty([bad.clone()].into()));
         }
     }
 

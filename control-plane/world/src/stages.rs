@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod endpoints;
 pub mod envoy_filters;
 pub mod ingresses;
+pub mod networks;
 pub mod peer_authentications;
 pub mod services;
 pub mod virtual_services;

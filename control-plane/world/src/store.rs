@@ -7,13 +7,17 @@ use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
 use meltemi_model::ingress::{Ingress, IngressClass};
 use meltemi_model::mesh::Mesh;
+use meltemi_model::network::NetworkFact;
+use meltemi_model::proxy_config::ProxyConfig;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
 use meltemi_model::security::{AuthorizationPolicy, PeerAuthentication};
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
-use meltemi_model::workload::{EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry};
+use meltemi_model::workload::{
+    EndpointSlice, Namespace, Node, Pod, ServiceAccount, WorkloadEntry, WorkloadGroup,
+};
 use meltemi_model::{Kind, Object, ObjectKey, Shared, Str};
 
 /// One change of one object.
@@ -135,10 +139,16 @@ pub struct Store {
     pub ingress_classes: Table<IngressClass>,
     /// EnvoyFilters.
     pub envoy_filters: Table<EnvoyFilter>,
+    /// ProxyConfigs.
+    pub proxy_configs: Table<ProxyConfig>,
+    /// WorkloadGroups.
+    pub workload_groups: Table<WorkloadGroup>,
     /// Secrets with certificates.
     pub secrets: Table<Credential>,
     /// ConfigMaps with the certificates of a CA.
     pub ca_config_maps: Table<Credential>,
+    /// What is known of networks from outside, by file or host name.
+    pub network_facts: Table<NetworkFact>,
 }
 
 impl Store {
@@ -180,8 +190,11 @@ impl Store {
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
+            Kind::ProxyConfig => Object::ProxyConfig(self.proxy_configs.get(key)?.clone()),
+            Kind::WorkloadGroup => Object::WorkloadGroup(self.workload_groups.get(key)?.clone()),
             Kind::Secret => Object::Secret(self.secrets.get(key)?.clone()),
             Kind::CaConfigMap => Object::CaConfigMap(self.ca_config_maps.get(key)?.clone()),
+            Kind::Network => Object::Network(key.clone(), self.network_facts.get(key)?.clone()),
         })
     }
 
@@ -206,8 +219,11 @@ impl Store {
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
+            Object::ProxyConfig(o) => self.proxy_configs.set(key, o),
+            Object::WorkloadGroup(o) => self.workload_groups.set(key, o),
             Object::Secret(o) => self.secrets.set(key, o),
             Object::CaConfigMap(o) => self.ca_config_maps.set(key, o),
+            Object::Network(_, o) => self.network_facts.set(key, o),
         }
     }
 
@@ -231,8 +247,11 @@ impl Store {
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),
+            Kind::ProxyConfig => self.proxy_configs.remove(key),
+            Kind::WorkloadGroup => self.workload_groups.remove(key),
             Kind::Secret => self.secrets.remove(key),
             Kind::CaConfigMap => self.ca_config_maps.remove(key),
+            Kind::Network => self.network_facts.remove(key),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! One consistent moment of everything that was read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_model::gateway::Gateway;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::sidecar::Sidecar;
-use meltemi_model::{Labels, Shared};
+use meltemi_model::{Labels, ObjectKey, Shared};
 
 use crate::stages::authorizations::{Authorizations, authorizations};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
@@ -13,6 +14,7 @@ use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
 use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
+use crate::stages::networks::{Networks, networks};
 use crate::stages::peer_authentications::{PeerAuthentications, peer_authentications};
 use crate::stages::services::{Services, services};
 use crate::stages::virtual_services::{VirtualServices, virtual_services};
@@ -52,6 +54,8 @@ pub struct World {
     pub gateways: Arc<Vec<Shared<Gateway>>>,
     /// EnvoyFilters by namespace.
     pub envoy_filters: Arc<EnvoyFilters>,
+    /// Which network an endpoint is in, and where the networks are entered.
+    pub networks: Arc<Networks>,
 }
 
 impl World {
@@ -73,6 +77,7 @@ impl World {
             sidecars: Arc::default(),
             gateways: Arc::default(),
             envoy_filters: Arc::default(),
+            networks: Arc::default(),
         }
     }
 
@@ -127,8 +132,15 @@ impl World {
         let authorizations = reuse(same && !first, &self.authorizations, || {
             authorizations(&store.authorization_policies)
         });
+        let same = same_mesh
+            && store.namespaces.same(&old.namespaces)
+            && store.services.same(&old.services)
+            && store.nodes.same(&old.nodes)
+            && store.network_facts.same(&old.network_facts);
+        let networks = reuse(same && !first, &self.networks, || networks(store, &mesh));
 
         let same_endpoints = same_services
+            && networks.places == self.networks.places
             && same_workloads
             && peer_authentications.disable_as(&self.peer_authentications)
             && store.endpoint_slices.same(&old.endpoint_slices)
@@ -144,6 +156,7 @@ impl World {
                 workloads: &workloads,
                 peers: &peer_authentications,
                 mesh: &mesh,
+                places: &networks.places,
             };
             endpoints(tables, &self.endpoints)
         });
@@ -201,7 +214,22 @@ impl World {
             sidecars,
             gateways,
             envoy_filters,
+            networks,
         }
+    }
+
+    /// What users wrote of some objects: for one that was made of Ingresses, those.
+    pub fn written<'a>(&'a self, keys: &'a [ObjectKey]) -> Vec<&'a ObjectKey> {
+        let mut written: Vec<&ObjectKey> = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.ingresses.authors.get(key) {
+                Some(authors) => written.extend(authors),
+                None => written.push(key),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        written.retain(|key| seen.insert(*key));
+        written
     }
 
     /// The Sidecar of a workload: one of its namespace that selects it, one of its namespace for all, the root

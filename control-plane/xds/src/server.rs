@@ -88,11 +88,28 @@ pub trait Snapshots: Send + Sync + 'static {
         Ok(())
     }
 
+    /// The proxy is connected from now on, until what this gives is dropped. `None`: nobody has to know. An error ends the
+    /// stream. Runs once, after [`Self::authorize`].
+    fn attend(
+        &self,
+        proxy: &Arc<Proxy>,
+        extensions: &Extensions,
+    ) -> impl Future<Output = Result<Option<Box<dyn Attendance>>, Status>> + Send {
+        let _ = (proxy, extensions);
+        std::future::ready(Ok(None))
+    }
+
     /// The proxy accepted or refused a response of this type; runs after each such request, with the stream locked, so
     /// it must be quick.
     fn answered(&self, proxy: &Arc<Proxy>, subscription: &Subscription) {
         let _ = (proxy, subscription);
     }
+}
+
+/// A proxy that is connected, for who must know; it has left when this is dropped.
+pub trait Attendance: Send + Sync {
+    /// Its agent says how the workload is: well, or not and why.
+    fn health(&self, health: Result<(), String>);
 }
 
 /// Secrets of one stream.

@@ -160,9 +160,11 @@ impl Session {
         let clusters = self.target.set(ResourceType::Cluster);
         self.leaving
             .retain(|name, _| !clusters.by_name.contains_key(name));
+        // Listeners on their way may name routes that the newest snapshot has no more; the client will ask for them.
         let routes = self.target.set(ResourceType::Route);
+        let sent = &self.listeners_routes;
         self.routes_awaited
-            .retain(|name| routes.by_name.contains_key(name));
+            .retain(|name| routes.by_name.contains_key(name) || sent.by_name.contains_key(name));
         self.gate.retain(self.target.set(ResourceType::Endpoint));
         self.advance()
     }
@@ -464,6 +466,9 @@ impl Session {
     fn note_new_routes(&mut self, ty: ResourceType) {
         if ty == ResourceType::Listener {
             self.listeners_routes = self.target.set(ResourceType::Route).clone();
+            let sent = &self.listeners_routes;
+            self.routes_awaited
+                .retain(|name| sent.by_name.contains_key(name));
         }
         let Some(listeners) = self.subscription(ResourceType::Listener) else {
             return;

@@ -15,6 +15,8 @@ pub trait WireRequest: Send + 'static {
     fn node(&self) -> Option<&Node>;
     /// The type that it is about.
     fn type_url(&self) -> &str;
+    /// What the client says is wrong.
+    fn error(&self) -> Option<&str>;
     /// In the session's terms; `None` for a type that is not served.
     fn into_request(self) -> Option<Request>;
 }
@@ -26,6 +28,10 @@ impl WireRequest for DeltaDiscoveryRequest {
 
     fn type_url(&self) -> &str {
         &self.type_url
+    }
+
+    fn error(&self) -> Option<&str> {
+        Some(&self.error_detail.as_ref()?.message)
     }
 
     fn into_request(self) -> Option<Request> {
@@ -49,6 +55,10 @@ impl WireRequest for DiscoveryRequest {
 
     fn type_url(&self) -> &str {
         &self.type_url
+    }
+
+    fn error(&self) -> Option<&str> {
+        Some(&self.error_detail.as_ref()?.message)
     }
 
     fn into_request(self) -> Option<Request> {

@@ -10,11 +10,13 @@ use meltemi_compile::memo::Memo;
 use meltemi_compile::plan::clusters::clusters;
 use meltemi_compile::plan::gateway::{MergedGateways, merge};
 use meltemi_compile::plan::{listeners, routes};
+use meltemi_compile::secrets::{Reader, secret};
 use meltemi_compile::{Compiler, classify};
 use meltemi_model::proxy::{Proxy, ProxyClass, ProxyKind};
-use meltemi_model::{Locality, ProxySnapshot, Resource, ResourceType, Shared};
+use meltemi_model::{Labels, Locality, ProxySnapshot, Resource, ResourceType, Shared, Str};
 use meltemi_sources::files;
 use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
+use meltemi_tests::bench::cases::{ALL, INIT, SECRETS};
 use meltemi_tests::bench::{Generated, Subject};
 use meltemi_tests::corpus::NodeSpec;
 use meltemi_world::scope::{Scope, scope, scope_key};
@@ -95,6 +97,15 @@ impl Subject for Meltemi {
         Ok(())
     }
 
+    fn forget(&mut self) -> Result<()> {
+        let loaded = self.loaded.as_mut().context("nothing is loaded")?;
+        loaded.memos = Memos::default();
+        loaded.compiler = Compiler::default();
+        loaded.previous = None;
+        renew(loaded);
+        Ok(())
+    }
+
     fn change(&mut self, files: &[PathBuf]) -> Result<()> {
         let loaded = self.loaded.as_mut().context("nothing is loaded")?;
         apply(&mut loaded.store, files, &self.settings);
@@ -150,10 +161,22 @@ impl Subject for Meltemi {
                 routes::gateway_routes(scope, class, &merged(), &seen()),
             ),
             "rds" => built(&memos.routes, routes::sidecar_routes(scope, class)),
-            "all" => snapshot(loaded),
+            SECRETS => secrets(world),
+            INIT => {
+                renew(loaded);
+                Generated::default()
+            }
+            ALL => snapshot(loaded),
             other => bail!("there is no type {other}"),
         })
     }
+}
+
+/// A world that knows nothing of the one before it.
+fn renew(loaded: &mut Loaded) {
+    let mesh = loaded.world.mesh.clone();
+    loaded.world = World::empty(mesh.clone()).next(&loaded.store, &mesh);
+    (loaded.class, loaded.scope) = view(&loaded.world, &loaded.proxy);
 }
 
 fn built<I: Input>(memo: &Memo<I>, inputs: Vec<I>) -> Generated {
@@ -169,14 +192,38 @@ fn built<I: Input>(memo: &Memo<I>, inputs: Vec<I>) -> Generated {
     }
 }
 
+/// Every Secret of the proxy's namespace, as streams are served them.
+fn secrets(world: &World) -> Generated {
+    let reader = Reader {
+        namespace: Str::from("default"),
+        lists_secrets: true,
+    };
+    let mut generated = Generated::default();
+    for (key, _) in world.store.secrets.iter() {
+        let name = Str::from(format!("kubernetes://{}", key.name));
+        let Ok(input) = secret(world, &reader, &name, Labels::default) else {
+            continue;
+        };
+        let built = input.build();
+        let resource = Resource::new(
+            ResourceType::Secret,
+            built.name,
+            built.body,
+            built.from.into(),
+        );
+        generated.resources += 1;
+        generated.misses += 1;
+        generated.bytes += resource.body.len() as u64;
+    }
+    generated
+}
+
 /// The whole way from a world to a snapshot, scope included.
 fn snapshot(loaded: &mut Loaded) -> Generated {
     let misses = |compiler: &Compiler| {
-        compiler
-            .counts()
-            .values()
-            .map(|counts| counts.misses)
-            .sum::<u64>()
+        let built = compiler.counts().into_values();
+        let built: u64 = built.map(|counts| counts.misses).sum();
+        built + compiler.patch_counts().misses
     };
     let before = misses(&loaded.compiler);
     let compiled =

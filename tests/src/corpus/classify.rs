@@ -16,7 +16,11 @@ const NOT_READ: &[&str] = &[
 ];
 
 /// istiod's feature flags that `meltemi compile` knows.
-const FLAGS: [&str; 1] = ["PILOT_FILTER_GATEWAY_CLUSTER_CONFIG"];
+const FLAGS: [&str; 3] = [
+    "ISTIO_DUAL_STACK",
+    "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES",
+    "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG",
+];
 
 /// The kinds in the world's own file that are not read yet, and `istiod_env` when the world needs feature flags that we
 /// do not know.

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::unrecorded;
+
 /// One test case of istiod and one proxy of it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -178,6 +180,7 @@ impl Case {
         let folder = part(path.parent().and_then(Path::file_name));
         case.id = format!("{folder}/{}", part(path.file_stem()));
         case.add_unrecorded_instances();
+        unrecorded::add(&mut case)?;
         Ok(case)
     }
 

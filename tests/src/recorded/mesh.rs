@@ -1,5 +1,7 @@
 //! The mesh configuration of a case: what it lays over the suite's own.
 
+use meltemi_model::mesh::Mesh;
+use meltemi_model::{Object, Shared};
 use serde_json::{Map, Value, json};
 
 use super::Case;
@@ -24,6 +26,24 @@ pub(super) const FRACTION: &str = "10.000000001s";
 
 /// See [`FRACTION`].
 pub(super) const WHOLE: &str = "10s";
+
+/// The trust domain of tests that have none, which no istiod takes: it stands for the empty one (see [`with_no_trust_domain`]).
+const NO_TRUST_DOMAIN: &str = "no.trust.domain";
+
+/// The row of the mesh configuration as such a test has it.
+pub(super) fn with_no_trust_domain(object: Object) -> Object {
+    match object {
+        Object::Mesh(key, mesh) if &*mesh.trust_domain == NO_TRUST_DOMAIN => {
+            let trust_domain = "".into();
+            let mesh = Mesh {
+                trust_domain,
+                ..(*mesh).clone()
+            };
+            Object::Mesh(key, Shared::new(mesh))
+        }
+        other => other,
+    }
+}
 
 /// Whether the case takes a key away.
 pub(super) fn takes_away(case: &Case, key: &str) -> bool {
@@ -52,7 +72,7 @@ fn write_zeros(mesh: &mut Value) {
         "outboundTrafficPolicy": {},
         "localityLbSetting": {"enabled": false},
         "rootNamespace": "",
-        "trustDomain": "",
+        "trustDomain": NO_TRUST_DOMAIN,
     });
     let (Value::Object(fields), Value::Object(zeros)) = (mesh, zeros) else {
         return;

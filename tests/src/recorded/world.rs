@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use meltemi::offline::{self, Input};
 use meltemi::render;
 use meltemi_model::proxy::{ProxyClass, ProxyKind};
 use meltemi_model::{Diagnostics, ProxySnapshot};
-use meltemi_sources::lower::{Features, LowerSettings, lower};
+use meltemi_sources::lower::lower;
 use serde_json::Value;
 
 use super::{Case, mesh, node, registry};
 use crate::corpus::Answer;
-use crate::shared;
+use crate::{features, shared};
 
 /// A world, and the class of the case's proxy in it.
 #[derive(Debug)]
@@ -44,10 +44,7 @@ impl Compiled {
 
 /// Builds the world of a case.
 pub fn build(case: &Case) -> Result<Built> {
-    let settings = LowerSettings {
-        features: features(case)?,
-        ..LowerSettings::default()
-    };
+    let settings = features::settings(&case.features)?;
     let map = mesh::config_map(case, &default_mesh_config()?);
     let mut diagnostics = Diagnostics::new();
     let mut objects = registry::rows(case);
@@ -56,7 +53,7 @@ pub fn build(case: &Case) -> Result<Built> {
     for raw in raw.chain([&map]) {
         let lowered = lower(&with_unlike_port_names(raw), &settings);
         diagnostics.extend(lowered.diagnostics);
-        objects.extend(lowered.object);
+        objects.extend(lowered.object.map(mesh::with_no_trust_domain));
     }
     let input = offline::of_objects(objects, diagnostics, &settings);
     let proxy = node::proxy(&case.proxy)?;
@@ -141,20 +138,4 @@ fn default_mesh_config() -> Result<Value> {
         .join("corpus/simulation/fixtures/mesh-config-default.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     serde_yaml::from_str(&text).with_context(|| path.display().to_string())
-}
-
-/// Flags that Meltemi does not know make a case fail, so that none is passed over in silence.
-fn features(case: &Case) -> Result<Features> {
-    let mut features = Features::default();
-    for (name, value) in &case.features {
-        let on = value == "true";
-        match name.as_str() {
-            "PILOT_SKIP_VALIDATE_TRUST_DOMAIN" => features.skip_validate_trust_domain = on,
-            "ENABLE_TLS_ON_SIDECAR_INGRESS" => features.tls_on_sidecar_ingress = on,
-            "PILOT_FILTER_GATEWAY_CLUSTER_CONFIG" => features.filter_gateway_clusters = on,
-            "PILOT_SCOPE_GATEWAY_TO_NAMESPACE" => features.scope_gateway_to_namespace = on,
-            name => bail!("the feature flag {name} is not known"),
-        }
-    }
-    Ok(features)
 }

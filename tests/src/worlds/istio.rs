@@ -118,7 +118,8 @@ pub(super) fn workload_entry() -> impl Strategy<Value = Value> {
     let more = maybe([
         json!({"ports": {"http": 8181}}),
         json!({"locality": "r1/z1"}),
-        json!({"network": "other"}),
+        json!({"network": "far"}),
+        json!({"network": "far", "address": null}),
         json!({"weight": 7}),
     ]);
     (names, labels, 1..8_u8, more).prop_map(|((namespace, number, created), (app, version), address, more)| {
@@ -372,4 +373,28 @@ pub(super) fn peer_authentication() -> impl Strategy<Value = Value> {
             object
         },
     )
+}
+
+pub(super) fn proxy_config() -> impl Strategy<Value = Value> {
+    let names = (one_of(["a", "b", ROOT]), one_of(["p1", "p2"]), created());
+    (
+        names,
+        maybe([json!({"matchLabels": {"app": "x"}})]),
+        0..3_i32,
+    )
+        .prop_map(|((namespace, name, created), selector, concurrency)| {
+            let mut spec = json!({"concurrency": concurrency});
+            set(&mut spec, "selector", selector);
+            let metadata = metadata(namespace, name, created);
+            object("ProxyConfig", "v1beta1", metadata, spec)
+        })
+}
+
+pub(super) fn workload_group() -> impl Strategy<Value = Value> {
+    let names = (namespace(), one_of(["g1", "g2"]), created());
+    (names, one_of(["sa1", "sa2"])).prop_map(|((namespace, name, created), account)| {
+        let metadata = metadata(namespace, name, created);
+        let spec = json!({"template": {"serviceAccount": account}});
+        object("WorkloadGroup", "v1", metadata, spec)
+    })
 }

@@ -14,8 +14,16 @@ fn namespace_object(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
+/// The label of the mesh's own namespace is the network of the cluster.
 pub(super) fn namespace() -> impl Strategy<Value = Value> {
-    one_of(["a", "b", ROOT]).prop_map(namespace_object)
+    let network = maybe([json!("near"), json!("far")]);
+    (one_of(["a", "b", ROOT]), network).prop_map(|(name, network)| {
+        let mut object = namespace_object(name);
+        if let Some(network) = network {
+            object["metadata"]["labels"] = json!({"topology.istio.io/network": network});
+        }
+        object
+    })
 }
 
 pub(super) fn node() -> impl Strategy<Value = Value> {
@@ -36,13 +44,21 @@ pub(super) fn pod() -> impl Strategy<Value = Value> {
         one_of(["Running", "Running", "Succeeded", "Pending"]),
     );
     let leaving = prop::bool::weighted(0.1);
-    (names, labels, state, leaving).prop_map(|(names, labels, (node, ready, phase), leaving)| {
+    let network = maybe([json!("near"), json!("far")]);
+    let more = (leaving, network);
+    (names, labels, state, more).prop_map(|(names, labels, (node, ready, phase), more)| {
+        let (leaving, network) = more;
         let ((namespace, name, address, created), (app, version, mesh)) = (names, labels);
         let mut metadata = metadata(namespace, &format!("p{name}"), created);
         metadata["labels"] = json!({"app": app, "version": version});
         if mesh {
             metadata["labels"]["security.istio.io/tlsMode"] = json!("istio");
         }
+        set(
+            &mut metadata["labels"],
+            "topology.istio.io/network",
+            network,
+        );
         set(
             &mut metadata,
             "deletionTimestamp",
@@ -117,6 +133,7 @@ pub(super) fn service() -> impl Strategy<Value = Value> {
                 let mut spec =
                     json!({"ports": ports, "selector": selector.unwrap_or(json!({"app": "x"}))});
                 let address = format!("10.2.{}.{number}", u8::from(namespace == "b"));
+                let mut status = json!({});
                 match addressed {
                     0 => spec["clusterIP"] = json!(address),
                     1 => spec["clusterIP"] = json!("None"),
@@ -125,6 +142,11 @@ pub(super) fn service() -> impl Strategy<Value = Value> {
                         spec["externalName"] = json!("ext.example.com");
                     }
                     3 => {
+                        // A gateway of a network, if one of its ports is the one that the label says.
+                        metadata["labels"] = json!({
+                            "topology.istio.io/network": "far", "networking.istio.io/gatewayPort": "80",
+                        });
+                        status = json!({"loadBalancer": {"ingress": [{"ip": format!("203.0.113.{number}")}]}});
                         spec["type"] = json!("LoadBalancer");
                         spec["clusterIP"] = json!(address);
                     }
@@ -138,7 +160,10 @@ pub(super) fn service() -> impl Strategy<Value = Value> {
                         .into_iter()
                         .for_each(|(key, value)| spec[key] = value);
                 }
-                json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+                json!({
+                    "apiVersion": "v1", "kind": "Service",
+                    "metadata": metadata, "spec": spec, "status": status,
+                })
             },
         )
 }
@@ -186,7 +211,18 @@ pub(super) fn service_account() -> impl Strategy<Value = Value> {
 }
 
 pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
-    one_of([
+    let networks = maybe([
+        json!(
+            "networks: {near: {endpoints: [{fromCidr: 10.1.0.0/24}]}, far: {gateways: [{address: 198.51.100.1, port: 15443}]}}"
+        ),
+        json!(
+            "networks: {near: {endpoints: [{fromRegistry: Kubernetes}]}, far: {gateways: [{address: far.test, port: 15443}]}}"
+        ),
+        json!(
+            "networks: {far: {endpoints: [{fromCidr: 10.1.1.0/24}], gateways: [{address: 'fd00::1', port: 15443}]}}"
+        ),
+    ]);
+    let mesh = one_of([
         "{}",
         "outboundTrafficPolicy: {mode: REGISTRY_ONLY}",
         "defaultServiceExportTo: ['.']",
@@ -206,9 +242,11 @@ pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
         "ingressControllerMode: DEFAULT",
         "{ingressControllerMode: DEFAULT, ingressService: other}",
         "ingressControllerMode: 'OFF'",
-    ])
-    .prop_map(|mesh| {
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(ROOT, "istio", 0), "data": {"mesh": mesh}})
+    ]);
+    (mesh, networks).prop_map(|(mesh, networks)| {
+        let mut data = json!({"mesh": mesh});
+        set(&mut data, "meshNetworks", networks);
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(ROOT, "istio", 0), "data": data})
     })
 }
 

@@ -19,13 +19,14 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::json;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 /// The name in our certificate that agents check.
 pub(crate) const HOST: &str = "istiod.istio-system.svc";
@@ -148,7 +149,31 @@ impl Agent {
         Ok((got.collect(), answer.removed_resources))
     }
 
-    async fn ask(
+    /// Opens a stream with this request; what is sent is sent after it.
+    pub(crate) async fn stream(
+        &self,
+        first: DeltaDiscoveryRequest,
+    ) -> Result<
+        (
+            mpsc::Sender<DeltaDiscoveryRequest>,
+            Streaming<DeltaDiscoveryResponse>,
+        ),
+        Status,
+    > {
+        let mut service = AggregatedDiscoveryServiceClient::new(self.channel().await?);
+        let (sender, requests) = mpsc::channel(4);
+        let requests = tokio_stream::StreamExt::chain(
+            tokio_stream::once(first),
+            tokio_stream::wrappers::ReceiverStream::new(requests),
+        );
+        let answer = service
+            .delta_aggregated_resources(self.request(requests))
+            .await?;
+        Ok((sender, answer.into_inner()))
+    }
+
+    /// Asks once as a sidecar of this namespace and account; the first answer.
+    pub(crate) async fn ask(
         &self,
         type_url: &str,
         names: &[&str],

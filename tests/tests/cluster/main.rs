@@ -10,6 +10,8 @@ mod agent;
 mod joining;
 mod outages;
 mod refusals;
+mod registration;
 mod secrets;
 mod site;
+mod statuses;
 mod webhooks;

@@ -100,9 +100,17 @@ impl Site {
                 pod: pod.to_owned(),
                 revision: "default".to_owned(),
                 serving: None,
-                variables: Variables::new([("ROOT_CA_DIR".to_owned(), roots)]),
+                variables: Variables::new([
+                    ("ROOT_CA_DIR".to_owned(), roots),
+                    // No test has the time of production.
+                    (
+                        "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD".to_owned(),
+                        "50ms".to_owned(),
+                    ),
+                ]),
             })),
             mesh_config: None,
+            networks_config: None,
             listen: Listen {
                 grpc: any,
                 secure_grpc: any,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use meltemi_fake_api::FakeApi;
+use meltemi_fake_api::{FakeApi, Type};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -111,5 +111,119 @@ async fn objects_are_validated_over_the_bundle_that_we_wrote() {
     }
     let (status, _) = post(&site, &bundle, "/nowhere", &json!({})).await;
     assert_eq!(status, 404);
+    site.stop().await;
+}
+
+/// A template that shows what became of the settings.
+const TEMPLATE: &str = r#"
+policy: enabled
+defaultTemplates: [sidecar]
+templates:
+  sidecar: |
+    spec:
+      containers:
+      - name: istio-proxy
+        image: "{{ .ProxyImage }}"
+        {{- with .ProxyConfig.ProxyMetadata }}
+        env:
+        {{- range $key, $value := . }}
+        - name: {{ $key }}
+          value: "{{ $value }}"
+        {{- end }}
+        {{- end }}
+"#;
+
+/// The container that a pod gets, once it is this one: image and variables.
+async fn injected_until(site: &Site, bundle: &str, expected: (&str, &[(&str, &str)])) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "namespace": "default", "labels": {"app": "a"}},
+        "spec": {"containers": [{"name": "app", "image": "app"}]},
+    });
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {"uid": "1", "operation": "CREATE", "namespace": "default", "object": pod},
+    });
+    let begun = std::time::Instant::now();
+    loop {
+        let (status, body) = post(site, bundle, "/inject", &review).await;
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let patch = answer["response"]["patch"].as_str().expect(&body);
+        let patch = BASE64_STANDARD.decode(patch).unwrap();
+        let mut injected = pod.clone();
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+        json_patch::patch(&mut injected, &patch).unwrap();
+        let containers = injected["spec"]["containers"].as_array().unwrap();
+        let proxy = containers.iter().find(|c| c["name"] == "istio-proxy");
+        let proxy = proxy.unwrap();
+        let env = proxy["env"].as_array().cloned().unwrap_or_default();
+        let env: Vec<_> = env
+            .iter()
+            .map(|v| (v["name"].as_str().unwrap(), v["value"].as_str().unwrap()))
+            .collect();
+        if (proxy["image"].as_str().unwrap(), &*env) == expected {
+            return;
+        }
+        assert!(
+            begun.elapsed() < crate::site::PATIENCE,
+            "{proxy} is not {expected:?}"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn injection_follows_proxy_configs_at_once() {
+    let api = api().await;
+    let group = "networking.istio.io";
+    let kind = Type::new(group, &["v1beta1"], "proxyconfigs", "ProxyConfig", true);
+    api.install(&kind);
+    api.apply(json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio-sidecar-injector", "namespace": "istio-system"},
+        "data": {"config": TEMPLATE, "values": json!({
+            "global": {"hub": "hub.example.com", "tag": "1.31.0", "proxy": {"image": "proxyv2"}},
+        }).to_string()},
+    }));
+    let proxy_config = |namespace: &str, spec: Value| {
+        json!({
+            "apiVersion": "networking.istio.io/v1beta1",
+            "kind": "ProxyConfig",
+            "metadata": {"name": "x", "namespace": namespace},
+            "spec": spec,
+        })
+    };
+    api.apply(proxy_config(
+        "istio-system",
+        json!({"environmentVariables": {"A": "root", "B": "root"}}),
+    ));
+    let (resource, name) = ("mutatingwebhookconfigurations", "istio-sidecar-injector");
+    api.apply(configuration(
+        "MutatingWebhookConfiguration",
+        name,
+        "rev.namespace.sidecar-injector.istio.io",
+        "/inject",
+    ));
+    let site = Site::ready(&api).await;
+    let bundle = bundle(&api, resource, name).await;
+    let image = "hub.example.com/proxyv2:1.31.0";
+    injected_until(&site, &bundle, (image, &[("A", "root"), ("B", "root")])).await;
+    api.apply(proxy_config(
+        "default",
+        json!({"environmentVariables": {"A": "own"}, "image": {"imageType": "distroless"}}),
+    ));
+    let distroless = "hub.example.com/proxyv2:1.31.0-distroless";
+    injected_until(&site, &bundle, (distroless, &[("A", "own"), ("B", "root")])).await;
+    // One that selects other workloads is not this one's, and what is left holds.
+    api.apply(proxy_config(
+        "default",
+        json!({"selector": {"matchLabels": {"app": "b"}}, "environmentVariables": {"A": "b"}}),
+    ));
+    injected_until(&site, &bundle, (image, &[("A", "root"), ("B", "root")])).await;
+    api.delete("proxyconfigs", "istio-system", "x");
+    injected_until(&site, &bundle, (image, &[])).await;
     site.stop().await;
 }

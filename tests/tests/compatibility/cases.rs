@@ -51,7 +51,24 @@ pub(crate) fn used(golden: &str, kind: &str, shape: &Shape) -> BTreeSet<String> 
     let documents = serde_yaml::Deserializer::from_str(&text);
     documents
         .filter_map(|document| Value::deserialize(document).ok())
-        .filter(|object| object["kind"] == kind)
-        .flat_map(|object| fields::said(shape, &object["spec"]))
+        .filter_map(|object| part(object, kind))
+        .flat_map(|part| fields::said(shape, &part))
         .collect()
+}
+
+/// What an object says as a kind; `None`: it is of another.
+fn part(mut object: Value, kind: &str) -> Option<Value> {
+    match kind {
+        fields::MESH | fields::MESH_PROXY if object["kind"] == "ConfigMap" => {
+            let mut mesh: Value = serde_yaml::from_str(object["data"]["mesh"].as_str()?).ok()?;
+            let is_proxy = kind == fields::MESH_PROXY;
+            Some(if is_proxy {
+                mesh["defaultConfig"].take()
+            } else {
+                mesh
+            })
+        }
+        _ if object["kind"] == kind => Some(object["spec"].take()),
+        _ => None,
+    }
 }

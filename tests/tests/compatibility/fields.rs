@@ -3,13 +3,23 @@
 use std::collections::BTreeSet;
 
 use meltemi_api::destination_rule::DestinationRule;
+use meltemi_api::envoy_filter::EnvoyFilter;
 use meltemi_api::gateway::Gateway;
+use meltemi_api::mesh_config::{MeshConfig, MeshProxyConfig};
+use meltemi_api::proxy_config::ProxyConfig;
 use meltemi_api::service_entry::ServiceEntry;
 use meltemi_api::shape::{Shape, Shaped as _};
 use meltemi_api::sidecar::Sidecar;
 use meltemi_api::virtual_service::VirtualService;
 use meltemi_api::workload_entry::WorkloadEntry;
+use meltemi_api::workload_group::WorkloadGroup;
 use serde_json::Value;
+
+/// The key `mesh` of the ConfigMap `istio`.
+pub(crate) const MESH: &str = "MeshConfig";
+
+/// Its field `defaultConfig`, which an annotation of a pod has, too.
+pub(crate) const MESH_PROXY: &str = "MeshConfig.defaultConfig";
 
 /// What a kind's `spec` holds; `None`: its table is not held against the types.
 pub(crate) fn shape(kind: &str) -> Option<Shape> {
@@ -20,6 +30,11 @@ pub(crate) fn shape(kind: &str) -> Option<Shape> {
         "ServiceEntry" => Some(ServiceEntry::shape()),
         "Sidecar" => Some(Sidecar::shape()),
         "WorkloadEntry" => Some(WorkloadEntry::shape()),
+        "WorkloadGroup" => Some(WorkloadGroup::shape()),
+        "EnvoyFilter" => Some(EnvoyFilter::shape()),
+        "ProxyConfig" => Some(ProxyConfig::shape()),
+        MESH => Some(MeshConfig::shape()),
+        MESH_PROXY => Some(MeshProxyConfig::shape()),
         _ => None,
     }
 }
@@ -78,10 +93,15 @@ fn has_fields(shape: &Shape) -> bool {
     }
 }
 
+/// The field of a row's field that names a value: `a: B` is about a value of the field `a`.
+pub(crate) fn without_value(row: &str) -> &str {
+    row.split_once(": ").map_or(row, |(field, _)| field)
+}
+
 /// Whether a row's field is this one, or stands for it.
 pub(crate) fn covers(row: &str, leaf: &str) -> bool {
-    match row.strip_suffix(".**") {
-        None => row == leaf,
+    match without_value(row).strip_suffix(".**") {
+        None => without_value(row) == leaf,
         Some(above) => {
             leaf == above
                 || leaf

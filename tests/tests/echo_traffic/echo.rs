@@ -2,7 +2,9 @@
 
 mod check;
 mod mesh;
+mod peers;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use mesh::Mesh;
 pub(super) use mesh::{World, world};
+use peers::{From, GATEWAY};
 
 /// Redirects that a client follows.
 const MOST_REDIRECTS: usize = 5;
@@ -41,11 +44,15 @@ struct Recorded {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Asked {
+    /// An application, or `ingress:NAMESPACE/SERVICE` for a client outside of the cluster.
     from: String,
     #[serde(default)]
     to: String,
+    #[serde(default)]
     port: Port,
+    #[serde(default)]
     scheme: String,
+    #[serde(default)]
     address: String,
     #[serde(default)]
     http: Http,
@@ -55,6 +62,7 @@ struct Asked {
 #[serde(default, rename_all = "camelCase")]
 struct Port {
     name: String,
+    protocol: String,
     service_port: i32,
     workload_port: i32,
 }
@@ -88,12 +96,34 @@ struct Seen {
     host: String,
     path: String,
     protocol: &'static str,
+    /// The request's headers at the application, with names in lower case.
+    headers: Vec<(String, String)>,
+    /// Those that routes add to the answer.
+    answered: Vec<(String, String)>,
+    /// What the application's own TLS agreed on.
+    alpn: String,
+    /// The version of the PROXY protocol that the connection began with.
+    proxy_protocol: Option<u8>,
+    /// Every call of this kind reaches one and the same application.
+    one_host: bool,
+    /// The addresses that a name stands for.
+    resolved: BTreeSet<String>,
     /// The connection to the destination's proxy was mutual TLS.
     mutual: bool,
     /// Clusters and weights of the source's route.
     weights: Vec<(String, u32)>,
     /// Why it ended.
     why: String,
+}
+
+/// The groups of the corpus.
+pub(super) fn groups(suite: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(suite).expect("the corpus");
+    let folders = entries.map(|entry| entry.expect("an entry").path());
+    let folders = folders.filter(|path| path.is_dir() && !path.ends_with("fixtures"));
+    folders
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .collect()
 }
 
 /// The cases of a group.
@@ -127,25 +157,34 @@ fn one(world: &World, mesh: &mut Mesh, recorded: &Recorded) -> Verdict {
     // Speaks gRPC to the control plane itself; there is no proxy to follow.
     let proxyless = "proxyless-grpc";
     let asked = &recorded.call;
-    if asked.from == proxyless || asked.to.starts_with(proxyless) || asked.from.contains(':') {
+    if asked.from == proxyless || asked.to.starts_with(proxyless) {
         return Verdict::NotFollowed;
     }
-    let Some(mut call) = call(world, mesh, asked) else {
-        return Verdict::Differs(format!("{} has no address", asked.address));
-    };
-    let mut seen = send(world, mesh, &asked.from, &call);
-    for _ in 0..MOST_REDIRECTS {
-        if !asked.http.follow_redirects || seen.location.is_empty() {
-            break;
-        }
-        let Some((_, rest)) = seen.location.split_once("://") else {
-            break;
+    let from = From::of(&asked.from);
+    let (seen, call) = if asked.scheme == "dns" {
+        (
+            peers::lookup(world, mesh, from, &asked.address),
+            Call::to("", 0),
+        )
+    } else {
+        let Some(mut call) = call(world, mesh, asked) else {
+            return Verdict::Differs(format!("{} has no address", asked.address));
         };
-        let at = rest.find('/').unwrap_or(rest.len());
-        call.host = rest[..at].to_owned();
-        call.path = rest[at..].to_owned();
-        seen = send(world, mesh, &asked.from, &call);
-    }
+        let mut seen = send(world, mesh, from, &call);
+        for _ in 0..MOST_REDIRECTS {
+            if !asked.http.follow_redirects || seen.location.is_empty() {
+                break;
+            }
+            let Some((_, rest)) = seen.location.split_once("://") else {
+                break;
+            };
+            let at = rest.find('/').unwrap_or(rest.len());
+            call.host = rest[..at].to_owned();
+            call.path = rest[at..].to_owned();
+            seen = send(world, mesh, from, &call);
+        }
+        (seen, call)
+    };
     match check::holds(&recorded.expect, &seen, &call) {
         Some(true) => Verdict::Meets,
         Some(false) => Verdict::Differs(format!("{}, but {seen:?}", recorded.expect)),
@@ -154,76 +193,116 @@ fn one(world: &World, mesh: &mut Mesh, recorded: &Recorded) -> Verdict {
 }
 
 fn call(world: &World, mesh: &mut Mesh, asked: &Asked) -> Option<Call> {
+    let from = From::of(&asked.from);
+    let scheme = match (asked.scheme.as_str(), asked.port.protocol.as_str()) {
+        ("", "HTTPS") => "https",
+        ("", _) => "http",
+        (scheme, _) => scheme,
+    };
     let number = match asked.port.service_port {
         port if port > 0 => port,
         _ => asked.port.workload_port,
     };
-    let address = mesh.resolve(world, &asked.address)?;
-    let (protocol, tls) = match asked.scheme.as_str() {
-        "http" if asked.http.http2 => (Protocol::Http2, Tls::Plaintext),
-        "http" => (Protocol::Http1, Tls::Plaintext),
+    let (address, number, mode) = match from {
+        // The gateway's Service leads to these ports of its pod.
+        From::Outside => {
+            let number = if scheme == "https" { 8443 } else { 8080 };
+            (GATEWAY.address.to_owned(), number, Mode::Direct)
+        }
+        From::App(app) => {
+            let address = mesh.resolve(world, app, &asked.address)?;
+            (address, number, Mode::Outbound)
+        }
+    };
+    let (protocol, tls) = match scheme {
+        "http" | "https" if asked.http.http2 => (Protocol::Http2, tls_of(scheme)),
+        "http" | "https" => (Protocol::Http1, tls_of(scheme)),
         "grpc" => (Protocol::Http2, Tls::Plaintext),
-        "https" => (Protocol::Http1, Tls::Tls),
         "tls" => (Protocol::Tcp, Tls::Tls),
         _ => (Protocol::Tcp, Tls::Plaintext),
     };
-    let host = asked
-        .http
-        .headers
-        .get("Host")
-        .and_then(|values| values.first());
-    let mut headers: Vec<(String, String)> = asked
-        .http
-        .headers
-        .iter()
-        .filter(|(name, _)| *name != "Host")
-        .flat_map(|(name, values)| {
-            values
-                .iter()
-                .map(move |value| (name.clone(), value.clone()))
-        })
-        .collect();
-    if asked.scheme == "grpc" {
+    let headers = &asked.http.headers;
+    let host = headers.get("Host").and_then(|values| values.first());
+    let host = host.unwrap_or(&asked.address).clone();
+    let more = headers.iter().filter(|(name, _)| *name != "Host");
+    let more =
+        more.flat_map(|(name, values)| values.iter().map(move |v| (name.clone(), v.clone())));
+    let mut headers: Vec<(String, String)> = more.collect();
+    if scheme == "grpc" {
         headers.push(("content-type".to_owned(), "application/grpc".to_owned()));
     }
     Some(Call {
-        mode: Mode::Outbound,
+        mode,
         protocol,
         tls,
-        sni: if tls == Tls::Tls {
-            asked.address.clone()
-        } else {
-            String::new()
+        sni: match (tls, from) {
+            (Tls::Plaintext, _) => String::new(),
+            // The client of a gateway connects to an address, and names the host.
+            (_, From::Outside) => host.clone(),
+            _ => asked.address.clone(),
         },
-        host: host.unwrap_or(&asked.address).clone(),
-        path: if asked.http.path.is_empty() {
-            "/".to_owned()
-        } else {
-            asked.http.path.clone()
+        alpn: match (tls, protocol) {
+            (Tls::Plaintext, _) | (_, Protocol::Tcp) => Vec::new(),
+            (_, Protocol::Http2) => vec!["h2".to_owned()],
+            (_, Protocol::Http1) => vec!["http/1.1".to_owned()],
         },
-        method: if asked.http.method.is_empty() {
-            "GET".to_owned()
-        } else {
-            asked.http.method.clone()
-        },
+        host,
+        path: or(&asked.http.path, "/"),
+        method: or(&asked.http.method, "GET"),
         headers,
         server_first: world.is_server_first(&asked.port.name),
-        source: mesh.address_of(world, &asked.from)?,
+        source: match from {
+            From::App(app) => mesh.address_of(world, app)?,
+            From::Outside => [203, 0, 113, 7].into(),
+        },
         ..Call::to(&address, u16::try_from(number).ok()?)
     })
 }
 
+fn tls_of(scheme: &str) -> Tls {
+    if scheme == "https" {
+        Tls::Tls
+    } else {
+        Tls::Plaintext
+    }
+}
+
+fn or(text: &str, default: &str) -> String {
+    if text.is_empty() { default } else { text }.to_owned()
+}
+
 /// Through the source's proxy, the network, and the destination's proxy.
-fn send(world: &World, mesh: &mut Mesh, from: &str, call: &Call) -> Seen {
+fn send(world: &World, mesh: &mut Mesh, from: From<'_>, call: &Call) -> Seen {
     let mut seen = Seen::default();
-    let next = if world.has_sidecar(from) {
-        let outcome = simulate(mesh.resources(world, from), call);
+    if let From::App(app) = from
+        && (call.address.is_loopback() || call.address == world.address(app))
+    {
+        // What stays in the pod passes no proxy.
+        app.clone_into(&mut seen.app);
+        take(world, call, &mut seen);
+        return seen;
+    }
+    // The client's own TLS ends where a proxy reads its requests.
+    let mut own = call.tls;
+    let next = if let Some(resources) = mesh.resources_of(world, from) {
+        let outcome = simulate(resources, call);
         seen.weights = outcome
             .weights
             .iter()
             .map(|w| (w.cluster.clone(), w.weight))
             .collect();
-        let Some(next) = leave(world, mesh, call, &outcome, &mut seen) else {
+        if from == From::Outside
+            && let Some(why) = mesh.lacks_secret(&outcome)
+        {
+            seen.why = why;
+            return seen;
+        }
+        let next = leave(world, mesh, from, call, &outcome, &mut seen);
+        outcome.response_changes.apply(&mut seen.answered);
+        if outcome.upstream_host.is_some() {
+            own = Tls::Plaintext;
+        }
+        let Some(next) = next else {
             return seen;
         };
         next
@@ -241,13 +320,17 @@ fn send(world: &World, mesh: &mut Mesh, from: &str, call: &Call) -> Seen {
         ..next
     };
     seen.app.clone_from(&app);
-    arrive(world, mesh, &app, &arriving, call.tls, &mut seen);
+    let mut answered = std::mem::take(&mut seen.answered);
+    arrive(world, mesh, &app, &arriving, own, &mut seen);
+    // The answer passes the destination's proxy first.
+    seen.answered.append(&mut answered);
     seen
 }
 
 fn leave(
     world: &World,
     mesh: &mut Mesh,
+    from: From<'_>,
     call: &Call,
     outcome: &Outcome,
     seen: &mut Seen,
@@ -261,8 +344,11 @@ fn leave(
     }
     let destination = outcome.destination.as_ref()?;
     let mut endpoint = destination.endpoints.first()?.clone();
+    seen.one_host = destination.endpoints.len() == 1 || outcome.hashed.is_some();
+    seen.proxy_protocol = endpoint.proxy_protocol;
     if endpoint.address.parse::<std::net::IpAddr>().is_err() {
-        endpoint.address = mesh.resolve(world, &endpoint.address)?;
+        let app = if let From::App(app) = from { app } else { "" };
+        endpoint.address = mesh.resolve(world, app, &endpoint.address)?;
     }
     next_call(call, outcome, &endpoint)
 }
@@ -290,30 +376,66 @@ fn arrive(world: &World, mesh: &mut Mesh, app: &str, call: &Call, own: Tls, seen
     if world.has_sidecar(app) {
         let outcome = simulate(mesh.resources(world, app), call);
         seen.mutual = outcome.steps.iter().any(|step| step.stage == Stage::Tls);
+        outcome.response_changes.apply(&mut seen.answered);
         if outcome.end != End::Forwarded {
             ended(&outcome.end, seen);
+            return;
+        }
+        if seen.proxy_protocol.is_some() && outcome.upstream_host.is_some() {
+            seen.why = "what comes before the request is no HTTP".to_owned();
             return;
         }
         if seen.mutual {
             last.tls = own;
         }
+        if outcome.upstream_host.is_some() {
+            last.headers.clone_from(&outcome.upstream_headers);
+            // The sidecar takes what the sending proxy told of itself.
+            if mesh.takes_peer_metadata(world, app) {
+                last.headers
+                    .retain(|(name, _)| !name.starts_with("x-envoy-peer-metadata"));
+            }
+        }
         last.host = outcome.upstream_host.clone().unwrap_or(last.host);
         last.path = outcome.upstream_path.clone().unwrap_or(last.path);
-        let http = outcome.destination.as_ref().and_then(|d| d.http);
-        last.protocol = match http {
+        let destination = outcome.destination.as_ref();
+        last.protocol = match destination.and_then(|d| d.http) {
             Some("HTTP/1.1") => Protocol::Http1,
             Some("HTTP/2") => Protocol::Http2,
             _ => last.protocol,
         };
+        let endpoint = destination.and_then(|d| d.endpoints.first());
+        if let Some(address) = endpoint.and_then(|e| e.address.parse().ok()) {
+            last.address = address;
+        }
+        if !world.listens(&last) {
+            seen.status = outcome.upstream_host.map(|_| 503);
+            seen.why = format!("nobody listens at {}:{}", last.address, last.port);
+            return;
+        }
     }
+    take(world, &last, seen);
+}
+
+/// At the application.
+fn take(world: &World, last: &Call, seen: &mut Seen) {
     let speaks_tls = world.is_tls(last.port);
     if speaks_tls != (last.tls != Tls::Plaintext) {
         seen.why = format!("port {} and the client disagree about TLS", last.port);
         return;
     }
+    if speaks_tls {
+        let known = ["h2", "http/1.1"].into_iter();
+        let mut agreed = known.filter(|name| last.alpn.iter().any(|alpn| alpn == name));
+        seen.alpn = agreed.next().unwrap_or_default().to_owned();
+    }
     seen.status = Some(200);
-    seen.host = last.host;
-    seen.path = last.path;
+    seen.host.clone_from(&last.host);
+    seen.path.clone_from(&last.path);
+    let headers = last.headers.iter();
+    seen.headers = headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+        .collect();
     seen.protocol = match last.protocol {
         Protocol::Http1 => "HTTP/1.1",
         Protocol::Http2 => "HTTP/2.0",

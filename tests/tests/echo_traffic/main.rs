@@ -10,18 +10,22 @@ use meltemi_tests::shared;
 
 use echo::Verdict;
 
-/// The groups that need nothing but sidecars and DNS. The others need real certificates, gateways' addresses, or
-/// filters that decide by more than resources.
-const GROUPS: [&str; 8] = [
-    "destinationrule",
-    "externalname",
-    "host",
-    "serverfirst",
-    "services",
-    "sniffing",
-    "use-client-protocol",
-    "virtualservice",
+/// Groups that are not taken, and why. The list only shrinks.
+const NOT_TAKEN: [(&str, &str); 3] = [
+    (
+        "autopassthrough",
+        "gateways between networks have a suite of their own",
+    ),
+    (
+        "envoyfilter",
+        "only an Envoy runs Lua: tests/envoy/patches.rs sends requests through one",
+    ),
+    ("jwt-claim-route", "RequestAuthentication is not served yet"),
 ];
+
+/// Calls of `proxyless-grpc`, which has no proxy to follow. It only goes down.
+const MOST_NOT_FOLLOWED: usize = 11;
+
 #[test]
 fn calls_between_applications_end_as_istios_tests_expect() {
     let Some(suite) = shared::suite("echo-traffic") else {
@@ -34,11 +38,18 @@ fn calls_between_applications_end_as_istios_tests_expect() {
     assert!(expected.is_empty(), "the list of exceptions only shrinks");
     let world = echo::world(&suite);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut wrong = Vec::new();
-    for group in GROUPS {
+    let (mut wrong, mut left) = (Vec::new(), Vec::new());
+    let mut groups = echo::groups(&suite);
+    for (group, _) in NOT_TAKEN {
+        assert!(groups.remove(group), "there is no group {group}");
+    }
+    for group in groups {
         for case in echo::cases(&suite.join(group)) {
             let mut differences = Vec::new();
             for (call, verdict) in echo::run(&world, &case) {
+                if matches!(verdict, Verdict::NotFollowed) {
+                    left.push(format!("{}: {call}", case.name));
+                }
                 let count = match &verdict {
                     Verdict::Meets => "meet",
                     Verdict::NotFollowed => "not followed",
@@ -57,5 +68,7 @@ fn calls_between_applications_end_as_istios_tests_expect() {
         }
     }
     assert!(wrong.is_empty(), "{counts:?}\n{}", wrong.join("\n"));
-    assert!(counts.get("meet") > Some(&300), "{counts:?}");
+    let more = left.len() > MOST_NOT_FOLLOWED;
+    assert!(!more, "{counts:?}, not followed:\n{}", left.join("\n"));
+    assert!(counts.get("meet") > Some(&460), "{counts:?}");
 }

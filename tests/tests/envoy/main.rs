@@ -9,6 +9,7 @@ mod patches;
 mod plane;
 mod policies;
 mod process;
+mod quarantine;
 mod simulated;
 mod tls;
 mod world;
@@ -53,7 +54,8 @@ async fn envoy_takes_the_world_of_every_golden() {
     for case in cases().expect("the goldens can be read") {
         let dir = tempfile::tempdir().expect("a folder");
         world::write(&case, dir.path());
-        let plane = ControlPlane::start(dir.path()).await;
+        let settings = case.settings().expect("known flags");
+        let plane = ControlPlane::start_with(dir.path(), settings).await;
         let mut envoy = Envoy::start(&program, &case, plane.address, dir.path()).await;
         if let Err(problem) = takes(&case, &plane, &mut envoy).await {
             wrong.push(format!(

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct ControlPlane {
     pub(crate) address: SocketAddr,
     engine: Arc<Engine>,
+    settings: LowerSettings,
     streams: Arc<Registry>,
     drain: CancellationToken,
     serving: JoinHandle<()>,
@@ -32,9 +33,13 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Serves what [`crate::world::write`] wrote.
     pub(crate) async fn start(dir: &Path) -> Self {
-        let settings = LowerSettings::default();
+        Self::start_with(dir, LowerSettings::default()).await
+    }
+
+    /// The same with feature flags.
+    pub(crate) async fn start_with(dir: &Path, settings: LowerSettings) -> Self {
         let engine = Arc::new(Engine::new(default_mesh(&settings)));
-        read(&engine, dir);
+        read(&engine, dir, &settings);
         engine.set_synced();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -62,6 +67,7 @@ impl ControlPlane {
                 ended.cancelled().await;
             });
         Self {
+            settings,
             address,
             engine,
             streams,
@@ -72,7 +78,7 @@ impl ControlPlane {
 
     /// Takes what is new in the folder. What is gone from it stays.
     pub(crate) fn read_again(&self, dir: &Path) {
-        read(&self.engine, dir);
+        read(&self.engine, dir, &self.settings);
     }
 
     /// What a connected proxy is served.
@@ -91,8 +97,8 @@ impl ControlPlane {
     }
 }
 
-fn read(engine: &Engine, dir: &Path) {
-    let loaded = files::load(&dir.join("objects"), &LowerSettings::default());
+fn read(engine: &Engine, dir: &Path, settings: &LowerSettings) {
+    let loaded = files::load(&dir.join("objects"), settings);
     let changes = loaded.objects.into_values().map(Change::Apply).collect();
     engine.apply(changes, loaded.diagnostics.into_iter().collect());
 }

@@ -9,7 +9,6 @@ use meltemi::bootstrap::{Request, bootstrap};
 use meltemi::{offline, render};
 use meltemi_model::Locality;
 use meltemi_model::proxy::Proxy;
-use meltemi_sources::lower::LowerSettings;
 use meltemi_tests::golden::{Case, cases};
 use meltemi_tests::shared::skipped;
 use serde_json::{Value, json};
@@ -44,7 +43,8 @@ fn static_bootstrap(case: &Case) -> Value {
     metadata.remove("ISTIO_VERSION");
     metadata.insert("MELTEMI_IDENTITY".to_owned(), "agent".into());
     let metadata = Value::Object(metadata);
-    let input = offline::read(&[case.world()], &LowerSettings::default()).expect("a world");
+    let settings = case.settings().expect("known flags");
+    let input = offline::read(&[case.world()], &settings).expect("a world");
     let node = (&case.node.id, &case.node.cluster);
     let proxy =
         Proxy::parse(node.0, node.1, Locality::default(), &metadata, []).expect("a valid node");

@@ -26,8 +26,8 @@ use random::Random;
 use upstream::Upstreams;
 
 /// Worlds, and calls in each.
-const WORLDS: u64 = 5;
-const CALLS: usize = 60;
+const WORLDS: u64 = 7;
+const CALLS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_and_the_simulator_agree_on_random_calls() {
@@ -89,6 +89,7 @@ async fn envoy_and_the_simulator_agree_on_random_calls() {
         "forwarded as TCP",
         "redirected",
         "answered",
+        "a preflight",
         "missed",
     ] {
         assert!(
@@ -123,6 +124,8 @@ async fn listens(envoy: &mut Envoy, listeners: usize) -> Result<(), String> {
 fn kind(outcome: &Outcome) -> &'static str {
     match &outcome.end {
         End::Redirected { .. } => "redirected",
+        // Nothing else answers so in these worlds.
+        End::Answered { status: 200, .. } => "a preflight",
         End::Answered { .. } => "answered",
         _ if !reached(outcome) => "missed",
         _ if outcome.route.is_none() => "forwarded as TCP",

@@ -27,6 +27,8 @@ use crate::PATIENCE;
 use crate::plane::ControlPlane;
 use crate::process::{self, Envoy};
 
+mod rotations;
+
 const SIMPLE: &str = "simple.example.com";
 const MUTUAL: &str = "mutual.example.com";
 
@@ -160,28 +162,38 @@ async fn connect(port: u16, host: &str, config: &Arc<ClientConfig>) -> Result<Co
     Ok(BufReader::new(secured.map_err(|error| error.to_string())?))
 }
 
-/// One request on a connection.
+/// One request on a connection, answered with 200.
 async fn request(connection: &mut Connection, host: &str) -> Result<(), String> {
-    let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
-    let exchange = async {
-        connection.write_all(text.as_bytes()).await?;
-        connection.flush().await?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\nok") {
-            match connection.read_u8().await {
-                Ok(byte) => answer.push(byte),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(10), exchange).await;
-    let answer = answer.map_err(|_| "no answer".to_owned())?;
-    let answer = answer.map_err(|error| error.to_string())?;
+    let answer = answer(connection, host).await?;
     if answer.starts_with(b"HTTP/1.1 200 ") {
         Ok(())
     } else {
         Err(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
+
+/// What the application says to one request.
+async fn answer(connection: &mut Connection, host: &str) -> Result<Vec<u8>, String> {
+    let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let mut answer = Vec::new();
+    let exchange = async {
+        connection.write_all(text.as_bytes()).await?;
+        connection.flush().await?;
+        while !answer.ends_with(b"\r\n\r\nok") {
+            answer.push(connection.read_u8().await?);
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let ended = match tokio::time::timeout(Duration::from_secs(10), exchange).await {
+        Ok(ended) => ended.map_err(|error| error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    };
+    match ended {
+        Ok(()) => Ok(answer),
+        Err(error) => Err(format!(
+            "{error} after {:?}",
+            String::from_utf8_lossy(&answer)
+        )),
     }
 }
 
@@ -211,6 +223,7 @@ fn case(dir: &Path) -> Case {
         name: "tls".to_owned(),
         dir: dir.to_path_buf(),
         node: Node {
+            istiod_env: Default::default(),
             id: "router~127.0.0.1~edge-0.default~default.svc.cluster.local".to_owned(),
             cluster: "edge.default".to_owned(),
             locality: String::new(),

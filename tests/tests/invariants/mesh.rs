@@ -36,7 +36,7 @@ pub(crate) fn last_of_each(objects: impl IntoIterator<Item = Object>) -> Vec<Obj
 pub(crate) fn proxies() -> Vec<Proxy> {
     let istio = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"app": "x", "version": "v1"}, "DNS_CAPTURE": "true"});
     let plain = json!({"MELTEMI_IDENTITY": "none", "NAMESPACE": "b", "LABELS": {"app": "y"}});
-    let edge = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"istio": "edge"}});
+    let edge = json!({"ISTIO_VERSION": "1.31.0", "NAMESPACE": "a", "LABELS": {"istio": "edge"}, "NETWORK": "near"});
     let parse = |id: &str, metadata: &Value| {
         Proxy::parse(id, "c", Locality::default(), metadata, []).unwrap()
     };

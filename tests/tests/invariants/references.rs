@@ -71,8 +71,9 @@ fn i7_references_hold_in_istios_bench_worlds() {
     let Some(dir) = bench_configs() else {
         return skipped("no corpus");
     };
+    let made = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
-    for case in cases(&dir).unwrap() {
+    for case in cases(&dir, made.path()).unwrap() {
         let files: Vec<PathBuf> = case.files.clone();
         let input = offline::read(&files, &LowerSettings::default()).unwrap();
         let node = offline::Node {

@@ -98,6 +98,12 @@ kind: VirtualService
 metadata: {name: web, namespace: far}
 spec: {hosts: [web], http: [{timeout: 5s, route: [{destination: {host: web}}]}]}
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: east-west, namespace: far, labels: {topology.istio.io/network: other}}
+spec: {type: LoadBalancer, clusterIP: 10.96.0.3, ports: [{name: tls, port: 15443}]}
+status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}
+---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: web, namespace: far}
@@ -129,6 +135,16 @@ spec:
     match: {context: SIDECAR_OUTBOUND}
     patch: {operation: MERGE, value: {connect_timeout: 7s}}
 ---
+apiVersion: networking.istio.io/v1beta1
+kind: ProxyConfig
+metadata: {name: far, namespace: far}
+spec: {concurrency: 1}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: far, namespace: far}
+spec: {template: {serviceAccount: far}}
+---
 {apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: other}, spec: {controller: example.com/other}}
 ---
 apiVersion: networking.k8s.io/v1
@@ -139,10 +155,18 @@ spec:
 "#;
 
 /// Kinds of which an object elsewhere changes nothing for anybody: no push at all is right.
-const WITHOUT_EFFECT: [Kind; 3] = [Kind::Namespace, Kind::ServiceAccount, Kind::IngressClass];
+const WITHOUT_EFFECT: [Kind; 5] = [
+    Kind::Namespace,
+    Kind::ServiceAccount,
+    Kind::IngressClass,
+    // The injector's.
+    Kind::ProxyConfig,
+    // What is served is made of its entries.
+    Kind::WorkloadGroup,
+];
 
 /// Kinds that no Sidecar scopes, since they hold for the whole mesh.
-const WHOLE_MESH: [Kind; 1] = [Kind::MeshConfig];
+const WHOLE_MESH: [Kind; 2] = [Kind::MeshConfig, Kind::Network];
 
 /// Kinds that are in nothing that a class gets: who asks for a certificate gets it on the own stream.
 const BY_STREAM: [Kind; 2] = [Kind::Secret, Kind::CaConfigMap];

@@ -8,6 +8,7 @@
 
 mod ads_client;
 mod changes;
+mod explained;
 mod lifecycle;
 mod pages;
 mod plane;

@@ -147,3 +147,30 @@ async fn metrics_count_proxies_pushes_and_misses() {
     }
     plane.stop().await;
 }
+
+#[tokio::test]
+async fn networkz_has_istiods_shape_and_follows_the_objects() {
+    let gateway = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: west, namespace: istio-system, labels: {topology.istio.io/network: west}}
+spec: {type: LoadBalancer, clusterIP: 10.2.9.9, ports: [{name: tls, port: 15443}]}
+status: {loadBalancer: {ingress: [{ip: 203.0.113.1}]}}
+"#;
+    let plane = Plane::start(&[WORLD[0], ("west.yaml", gateway)]).await;
+    let page = |address: &str| {
+        json!([{
+            "Network": "west", "Cluster": "Kubernetes", "Addr": address, "Port": 15443, "HBONEPort": 0,
+            "ServiceAccount": {"Namespace": "", "Name": ""},
+        }])
+    };
+    for address in ["203.0.113.1", "203.0.113.2"] {
+        plane.write("west.yaml", &gateway.replace("203.0.113.1", address));
+        let want = page(address);
+        plane
+            .eventually("/debug/networkz", |(_, text)| {
+                serde_json::from_str::<Value>(text).is_ok_and(|found| found == want)
+            })
+            .await;
+    }
+}

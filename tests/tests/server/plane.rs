@@ -69,6 +69,7 @@ fn settings(directory: PathBuf) -> Settings {
         features: Default::default(),
         objects: Objects::Directory(directory),
         mesh_config: None,
+        networks_config: None,
         listen,
         domain: "cluster.local".to_owned(),
         cluster_id: "Kubernetes".to_owned(),

@@ -23,7 +23,11 @@ pub(crate) fn camel_case(name: &str) -> String {
 
 /// The JSON name of a Rust field: `r#match` is `match`.
 pub(crate) fn json_name(field: &str) -> String {
-    camel_case(field.strip_prefix("r#").unwrap_or(field))
+    match field {
+        // The one field whose proto name has capitals: `mesh_mTLS`.
+        "mesh_mtls" => "meshMTLS".to_owned(),
+        field => camel_case(field.strip_prefix("r#").unwrap_or(field)),
+    }
 }
 
 /// Reports a oneof of which more than one member is set.

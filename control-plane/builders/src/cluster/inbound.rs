@@ -51,7 +51,7 @@ pub(super) fn build(input: &InboundCluster) -> pb::Cluster {
     apply_pool(input, &mut cluster, &mut options);
     if !matches!(&input.address, Some(InboundAddress::Socket(ip, _)) if &**ip == "127.0.0.1" || &**ip == "::1")
     {
-        cluster.upstream_bind_config = Some(bind(input.facet.ip_mode, false));
+        cluster.upstream_bind_config = Some(bind(input.facet.ip_mode, input.mesh.dual_stack));
     }
     set_metadata(input, &mut cluster);
     if let Some(options) = options {

@@ -1,6 +1,5 @@
 //! Clusters to services. Istio 1.31: `buildOutboundClusters`, `applyDestinationRule`, `buildSubsetCluster`.
 
-use meltemi_model::proxy::IpMode;
 use meltemi_model::service::{Resolution, Service, ServicePort, outbound_name, sni_name};
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 use meltemi_proto::envoy::config::cluster::v3::cluster as c;
@@ -11,8 +10,12 @@ use meltemi_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 use super::fixed::discovery;
 use super::metadata::{IstioMetadata, add_exchange_filter};
-use super::{Effective, OutboundCluster, effective, load_balancer, outlier, pool, protocol, tls};
+use super::{
+    Effective, OutboundCluster, effective, has_headless_endpoints, load_balancer, outlier, pool,
+    protocol, tls,
+};
 use crate::endpoint::{self, Balance};
+use crate::listener::lookup_family;
 use crate::{duration, uint32};
 
 /// Builds the cluster.
@@ -35,7 +38,7 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
     let mut cluster = pb::Cluster {
         alt_stat_name: format!("{name};"),
         name,
-        cluster_discovery_type: Some(discovery(discovery_type(service.resolution, facet.router))),
+        cluster_discovery_type: Some(discovery(discovery_type(input))),
         common_lb_config: Some(c::CommonLbConfig::default()),
         ..Default::default()
     };
@@ -76,14 +79,18 @@ pub(super) fn build(input: &OutboundCluster) -> pb::Cluster {
 }
 
 /// Istio 1.31: `convertResolution`. A gateway has no original destination, so it gets endpoints.
-fn discovery_type(resolution: Resolution, router: bool) -> c::DiscoveryType {
-    match resolution {
+fn discovery_type(input: &OutboundCluster) -> c::DiscoveryType {
+    match input.service.resolution {
         Resolution::ClientSideLb | Resolution::Alias | Resolution::DynamicDns => {
             c::DiscoveryType::Eds
         }
         Resolution::Dns => c::DiscoveryType::StrictDns,
         Resolution::DnsRoundRobin => c::DiscoveryType::LogicalDns,
-        Resolution::Passthrough if router => c::DiscoveryType::Eds,
+        Resolution::Passthrough
+            if input.facet.router || has_headless_endpoints(&input.service, &input.mesh) =>
+        {
+            c::DiscoveryType::Eds
+        }
         Resolution::Passthrough => c::DiscoveryType::OriginalDst,
     }
 }
@@ -95,14 +102,9 @@ fn place_of_endpoints(
     cluster: &mut pb::Cluster,
 ) {
     let port = &input.port;
-    match discovery_type(input.service.resolution, input.facet.router) {
+    match discovery_type(input) {
         c::DiscoveryType::StrictDns | c::DiscoveryType::LogicalDns => {
-            cluster.dns_lookup_family = match input.facet.ip_mode {
-                IpMode::V4 => c::DnsLookupFamily::V4Only,
-                IpMode::V6 => c::DnsLookupFamily::V6Only,
-                IpMode::Dual => c::DnsLookupFamily::All,
-            }
-            .into();
+            cluster.dns_lookup_family = lookup_family(input.facet.dns_family).into();
             let resolver = CaresDnsResolverConfig {
                 udp_max_queries: Some(uint32(100)),
                 ..Default::default()
@@ -118,6 +120,11 @@ fn place_of_endpoints(
                 cluster.respect_dns_ttl = true;
             }
             let inside = endpoint::assignment(input, policy, balance, &cluster.name);
+            // Envoy refuses a LOGICAL_DNS cluster without an endpoint; one of the other type may have none.
+            let is_empty = inside.endpoints.iter().all(|e| e.lb_endpoints.is_empty());
+            if input.endpoints.is_some() && is_empty {
+                cluster.cluster_discovery_type = Some(discovery(c::DiscoveryType::StrictDns));
+            }
             cluster.load_assignment = Some(inside);
         }
         c::DiscoveryType::OriginalDst => {

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::service::{Service, TrafficDistribution};
 use meltemi_model::traffic::LocalityLb;
-use meltemi_model::workload::{Endpoint, EndpointSet};
+use meltemi_model::workload::Endpoint;
 use meltemi_model::{Labels, Locality, Shared, Str};
 
-use super::Choice;
 use crate::cluster::Effective;
 
 /// How the proxy's place shapes the endpoints that it gets. Proxies of one `Balance` share one resource.
@@ -142,19 +141,28 @@ pub(super) struct Group<'a> {
     pub(super) endpoints: Vec<&'a Shared<Endpoint>>,
 }
 
-/// Sorts the chosen endpoints into groups.
-pub(super) fn groups<'a>(
-    choice: &Choice,
-    set: &'a EndpointSet,
-    balance: &Balance,
-) -> Vec<Group<'a>> {
-    let mut by_locality: BTreeMap<&Locality, Vec<&'a Shared<Endpoint>>> = BTreeMap::new();
-    for endpoint in set.port(&choice.port).iter().filter(|e| choice.takes(e)) {
+/// Endpoints by where they are.
+pub(super) type ByLocality<'a> = BTreeMap<&'a Locality, Vec<&'a Shared<Endpoint>>>;
+
+/// Sorts endpoints by where they are.
+pub(super) fn by_locality<'a>(
+    endpoints: impl Iterator<Item = &'a Shared<Endpoint>>,
+) -> ByLocality<'a> {
+    let mut by_locality = ByLocality::new();
+    for endpoint in endpoints {
         by_locality
             .entry(&endpoint.locality)
             .or_default()
             .push(endpoint);
     }
+    by_locality
+}
+
+/// Makes groups of them, with priorities and weights.
+pub(super) fn groups<'a>(
+    by_locality: impl IntoIterator<Item = (&'a Locality, Vec<&'a Shared<Endpoint>>)>,
+    balance: &Balance,
+) -> Vec<Group<'a>> {
     let groups: Vec<Group<'a>> = by_locality
         .into_iter()
         .map(|(locality, endpoints)| group(locality, 0, endpoints))

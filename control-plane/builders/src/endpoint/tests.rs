@@ -7,6 +7,12 @@ mod balance;
 mod bytes;
 mod choice;
 
+/// The groups of a proxy that reaches every endpoint by its address.
+fn groups<'a>(choice: &Choice, set: &'a EndpointSet, balance: &Balance) -> Vec<Group<'a>> {
+    let near = chosen(choice, set).filter(|e| !e.address.is_empty());
+    super::balance::groups(super::balance::by_locality(near), balance)
+}
+
 /// Every endpoint of port `http`, as its own label says.
 fn choice() -> Choice {
     Choice {
@@ -33,6 +39,7 @@ fn input(choice: Choice, endpoints: EndpointSet) -> EndpointInput {
         endpoints: Shared::new(endpoints),
         choice,
         balance: Balance::None,
+        horizon: None,
         from: Arc::from([]),
     }
 }

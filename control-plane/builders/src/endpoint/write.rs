@@ -33,7 +33,10 @@ pub(super) fn assignment(cluster: &str, groups: &[Group<'_>], choice: &Choice) -
                 bytes(&mut body, 2, &lb_endpoint(endpoint, mtls));
             }
         }
-        wrapped(&mut body, 3, group.weight);
+        // Nothing is weighed where nothing is left.
+        if group.weight > 0 {
+            wrapped(&mut body, 3, group.weight);
+        }
         number(&mut body, 5, group.priority);
         bytes(&mut out, 2, &body);
     }
@@ -50,21 +53,13 @@ fn locality(out: &mut Vec<u8>, locality: &Locality) {
 /// envoy.config.endpoint.v3.LbEndpoint.
 fn lb_endpoint(endpoint: &Endpoint, mtls: bool) -> Bytes {
     let mut out = Vec::with_capacity(192);
-    let mut address = Vec::with_capacity(48);
-    if endpoint.port == 0 && endpoint.address.starts_with(['/', '@']) {
-        let mut pipe = Vec::new();
-        text(&mut pipe, 1, &endpoint.address);
-        bytes(&mut address, 2, &pipe);
-    } else {
-        let mut socket = Vec::with_capacity(32);
-        text(&mut socket, 2, &endpoint.address);
-        // The port is one of a oneof: it is written even when it is 0.
-        encode_key(3, WireType::Varint, &mut socket);
-        encode_varint(u64::from(endpoint.port), &mut socket);
-        bytes(&mut address, 1, &socket);
-    }
     let mut host = Vec::with_capacity(56);
-    bytes(&mut host, 1, &address);
+    bytes(&mut host, 1, &address(endpoint, &endpoint.address));
+    for more in &endpoint.more_addresses {
+        let mut additional = Vec::with_capacity(56);
+        bytes(&mut additional, 1, &address(endpoint, more));
+        bytes(&mut host, 4, &additional);
+    }
     bytes(&mut out, 1, &host);
     number(
         &mut out,
@@ -80,6 +75,24 @@ fn lb_endpoint(endpoint: &Endpoint, mtls: bool) -> Bytes {
     bytes(&mut out, 3, &metadata(endpoint, mtls));
     wrapped(&mut out, 4, endpoint.weight);
     Bytes::from(out)
+}
+
+/// envoy.config.core.v3.Address.
+fn address(endpoint: &Endpoint, address: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    if endpoint.port == 0 && address.starts_with(['/', '@']) {
+        let mut pipe = Vec::new();
+        text(&mut pipe, 1, address);
+        bytes(&mut out, 2, &pipe);
+    } else {
+        let mut socket = Vec::with_capacity(32);
+        text(&mut socket, 2, address);
+        // The port is one of a oneof: it is written even when it is 0.
+        encode_key(3, WireType::Varint, &mut socket);
+        encode_varint(u64::from(endpoint.port), &mut socket);
+        bytes(&mut out, 1, &socket);
+    }
+    out
 }
 
 /// envoy.config.core.v3.Metadata: whether it takes mutual TLS, and what telemetry calls it. Keys in order.

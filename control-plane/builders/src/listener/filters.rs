@@ -189,7 +189,7 @@ pub(super) fn dynamic_forward_proxy(cache: pb::dns_cache::DnsCacheConfig) -> Htt
     http_filter("envoy.filters.http.dynamic_forward_proxy", pb::any(&config))
 }
 
-fn lookup_family(family: DnsFamily) -> pb::cluster::cluster::DnsLookupFamily {
+pub(crate) fn lookup_family(family: DnsFamily) -> pb::cluster::cluster::DnsLookupFamily {
     match family {
         DnsFamily::V4 => pb::cluster::cluster::DnsLookupFamily::V4Only,
         DnsFamily::V6 => pb::cluster::cluster::DnsLookupFamily::V6Only,

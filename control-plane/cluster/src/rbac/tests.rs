@@ -4,21 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_fake_api::{FakeApi, Refusal, Verb};
-use serde_json::json;
+use meltemi_fake_api::{FakeApi, Fault, On, Refusal, Type, Verb};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::leader::{self, Election, locks};
 use crate::roots::{Distribution, distribute};
 use crate::secrets::{self, Secret};
+use crate::statuses::{INGRESSES, Kind, Name, SERVICE_ENTRIES, Seen, Statuses, keep};
 use crate::testing::{api, config_map};
 use crate::tokens::{self, Token};
 use crate::webhooks::{Injection, Validation, patch_injection, patch_validation};
-use crate::{Client, Metrics, access, config_maps, nodes, pods, revisions};
+use crate::{
+    Client, Metrics, Registrations, access, config_maps, nodes, pods, registration, revisions,
+};
 
 const SYSTEM: &str = "istio-system";
 const PEM: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
@@ -49,6 +53,51 @@ fn objects(api: &FakeApi) {
     api.answer("gateways.networking.istio.io", |_| {
         Err(Refusal::new(400, "denied the request"))
     });
+}
+
+/// Wants every status to say so.
+#[derive(Default)]
+struct Marks(BTreeMap<Name, bool>);
+
+impl Statuses for Marks {
+    type News = ();
+
+    fn seen(&mut self, name: &Name, object: Seen<'_>) -> bool {
+        let marked = object.status["marked"] == true;
+        self.0.insert(name.clone(), marked);
+        true
+    }
+
+    fn gone(&mut self, name: &Name) {
+        self.0.remove(name);
+    }
+
+    fn was_changed(&mut self, _: &Name) {}
+
+    fn wanted(&mut self, (): &()) -> BTreeMap<Name, Value> {
+        let unmarked = self.0.iter().filter(|(_, marked)| !**marked);
+        unmarked
+            .map(|(name, _)| (name.clone(), json!({"marked": true})))
+            .collect()
+    }
+}
+
+/// An object of a kind whose first write meets a conflict, so that it is asked for.
+fn contested(api: &FakeApi, kind: Kind) {
+    let Kind {
+        group,
+        version,
+        kind,
+        plural,
+    } = kind;
+    let mut served = Type::new(group, &[version], plural, kind, true);
+    served.status = true;
+    api.serve(served);
+    api.apply(json!({
+        "apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": {"namespace": "new", "name": "a"},
+    }));
+    let conflict = Fault::Refuse(Refusal::new(409, "changed"));
+    api.fault(On::verb(Verb::Patch).of(plural), conflict, 1);
 }
 
 async fn questions(client: &Client) {
@@ -110,6 +159,16 @@ fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
         let out = watch::channel(config_maps::State::Unknown).0;
         config_maps::follow(map_client, SYSTEM, "istio", out, map_stop).await;
     });
+    for kind in [SERVICE_ENTRIES, INGRESSES] {
+        tasks.spawn(keep(
+            client.clone(),
+            kind,
+            Marks::default(),
+            watch::channel(()).1,
+            Metrics::default(),
+            stop.clone(),
+        ));
+    }
     let pem = || watch::channel(Arc::from(PEM)).1;
     tasks.spawn(distribute(
         client.clone(),
@@ -138,6 +197,30 @@ fn work(client: &Client, stop: &CancellationToken) -> JoinSet<()> {
     tasks
 }
 
+async fn registrations(api: &FakeApi, client: &Client, stop: &CancellationToken) {
+    registration::tests::serve(api);
+    api.apply(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup",
+        "metadata": {"name": "group", "namespace": "new"},
+    }));
+    let settings = registration::Settings {
+        check_identity: false,
+        grace: Duration::from_secs(1),
+        ..registration::Settings::default()
+    };
+    let (metrics, tasks) = (Registrations::default(), TaskTracker::new());
+    let registrar =
+        registration::Registrar::new(client.clone(), settings, metrics, &tasks, stop).unwrap();
+    let workload = registration::Workload {
+        namespace: "new".into(),
+        group: "group".into(),
+        address: Some("10.0.0.1".into()),
+        ..registration::Workload::default()
+    };
+    let attendance = registrar.connect(workload).await.unwrap().unwrap();
+    attendance.report(Ok(()));
+}
+
 fn verb(verb: Verb) -> &'static str {
     match verb {
         Verb::Get => "get",
@@ -156,9 +239,13 @@ type Rights = BTreeMap<String, BTreeSet<&'static str>>;
 async fn the_table_says_what_is_done_and_nothing_else() {
     let (api, client) = api().await;
     objects(&api);
+    for kind in [SERVICE_ENTRIES, INGRESSES] {
+        contested(&api, kind);
+    }
     questions(&client).await;
     let stop = CancellationToken::new();
     let mut tasks = work(&client, &stop);
+    registrations(&api, &client, &stop).await;
     sleep(Duration::from_secs(60)).await;
     stop.cancel();
     while let Some(ended) = tasks.join_next().await {
@@ -179,7 +266,10 @@ async fn the_table_says_what_is_done_and_nothing_else() {
     for rule in RULES {
         let resource = match rule.group {
             "" => rule.resource.to_owned(),
-            group => format!("{}.{group}", rule.resource),
+            group => match rule.resource.split_once('/') {
+                Some((resource, part)) => format!("{resource}.{group}/{part}"),
+                None => format!("{}.{group}", rule.resource),
+            },
         };
         let is_elsewhere = elsewhere.contains(&resource);
         assert_eq!(rule.scope == Scope::Cluster, is_elsewhere, "{resource}");

@@ -60,11 +60,7 @@ fn labels_are_those_of_the_pod_and_of_its_place() {
     ] {
         let found = class(objects, &metadata);
         assert_eq!(found.labels, labels(&want), "{name}");
-        assert_eq!(
-            (&*found.cluster_id, &*found.network),
-            ("c2", "net"),
-            "{name}"
-        );
+        assert_eq!(&*found.cluster_id, "c2", "{name}");
     }
 }
 
@@ -285,6 +281,7 @@ fn what_a_proxy_says_of_itself() {
         reserved_ports: vec![15021, 15090],
         unprivileged: true,
         dns_capture: true,
+        allocated_addresses: true,
         inbound_exact_balance: true,
         outbound_exact_balance: false,
         credential_socket: true,
@@ -317,6 +314,49 @@ fn address_families() {
 }
 
 #[test]
+fn flags_for_address_families() {
+    // (addresses, both are served, IPv4 is taken in besides), with both flags on.
+    let mesh = || Mesh {
+        dual_stack: true,
+        ipv4_outbound_for_ipv6: true,
+        ..Mesh::default()
+    };
+    for (ips, want) in [
+        ("10.0.0.1", (false, false)),
+        ("fd00::1", (false, true)),
+        ("10.0.0.1,fd00::1", (true, false)),
+    ] {
+        let metadata = json!({"INSTANCE_IPS": ips});
+        let on = class([mesh().into()], &metadata);
+        assert_eq!((on.dual_stack, on.ipv4_outbound), want, "{ips}");
+        let off = class([], &metadata);
+        assert!(!off.dual_stack && !off.ipv4_outbound, "{ips}");
+    }
+}
+
+#[test]
+fn who_uses_allocated_addresses() {
+    for (ip_autoallocate, capture, asks, want) in [
+        (true, true, false, true),
+        (true, false, true, false),
+        (false, true, false, false),
+        (false, true, true, true),
+        (false, false, true, false),
+    ] {
+        let mesh = Mesh {
+            ip_autoallocate,
+            ..Mesh::default()
+        };
+        let metadata = json!({
+            "DNS_CAPTURE": capture.to_string(), "DNS_AUTO_ALLOCATE": asks.to_string(),
+        });
+        let facet = class([mesh.into()], &metadata).facet;
+        let name = format!("{ip_autoallocate} {capture} {asks}");
+        assert_eq!(facet.allocated_addresses, want, "{name}");
+    }
+}
+
+#[test]
 fn a_proxys_own_configuration_replaces_the_meshs() {
     let config = |mode: &str| ProxyConfig {
         interception_mode: mode.into(),
@@ -345,5 +385,30 @@ fn a_proxys_own_configuration_replaces_the_meshs() {
             &*found.proxy_config,
             own.as_ref().unwrap_or(&world.mesh.default_config)
         );
+    }
+}
+
+#[test]
+fn the_network_matters_only_where_there_are_gateways_or_names_are_answered() {
+    let gateway = || {
+        let mut service = kube_service("default", "edge", HTTP);
+        service.meta.labels =
+            labels("topology.istio.io/network=n,networking.istio.io/gatewayPort=80");
+        service.external_ips = vec!["203.0.113.1".into()];
+        Object::from(service)
+    };
+    let metadata = |more: &Value| {
+        let mut metadata = json!({"NETWORK": "own", "REQUESTED_NETWORK_VIEW": "b, a,,a"});
+        metadata["DNS_CAPTURE"] = more.clone();
+        metadata
+    };
+    for (objects, capture, want) in [
+        (vec![], json!(null), ""),
+        (vec![], json!("true"), "own"),
+        (vec![gateway()], json!(null), "own"),
+    ] {
+        let class = class(objects, &metadata(&capture));
+        assert_eq!(&*class.network, want, "{capture}");
+        assert_eq!(class.network_view, ["a".into(), "b".into()]);
     }
 }

@@ -121,6 +121,27 @@ fn who_is_not_selected_has_no_part_in_it() {
 }
 
 #[test]
+fn a_resource_is_patched_again_only_for_what_may_touch_it() {
+    let compiler = Compiler::default();
+    let misses = |of_web_after: &str, of_other_after: &str| {
+        let other = Condition::Cluster(ClusterCondition {
+            name: "BlackHoleCluster".into(),
+            ..ClusterCondition::default()
+        });
+        let merge = |condition, after| {
+            let value = json!({"connect_timeout": after});
+            patch(ApplyTo::Cluster, Operation::Merge, condition, &value)
+        };
+        let patches = vec![merge(of_web(), of_web_after), merge(other, of_other_after)];
+        served(&compiler, "a", patches);
+        compiler.patch_counts().misses
+    };
+    assert_eq!(misses("1s", "1s"), 2);
+    assert_eq!(misses("1s", "2s"), 3);
+    assert_eq!(misses("2s", "2s"), 4);
+}
+
+#[test]
 fn versions_make_classes() {
     let condition = |pattern: &str| ProxyCondition {
         version: Some(VersionPattern::new(pattern).unwrap()),
@@ -207,4 +228,60 @@ fn extension_configurations_are_served_by_name() {
     };
     let found = served(&Compiler::default(), "a", vec![of("x"), of("y"), of("x")]);
     assert_eq!(names(&found.snapshot, ResourceType::Extension), ["x", "y"]);
+}
+
+#[test]
+fn whether_patches_change_anything_is_known() {
+    let merge = |condition| {
+        let value = json!({"connect_timeout": "7s"});
+        patch(ApplyTo::Cluster, Operation::Merge, condition, &value)
+    };
+    let nowhere = || {
+        Condition::Cluster(ClusterCondition {
+            name: "nobody".into(),
+            ..ClusterCondition::default()
+        })
+    };
+    let condition = Condition::Listener(ListenerCondition {
+        port: 80,
+        ..ListenerCondition::default()
+    });
+    let no_listener = patch(
+        ApplyTo::Listener,
+        Operation::Remove,
+        condition,
+        &Value::Null,
+    );
+    let add = patch(
+        ApplyTo::Cluster,
+        Operation::Add,
+        Condition::None,
+        &json!({"name": "x"}),
+    );
+    for (what, patches, want) in [
+        ("none", vec![], &[][..]),
+        (
+            "one that finds nothing",
+            vec![merge(nowhere())],
+            &[("cluster", false)],
+        ),
+        (
+            "one of two",
+            vec![merge(nowhere()), merge(of_web())],
+            &[("cluster", true)],
+        ),
+        ("what is added", vec![add], &[("cluster", true)]),
+        (
+            "kinds apart",
+            vec![merge(nowhere()), no_listener],
+            &[("cluster", false), ("listener", true)],
+        ),
+    ] {
+        let found = served(&Compiler::default(), "a", patches).patches;
+        let found: Vec<(&str, bool)> = found
+            .iter()
+            .map(|((_, p), applied)| (*p, *applied))
+            .collect();
+        assert_eq!(found, want, "{what}");
+    }
 }

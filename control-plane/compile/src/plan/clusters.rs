@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_builders::cluster::{
     ClusterFacet, ClusterInput, Effective, InboundAddress, InboundCluster, OutboundCluster,
-    effective,
+    effective, has_headless_endpoints,
 };
 use meltemi_builders::endpoint::{Balance, Choice, EndpointInput};
 use meltemi_model::port::Protocol;
@@ -19,6 +19,7 @@ use meltemi_world::{Scope, ScopedService, World};
 
 use super::gateway::MergedGateways;
 use super::listeners::{any_dns_cache, dns_family};
+use super::sight::Sight;
 
 /// Clusters and endpoint resources of a class.
 #[derive(Debug, Default)]
@@ -41,12 +42,13 @@ pub fn clusters(
 ) -> Clusters {
     let facet = facet(class);
     let mesh = &scope.mesh;
+    let sight = Sight::new(world, class);
     let mut planned = Clusters::default();
     let only = referenced(world, scope, class, gateways);
     for row in &scope.services {
         let host = &row.service.key.host;
         if only.as_ref().is_none_or(|hosts| hosts.contains(host)) {
-            outbound(scope, class, row, &facet, false, &mut planned);
+            outbound(scope, &sight, row, &facet, false, &mut planned);
         }
     }
     planned.clusters.push(ClusterInput::BlackHole(mesh.clone()));
@@ -73,7 +75,7 @@ pub fn clusters(
                 .iter()
                 .filter(|row| !row.service.mesh_external)
             {
-                outbound(scope, class, row, &facet, true, &mut planned);
+                outbound(scope, &sight, row, &facet, true, &mut planned);
             }
         }
         ProxyKind::Router => {}
@@ -103,34 +105,37 @@ fn referenced(
         .iter()
         .flat_map(|name| world.virtual_services.destinations(name, from));
     let mut hosts: BTreeSet<Hostname> = hosts.collect();
-    hosts.extend(referenced_by_patches(world, scope, class));
+    hosts.extend(referenced_otherwise(world, scope, class));
     Some(hosts)
 }
 
-/// The hosts that EnvoyFilters need although no route leads there.
-fn referenced_by_patches(
-    world: &World,
-    scope: &Scope,
-    class: &ProxyClass,
-) -> impl Iterator<Item = Hostname> {
+/// The hosts that EnvoyFilters and providers of the mesh configuration need although no route leads there.
+fn referenced_otherwise(world: &World, scope: &Scope, class: &ProxyClass) -> Vec<Hostname> {
     let filters = world
         .envoy_filters
         .selecting(&class.namespace, &class.labels, &world.mesh);
     let names = filters.into_iter().flat_map(|filter| &filter.references);
-    names
-        .filter(move |(namespace, host)| {
-            let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
-            namespace
-                .as_ref()
-                .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
-        })
-        .map(|(_, host)| host.clone())
+    let of_patches = names.map(|(namespace, host)| (namespace.clone(), host.clone()));
+    let providers = world.mesh.provider_services.iter();
+    let of_providers = providers.map(|service| match service.split_once('/') {
+        Some((namespace, host)) => (Some(Str::from(namespace)), Hostname::new(host)),
+        None => (None, Hostname::new(service)),
+    });
+    let is_meant = |(namespace, host): &(Option<Str>, Hostname)| {
+        let row = scope.by_host.get(host).map(|at| &scope.services[*at]);
+        namespace
+            .as_ref()
+            .is_none_or(|ns| row.is_some_and(|row| row.service.key.namespace == *ns))
+    };
+    let all = of_patches.chain(of_providers).filter(is_meant);
+    all.map(|(_, host)| host).collect()
 }
 
 fn facet(class: &ProxyClass) -> ClusterFacet {
     ClusterFacet {
         router: class.kind == ProxyKind::Router,
         ip_mode: class.ip_mode,
+        dns_family: dns_family(class),
         metadata_exchange: class
             .capabilities
             .has(Capability::TcpMetadataExchangeCluster),
@@ -145,7 +150,7 @@ fn facet(class: &ProxyClass) -> ClusterFacet {
 
 fn outbound(
     scope: &Scope,
-    class: &ProxyClass,
+    sight: &Sight<'_>,
     row: &ScopedService,
     facet: &ClusterFacet,
     sni_dnat: bool,
@@ -156,7 +161,7 @@ fn outbound(
         Resolution::DynamicDns => {
             // No name of a server stands for names that are not known.
             if !sni_dnat {
-                dynamic(scope, class, row, facet, planned);
+                dynamic(scope, sight.class, row, facet, planned);
             }
             return;
         }
@@ -167,7 +172,7 @@ fn outbound(
         let subsets = rule.map(|r| r.subsets.as_slice()).unwrap_or_default();
         let names = std::iter::once(Str::from("")).chain(subsets.iter().map(|s| s.name.clone()));
         for subset in names {
-            add_outbound(scope, class, row, (port, subset, sni_dnat), facet, planned);
+            add_outbound(scope, sight, row, (port, subset, sni_dnat), facet, planned);
         }
     }
 }
@@ -198,6 +203,7 @@ fn dynamic(
             rule_selects_workload: row.rule_selects_workload,
             identities: row.identities.clone(),
             endpoints: None,
+            horizon: None,
             all_mtls: false,
             mtls_disabled: false,
             sni_dnat: false,
@@ -213,13 +219,13 @@ fn dynamic(
 
 fn add_outbound(
     scope: &Scope,
-    class: &ProxyClass,
+    sight: &Sight<'_>,
     row: &ScopedService,
     (port, subset, sni_dnat): (&ServicePort, Str, bool),
     facet: &ClusterFacet,
     planned: &mut Clusters,
 ) {
-    let mesh = &scope.mesh;
+    let (mesh, class) = (&scope.mesh, sight.class);
     let policy = effective(row.rule.as_deref(), &subset, port.number, mesh);
     if let Some(diagnostic) = plain_text(row, class, &policy) {
         planned.diagnostics.push(diagnostic);
@@ -234,14 +240,16 @@ fn add_outbound(
         row.service.resolution,
         Resolution::Dns | Resolution::DnsRoundRobin
     );
+    let asks = facet.router || has_headless_endpoints(&row.service, mesh);
     let original_destination =
-        passthrough || (row.service.resolution == Resolution::Passthrough && !facet.router);
+        passthrough || (row.service.resolution == Resolution::Passthrough && !asks);
     // Istio 1.31: where no load balancing hides the endpoints, mutual TLS needs all of them to take it, on gateways too.
     let unbalanced = passthrough || row.service.resolution == Resolution::Passthrough;
     let own = row.endpoints.port(&port.name);
     if dns && own.is_empty() && !passthrough {
         return; // Envoy refuses a DNS cluster without a name to resolve.
     }
+    let horizon = sight.of(&row.service, dns);
     let place = (class.locality.clone(), labels_with_node(class));
     let balance = Balance::of(&policy, &row.service, mesh, Some((&place.0, &place.1)));
     planned
@@ -254,6 +262,7 @@ fn add_outbound(
             rule_selects_workload: row.rule_selects_workload,
             identities: row.identities.clone(),
             endpoints: dns.then(|| row.endpoints.clone()),
+            horizon: horizon.clone().filter(|_| dns),
             all_mtls: unbalanced && !own.is_empty() && own.iter().all(|e| e.mtls),
             mtls_disabled: scope
                 .peer_authentications
@@ -300,6 +309,7 @@ fn add_outbound(
         } else {
             Balance::None
         },
+        horizon,
         from: Arc::from(from),
     });
 }
@@ -364,10 +374,17 @@ fn inbound(
             .clusters
             .extend(from_ingress(world, scope, class, facet, listener).map(ClusterInput::Inbound));
     }
-    if !ingress.is_empty() || class.interception == InterceptionMode::None {
+    let own = if ingress.is_empty() {
+        class.interception != InterceptionMode::None
+    } else {
+        scope.mesh.merge_inbound
+    };
+    if !own {
         return;
     }
-    let mut targets: Vec<u16> = class.instances.iter().map(|i| i.target).collect();
+    let named = |port: u16| ingress.iter().any(|listener| listener.port == port);
+    let targets = class.instances.iter().map(|i| i.target);
+    let mut targets: Vec<u16> = targets.filter(|port| !named(*port)).collect();
     targets.sort_unstable();
     targets.dedup();
     for target in targets {
@@ -456,7 +473,9 @@ fn from_ingress(
     })
 }
 
-/// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable.
+/// Where an ingress listener forwards to; the inner `None`: to the original destination. The outer: not usable. The
+/// workload's own address is one of the family that is asked for; where there is none, and where the family of a loopback
+/// address is not the proxy's, another loopback address stands in. Istio 1.31: `buildInboundClustersFromSidecar`.
 fn ingress_address(
     class: &ProxyClass,
     listener: &IngressListener,
@@ -471,14 +490,20 @@ fn ingress_address(
     let (host, port) = endpoint.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    match host {
-        "0.0.0.0" | "::" | "" => match class.own_ips.first() {
-            Some(ip) => Some(Some(InboundAddress::Socket(ip.to_string().into(), port))),
-            None => Some(None),
-        },
-        "127.0.0.1" | "::1" => Some(Some(InboundAddress::Socket(host.into(), port))),
-        _ => None,
-    }
+    let own = |v4: bool, loopback: &str| {
+        let mut ips = class.own_ips.iter().filter(|ip| ip.is_ipv4() == v4);
+        ips.next()
+            .map_or_else(|| loopback.into(), |ip| ip.to_string().into())
+    };
+    let address: Str = match host {
+        "0.0.0.0" | "" => own(true, "127.0.0.1"),
+        "::" => own(false, "::1"),
+        "127.0.0.1" if class.ip_mode == IpMode::V6 => "::1".into(),
+        "::1" if class.ip_mode == IpMode::V4 => "127.0.0.1".into(),
+        "127.0.0.1" | "::1" => host.into(),
+        _ => return None,
+    };
+    Some(Some(InboundAddress::Socket(address, port)))
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use meltemi_builders::name_table::{NameInput, NameTableInput};
-use meltemi_model::proxy::{IpMode, ProxyClass};
+use meltemi_model::proxy::ProxyClass;
 use meltemi_model::service::{Resolution, Service};
 use meltemi_model::workload::{Endpoint, Health};
 use meltemi_model::{Hostname, Shared, Str};
 use meltemi_world::{Scope, ScopedService};
+
+use super::families::all_addresses;
 
 /// Names with this ending are those of the multi-cluster services API; their short forms mean the cluster's own.
 const CLUSTER_SET: &str = ".clusterset.local";
@@ -66,25 +68,14 @@ fn add(row: &ScopedService, class: &ProxyClass, table: &mut Table) {
     }
 }
 
-/// The virtual addresses that the class can use, ranges left out; `None`: the service has none of its own. Those of
-/// Kubernetes and allocated ones are limited to the proxy's families; those of a ServiceEntry are what its user wrote.
-/// Istio 1.31: `GetAllAddressesForProxy`.
+/// The virtual addresses that the class uses, ranges left out; `None`: the service has none of its own.
 fn virtual_addresses(service: &Service, class: &ProxyClass) -> Option<Vec<Str>> {
-    let all = service.addresses_for(class.facet.dns_capture);
-    if all.is_empty() {
+    let all = all_addresses(service, class);
+    if all.clone().next().is_none() && service.addresses.is_empty() {
         return None;
     }
-    let written = !service.kubernetes && !service.addresses.is_empty();
-    let usable = |ip: IpAddr| match class.ip_mode {
-        IpMode::Dual => true,
-        IpMode::V4 => ip.is_ipv4(),
-        IpMode::V6 => ip.is_ipv6(),
-    };
-    let fit = all.iter().filter(|address| {
-        let ip = address.parse::<IpAddr>();
-        ip.is_ok_and(|ip| written || usable(ip))
-    });
-    Some(fit.cloned().collect())
+    let single = all.filter(|a| a.parse::<IpAddr>().is_ok());
+    Some(single.cloned().collect())
 }
 
 /// The addresses of the pods behind a headless service, and a name for each pod that has one. A pod in another network
@@ -95,7 +86,7 @@ fn pods(row: &ScopedService, class: &ProxyClass, table: &mut Table) -> Vec<Str> 
         return Vec::new();
     };
     let answers = |e: &Endpoint| {
-        e.address.parse::<IpAddr>().is_ok()
+        e.addresses().all(|a| a.parse::<IpAddr>().is_ok())
             && (service.publish_not_ready || e.health == Health::Healthy)
             && same_or_unknown(&e.network, &class.network)
     };
@@ -121,14 +112,15 @@ fn pods(row: &ScopedService, class: &ProxyClass, table: &mut Table) -> Vec<Str> 
                 kubernetes: service.kubernetes,
                 short: Some(short),
             });
-            name.addresses.push(endpoint.address.clone());
+            name.addresses.extend(endpoint.addresses().cloned());
         }
         for (host, name) in found {
             named.entry(host).or_insert(name);
         }
     }
     table.0.extend(named);
-    usable.into_iter().map(|e| e.address.clone()).collect()
+    let addresses = usable.into_iter().flat_map(|e| e.addresses());
+    addresses.cloned().collect()
 }
 
 /// Istio 1.31: `IsSameOrEmpty`: what is not known is taken to be near.

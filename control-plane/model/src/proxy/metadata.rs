@@ -23,6 +23,8 @@ pub struct NodeMeta {
     pub cluster_id: Str,
     /// NETWORK.
     pub network: Str,
+    /// REQUESTED_NETWORK_VIEW, sorted.
+    pub network_view: Vec<Str>,
     /// NODE_NAME.
     pub node_name: Str,
     /// INTERCEPTION_MODE.
@@ -61,6 +63,7 @@ impl NodeMeta {
                 .and_then(version),
             cluster_id: text("CLUSTER_ID"),
             network: text("NETWORK"),
+            network_view: list(&text("REQUESTED_NETWORK_VIEW")),
             node_name: text("NODE_NAME"),
             interception_mode: text("INTERCEPTION_MODE"),
             has_identity: &*text("MELTEMI_IDENTITY") != "none",
@@ -95,6 +98,18 @@ impl NodeMeta {
             .and_then(Value::as_str)
             .unwrap_or_default()
     }
+}
+
+/// A list with commas, sorted.
+fn list(text: &str) -> Vec<Str> {
+    let parts = text.split(',').map(str::trim);
+    let mut list: Vec<Str> = parts
+        .filter(|part| !part.is_empty())
+        .map(Str::from)
+        .collect();
+    list.sort();
+    list.dedup();
+    list
 }
 
 fn labels(value: Option<&Value>) -> Labels {

@@ -6,8 +6,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use meltemi_model::allocation::{Claim, Prefixes, Start, decide};
 use meltemi_model::diagnostic::Place;
-use meltemi_model::{Diagnostic, Object, ObjectKey, Severity, Str};
+use meltemi_model::service::ServiceEntry;
+use meltemi_model::{Diagnostic, Hostname, Kind, Object, ObjectKey, Severity, Shared, Str};
 
 use crate::lower::{LowerSettings, anonymous};
 
@@ -102,7 +104,11 @@ impl Tree {
 
     /// What changed since the last batch was made.
     pub(super) fn batch(&mut self) -> Batch {
-        let (objects, mut diagnostics) = self.merge();
+        let (mut objects, mut diagnostics) = self.merge();
+        let features = &self.settings.features;
+        if features.ip_autoallocate {
+            allocate(&mut objects, &features.ip_prefixes);
+        }
         let mut changes = Vec::new();
         for key in self.served.keys().filter(|key| !objects.contains_key(*key)) {
             changes.push((key.clone(), None));
@@ -141,6 +147,29 @@ impl Tree {
             }
         }
         (objects, diagnostics)
+    }
+}
+
+/// Gives hosts of ServiceEntries addresses where no control plane wrote them into the status, since files have nobody
+/// who does. They follow from names only, so they are the same after a restart and in every replica.
+fn allocate(objects: &mut BTreeMap<ObjectKey, Object>, prefixes: &Prefixes) {
+    let entries = objects.values().filter_map(|object| match object {
+        Object::ServiceEntry(entry) => Some(entry),
+        _ => None,
+    });
+    let owner = |key: &ObjectKey| (key.namespace.clone(), key.name.clone());
+    let claims = entries.map(|entry| (owner(&entry.meta.key), Claim::of(entry)));
+    let decided = decide(&claims.collect(), prefixes, Start::Name);
+    for ((namespace, name), held) in decided {
+        let key = ObjectKey::new(Kind::ServiceEntry, namespace, name);
+        if let Some(Object::ServiceEntry(entry)) = objects.get_mut(&key) {
+            let held = held.iter();
+            let allocated = held.map(|(host, ip)| (Hostname::new(host), ip.to_string().into()));
+            *entry = Shared::new(ServiceEntry {
+                allocated: allocated.collect(),
+                ..(**entry).clone()
+            });
+        }
     }
 }
 

@@ -49,11 +49,22 @@ pub(super) fn lower(
     })))
 }
 
+/// Istio's webhook wants a DNS label; istiod serves any name that got past it. What would not be one part of a cluster's
+/// name, or of a name that Envoy takes for a TLS handshake, is refused here.
+fn subset_name(name: &str) -> Result<(), String> {
+    let bad = |c: char| c.is_control() || c == '|';
+    if name.is_empty() || name.len() > 63 || name.contains(bad) {
+        checks::dns_label(name)
+    } else {
+        Ok(())
+    }
+}
+
 fn subsets(spec: &api::DestinationRule, findings: &mut Findings) -> Vec<Subset> {
     let mut out: Vec<Subset> = Vec::with_capacity(spec.subsets.len());
     for (i, subset) in spec.subsets.iter().enumerate() {
         let path = format!("spec.subsets[{i}]");
-        findings.check(&format!("{path}.name"), checks::dns_label(&subset.name));
+        findings.check(&format!("{path}.name"), subset_name(&subset.name));
         if out.iter().any(|s| *s.name == *subset.name) {
             let message = format!("the subset {:?} is there twice", subset.name);
             findings.error(format!("{path}.name"), message);

@@ -114,6 +114,13 @@ impl Findings {
         }
     }
 
+    /// The same where nothing is used that validation refuses.
+    pub(super) fn settle_refused(&mut self, said: meltemi_validation::Findings) {
+        self.unusable |= !said.errors.is_empty();
+        self.said = said;
+        self.settle();
+    }
+
     pub(super) fn into_diagnostics(self) -> Diagnostics {
         self.diagnostics
     }

@@ -4,28 +4,32 @@ mod providers;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_api::mesh_config as api;
 use meltemi_model::ingress::{IngressMode, IngressSettings};
 use meltemi_model::mesh::{Mesh, PathNormalization};
+use meltemi_model::network::MeshNetworks;
 use meltemi_model::security::TlsLimits;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{Kind, LabelRequirement, LabelSelector, Object, ObjectKey, Shared, Str};
+use meltemi_model::{
+    Hostname, Kind, LabelRequirement, LabelSelector, Object, ObjectKey, Shared, Str,
+};
+use meltemi_validation::Finding;
+use meltemi_validation::mesh::extension_provider::extension_providers;
 
 use super::destination_rule::{connection_pool, load_balancer, outlier};
 use super::findings::Findings;
 use super::meta::Raw;
 use super::virtual_service::retries;
-use super::{LowerSettings, Lowered, checks, names, proxy_config};
+use super::{Features, LowerSettings, Lowered, checks, mesh_networks, names, proxy_config};
 use crate::yaml;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Data {
     mesh: String,
-    mesh_networks: String,
+    mesh_networks: Option<String>,
 }
 
 /// Whether a ConfigMap is the mesh's.
@@ -39,23 +43,24 @@ pub(super) fn lower(
     settings: &LowerSettings,
 ) -> Option<Object> {
     let data: Data = findings.parse_part("data", raw.part("data"))?;
-    match yaml::read_one(&data.mesh_networks) {
-        Ok(networks) if has_networks(&networks) => findings.not_supported_yet("data.meshNetworks"),
-        Ok(_) => {}
-        Err(problem) => findings.error("data.meshNetworks", problem.message),
-    }
+    let networks = match data.mesh_networks.as_deref().map(yaml::read_one) {
+        Some(Ok(value)) => mesh_networks::lower_value("data.meshNetworks", &value, findings),
+        Some(Err(problem)) => {
+            findings.error("data.meshNetworks", problem.message);
+            None
+        }
+        None => None,
+    };
     match yaml::read_one(&data.mesh) {
-        Ok(value) => lower_value("data.mesh", &value, &raw.meta.key, findings, settings),
+        Ok(value) => {
+            let key = &raw.meta.key;
+            lower_value("data.mesh", &value, networks, key, findings, settings)
+        }
         Err(problem) => {
             findings.error("data.mesh", problem.message);
             None
         }
     }
-}
-
-fn has_networks(value: &Value) -> bool {
-    let networks = value.get("networks").and_then(Value::as_object);
-    networks.is_some_and(|networks| !networks.is_empty())
 }
 
 /// Lowers a mesh configuration that stands alone (`--mesh-config FILE`).
@@ -66,7 +71,7 @@ pub fn lower_mesh(value: &Value, settings: &LowerSettings) -> Lowered {
         settings.mesh_config_map(),
     );
     let mut findings = Findings::new(&key);
-    let object = lower_value("", value, &key, &mut findings, settings);
+    let object = lower_value("", value, None, &key, &mut findings, settings);
     Lowered {
         object: object.filter(|_| findings.is_usable()),
         key: Some(key),
@@ -96,10 +101,61 @@ fn defaults() -> Map<String, Value> {
         "defaultDestinationRuleExportTo": ["*"],
         "dnsRefreshRate": "60s",
     });
-    match defaults {
+    map(defaults)
+}
+
+/// What a field of `defaultConfig` has that nobody sets. Istio 1.31: `DefaultProxyConfig`.
+fn proxy_defaults() -> Map<String, Value> {
+    map(json!({
+        "configPath": "./etc/istio/proxy",
+        "binaryPath": "/usr/local/bin/envoy",
+        "serviceCluster": "istio-proxy",
+        "drainDuration": "45s",
+        "terminationDrainDuration": "5s",
+        "discoveryAddress": "istiod.istio-system.svc:15012",
+        "proxyAdminPort": 15000,
+        "controlPlaneAuthPolicy": "MUTUAL_TLS",
+        "statNameLength": 189,
+        "statusPort": 15020,
+    }))
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// Puts what a user gives over defaults: each field replaces the default as a whole.
+fn put(given: &Map<String, Value>, over: &mut Map<String, Value>) {
+    for (name, field) in given.iter().filter(|(_, field)| !field.is_null()) {
+        over.remove(&camel_case(name));
+        over.insert(name.clone(), field.clone());
+    }
+}
+
+/// `defaultConfig` is merged with its defaults; the two names of a proxy's service exclude each other.
+fn put_proxy_defaults(merged: &mut Map<String, Value>) {
+    let name = match merged.contains_key("default_config") {
+        true => "default_config",
+        false => "defaultConfig",
+    };
+    let given = match merged.get(name) {
+        None => Map::new(),
+        Some(Value::Object(given)) => given.clone(),
+        // The reader says what is wrong with it.
+        Some(_) => return,
+    };
+    let mut config = proxy_defaults();
+    put(&given, &mut config);
+    if given
+        .keys()
+        .any(|key| camel_case(key) == "tracingServiceName")
+    {
+        config.remove("serviceCluster");
+    }
+    merged.insert(name.to_owned(), Value::Object(config));
 }
 
 /// Fields that are read by nobody (in Istio either), or only by the injector and the installer.
@@ -147,6 +203,7 @@ const LOWERED: &[&str] = &[
     "proxyInboundListenPort",
     "proxyListenPort",
     "rootNamespace",
+    "serviceSettings",
     "tcpKeepalive",
     "tlsDefaults",
     "trustDomain",
@@ -156,6 +213,7 @@ const LOWERED: &[&str] = &[
 fn lower_value(
     root: &str,
     value: &Value,
+    networks: Option<MeshNetworks>,
     key: &ObjectKey,
     findings: &mut Findings,
     settings: &LowerSettings,
@@ -164,26 +222,53 @@ fn lower_value(
     let mut merged = defaults();
     match value {
         Value::Null => {}
-        Value::Object(fields) => {
-            for (name, field) in fields.iter().filter(|(_, field)| !field.is_null()) {
-                merged.remove(&camel_case(name));
-                merged.insert(name.clone(), field.clone());
-            }
-        }
+        Value::Object(fields) => put(fields, &mut merged),
         _ => {
             findings.error(root, "the mesh configuration is not an object");
             return None;
         }
     }
+    put_proxy_defaults(&mut merged);
     let config: api::MeshConfig = findings.parse(root, &Value::Object(merged))?;
     report_unsupported(root, value, &config, findings);
-    let mesh = lower_config(root, &config, findings, settings);
+    let mesh = Mesh {
+        networks,
+        ..lower_config(root, &config, findings, settings)
+    };
+    validate(root, &config, findings);
     Some(Object::Mesh(key.clone(), Shared::new(mesh)))
 }
 
+/// What Istio's rules say. Istio 1.31, `ApplyMeshConfig`: a mesh configuration that breaks one is not used, but what is
+/// wrong with a provider hinders nobody who does not name it.
+fn validate(root: &str, config: &api::MeshConfig, findings: &mut Findings) {
+    let placed = |list: Vec<Finding>| -> Vec<Finding> {
+        let mut list = list;
+        for finding in &mut list {
+            finding.path = at(root, &finding.path);
+        }
+        list
+    };
+    let said = meltemi_validation::mesh::mesh_config(config);
+    let providers = &config.extension_providers;
+    let of_providers = extension_providers(providers);
+    // Istio's rules do not know the kind `sds`, which istiod serves all the same.
+    let is_sds = |finding: &Finding| {
+        let mut all = providers.iter().enumerate();
+        all.any(|(i, p)| p.sds.is_some() && finding.path == format!("extensionProviders[{i}]"))
+    };
+    let mut warnings = said.warnings;
+    warnings.extend(of_providers.errors.into_iter().filter(|f| !is_sds(f)));
+    warnings.extend(of_providers.warnings);
+    findings.settle_refused(meltemi_validation::Findings {
+        errors: placed(said.errors),
+        warnings: placed(warnings),
+    });
+}
+
 fn at(root: &str, field: &str) -> String {
-    if root.is_empty() {
-        field.to_owned()
+    if root.is_empty() || field.is_empty() {
+        format!("{root}{field}")
     } else {
         format!("{root}.{field}")
     }
@@ -267,9 +352,6 @@ fn lower_config(
             .flat_map(|ca| &ca.trust_domains)
             .map(|d| d.as_str().into())
             .collect(),
-        any_trust_domain: settings.features.skip_validate_trust_domain,
-        filter_gateway_clusters: settings.features.filter_gateway_clusters,
-        scope_gateway_to_namespace: settings.features.scope_gateway_to_namespace,
         mesh_mtls: tls_limits(config.mesh_mtls.as_ref()),
         tls_defaults: tls_limits(config.tls_defaults.as_ref()),
         root_namespace: config.root_namespace.as_str().into(),
@@ -300,12 +382,78 @@ fn lower_config(
             let sds = provider.sds.as_ref()?;
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
         }),
+        provider_services: provider_services(config),
         ingress: ingress(config, settings),
-        ..Mesh::default()
+        system_namespace: settings.system_namespace.clone(),
+        cluster_local: cluster_local(root, config, findings, settings),
+        ..with_features(Mesh::default(), &settings.features)
     };
     ports_and_times(root, config, &mut mesh, findings);
     traffic(root, config, &mut mesh, findings);
     mesh
+}
+
+/// A mesh configuration with the feature flags that it carries.
+pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
+    Mesh {
+        any_trust_domain: features.skip_validate_trust_domain,
+        filter_gateway_clusters: features.filter_gateway_clusters,
+        scope_gateway_to_namespace: features.scope_gateway_to_namespace,
+        dual_stack: features.dual_stack,
+        ipv4_outbound_for_ipv6: features.ipv4_outbound_for_ipv6,
+        merge_inbound: features.merge_inbound,
+        headless_endpoints: features.headless_endpoints,
+        ip_autoallocate: features.ip_autoallocate,
+        resolve_gateways: features.resolve_hostname_gateways,
+        ..mesh
+    }
+}
+
+/// Hosts of the cluster itself. Istio 1.31: `clusterLocalProvider`; a setting that says false takes away what Istio adds.
+fn cluster_local(
+    root: &str,
+    config: &api::MeshConfig,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Vec<(Hostname, bool)> {
+    let mut wrong = meltemi_validation::Findings::default();
+    meltemi_validation::mesh::service_settings(&mut wrong, config);
+    for error in wrong.errors {
+        findings.warning(at(root, &error.path), error.message);
+    }
+    let domain = &settings.domain;
+    let discovery = config.default_config.as_ref();
+    let discovery = discovery.map_or("", |c| c.discovery_address.as_str());
+    let discovery = match discovery
+        .rsplit_once(':')
+        .map_or(discovery, |(host, _)| host)
+    {
+        "" => format!("istiod.{}.svc", settings.system_namespace),
+        host => host.to_owned(),
+    };
+    let full = |host: String| match host.ends_with(&**domain) {
+        true => host,
+        false => format!("{host}.{domain}"),
+    };
+    let mut added = vec![
+        format!("*.kube-system.svc.{domain}"),
+        format!("kubernetes.default.svc.{domain}"),
+        full(discovery),
+    ];
+    let mut hosts: BTreeMap<Hostname, bool> = BTreeMap::new();
+    for setting in &config.service_settings {
+        let local = setting.settings.as_ref().is_some_and(|s| s.cluster_local);
+        for host in &setting.hosts {
+            let same = |own: &str| {
+                let below = own.strip_prefix('*');
+                host == own || below.is_some_and(|own| host.ends_with(own))
+            };
+            added.retain(|own| local || !same(own));
+            hosts.insert(Hostname::new(host), local);
+        }
+    }
+    hosts.extend(added.iter().map(|host| (Hostname::new(host), true)));
+    hosts.into_iter().collect()
 }
 
 /// Istio 1.31: a mode that is not said is no mode, and nothing is served.
@@ -468,6 +616,32 @@ fn outbound_policy(config: &api::MeshConfig) -> OutboundPolicy {
         Some(api::MeshOutboundMode::RegistryOnly) => OutboundPolicy::RegistryOnly,
         Some(api::MeshOutboundMode::AllowAnyDynamicDns) => OutboundPolicy::AllowAnyDynamicDns,
     }
+}
+
+/// Istio 1.31, `extraServicesForProxy`: also those of providers that nobody uses, but not the deprecated ones.
+fn provider_services(config: &api::MeshConfig) -> Vec<Str> {
+    let of = |provider: &api::ExtensionProvider| {
+        let services = [
+            provider.envoy_ext_authz_http.as_ref().map(|p| &p.service),
+            provider.envoy_ext_authz_grpc.as_ref().map(|p| &p.service),
+            provider.zipkin.as_ref().map(|p| &p.service),
+            provider.datadog.as_ref().map(|p| &p.service),
+            provider.skywalking.as_ref().map(|p| &p.service),
+            provider.opentelemetry.as_ref().map(|p| &p.service),
+            provider.envoy_http_als.as_ref().map(|p| &p.service),
+            provider.envoy_tcp_als.as_ref().map(|p| &p.service),
+            provider.envoy_otel_als.as_ref().map(|p| &p.service),
+            provider.sds.as_ref().map(|p| &p.service),
+        ];
+        services.map(|service| service.map(|service| Str::from(service.as_str())))
+    };
+    let services: BTreeSet<Str> = config
+        .extension_providers
+        .iter()
+        .flat_map(of)
+        .flatten()
+        .collect();
+    services.into_iter().collect()
 }
 
 /// A provider `prometheus` is built in; others of that type have the user's names.

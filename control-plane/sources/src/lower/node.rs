@@ -23,7 +23,15 @@ struct Address {
 
 pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
     let status: Status = findings.parse_part("status", raw.part("status"))?;
+    let mut external_addresses: Vec<Str> = Vec::new();
+    for Address { r#type, address } in &status.addresses {
+        let is_known = external_addresses.iter().any(|known| **known == **address);
+        if r#type == "ExternalIP" && !address.is_empty() && !is_known {
+            external_addresses.push(address.as_str().into());
+        }
+    }
     Some(Object::Node(Shared::new(Node {
+        external_addresses,
         meta: raw.meta.clone(),
         locality: locality(&raw.meta.labels),
         addresses: status

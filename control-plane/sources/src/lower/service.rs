@@ -10,7 +10,7 @@ use meltemi_model::port::Protocol;
 use meltemi_model::service::{
     KubeService, KubeServicePort, TRAFFIC_DISTRIBUTION, TargetPort, TrafficDistribution,
 };
-use meltemi_model::{Hostname, Object, Shared, Str};
+use meltemi_model::{Hostname, Labels, Object, Shared, Str};
 
 use super::findings::Findings;
 use super::meta::{Raw, labels};
@@ -137,6 +137,7 @@ pub(super) fn lower(
         cluster_ips: cluster_ips(&spec, headless, findings),
         headless,
         external_ips: external_ips(&spec, &status),
+        node_selector: node_selector(&spec, raw, findings),
         ports: ports(&spec, findings),
         publish_not_ready: spec.publish_not_ready_addresses,
         internal_traffic_local: spec.internal_traffic_policy == "Local",
@@ -199,6 +200,24 @@ fn external_ips(spec: &Spec, status: &Status) -> Vec<Str> {
     }
     ips.extend(spec.external_ips.iter().map(|ip| Str::from(ip.as_str())));
     ips
+}
+
+const NODE_SELECTOR: &str = "traffic.istio.io/nodeSelector";
+
+/// Istio 1.31: `getNodeSelectorsForService`; a value that is no map of labels selects all nodes.
+fn node_selector(spec: &Spec, raw: &Raw<'_>, findings: &mut Findings) -> Option<Labels> {
+    let value = raw.meta.annotations.get(NODE_SELECTOR)?;
+    if spec.r#type != "NodePort" {
+        return None;
+    }
+    let parsed = serde_json::from_str::<std::collections::BTreeMap<String, String>>(value);
+    if parsed.is_err() && !value.is_empty() {
+        findings.warning(
+            format!("metadata.annotations[{NODE_SELECTOR:?}]"),
+            "not a map of labels, so all nodes are taken; write for instance {\"pool\": \"edge\"}",
+        );
+    }
+    Some(labels(&parsed.unwrap_or_default()))
 }
 
 fn ports(spec: &Spec, findings: &mut Findings) -> Vec<KubeServicePort> {

@@ -1,15 +1,23 @@
 //! networking.istio.io ServiceEntry.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use meltemi_api::service_entry::{self as api, Location};
+use meltemi_model::allocation::takes_part;
 use meltemi_model::port::Protocol;
 use meltemi_model::service::{Resolution, ServiceEntry, ServiceEntryPort};
 use meltemi_model::{Hostname, Object, Shared, Str};
 
 use super::findings::Findings;
 use super::meta::Raw;
-use super::{checks, names, workload_entry};
+use super::{LowerSettings, checks, names, workload_entry};
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let spec: api::ServiceEntry = findings.spec(raw)?;
     let status: api::ServiceEntryStatus = findings.parse_part("status", raw.part("status"))?;
     let resolution = resolution(spec.resolution);
@@ -24,12 +32,13 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
     Some(Object::ServiceEntry(Shared::new(ServiceEntry {
         hosts: spec.hosts.iter().map(|h| Hostname::new(h)).collect(),
         addresses: addresses(&spec, resolution, findings),
-        allocated: status
-            .addresses
-            .iter()
-            .filter(|a| a.value.parse::<std::net::IpAddr>().is_ok())
-            .map(|a| (Hostname::new(&a.host), Str::from(a.value.as_str())))
-            .collect(),
+        allocated: if settings.features.ip_autoallocate
+            && takes_part(resolution, !spec.addresses.is_empty(), &raw.meta.labels)
+        {
+            allocated(&status)
+        } else {
+            Vec::new()
+        },
         ports: ports(&spec, resolution, findings),
         mesh_internal: spec.location == Location::MeshInternal,
         resolution,
@@ -56,6 +65,24 @@ fn resolution(resolution: api::Resolution) -> Resolution {
         api::Resolution::DnsRoundRobin => Resolution::DnsRoundRobin,
         api::Resolution::DynamicDns => Resolution::DynamicDns,
     }
+}
+
+/// One address of each family for each host, IPv4 first; the last one written counts. Istio 1.31: `convertServices`.
+fn allocated(status: &api::ServiceEntryStatus) -> Vec<(Hostname, Str)> {
+    let mut by_host: BTreeMap<Hostname, BTreeMap<bool, IpAddr>> = BTreeMap::new();
+    for address in &status.addresses {
+        if let Ok(ip) = address.value.parse::<IpAddr>() {
+            let host = by_host.entry(Hostname::new(&address.host)).or_default();
+            host.insert(ip.is_ipv6(), ip);
+        }
+    }
+    let of_host = |(host, ips): (Hostname, BTreeMap<bool, IpAddr>)| {
+        let addresses = ips.into_values().map(|ip| Str::from(ip.to_string()));
+        addresses
+            .map(move |a| (host.clone(), a))
+            .collect::<Vec<_>>()
+    };
+    by_host.into_iter().flat_map(of_host).collect()
 }
 
 fn check_hosts(spec: &api::ServiceEntry, resolution: Resolution, findings: &mut Findings) {

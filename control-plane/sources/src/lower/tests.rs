@@ -7,6 +7,8 @@ mod kubernetes;
 mod mesh;
 mod peer_authentication;
 mod virtual_service;
+mod workload;
+mod workload_proxy_config;
 
 use meltemi_model::{Diagnostic, Object, Severity};
 

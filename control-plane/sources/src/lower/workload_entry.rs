@@ -3,14 +3,36 @@
 use meltemi_api::workload_entry::WorkloadEntry as Spec;
 use meltemi_model::workload::{WorkloadEntry, WorkloadEntrySpec};
 use meltemi_model::{Labels, Locality, Object, Shared};
+use serde::Deserialize;
 
-use super::checks;
 use super::findings::Findings;
 use super::meta::{Raw, labels};
+use super::{LowerSettings, checks};
 
 const UNIX: &str = "unix://";
 
-pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
+/// Who writes it has the health of its workload checked.
+const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+pub(super) fn lower(
+    raw: &Raw<'_>,
+    findings: &mut Findings,
+    settings: &LowerSettings,
+) -> Option<Object> {
     let api: Spec = findings.spec(raw)?;
     check(&api, "spec", true, findings);
     let mut spec = lower_spec(&api, "spec", findings);
@@ -25,7 +47,24 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
     Some(Object::WorkloadEntry(Shared::new(WorkloadEntry {
         meta,
         spec,
+        unhealthy: settings.features.workload_entry_health && is_unhealthy(raw),
     })))
+}
+
+/// Whether its health is checked and not known to be good. Istio 1.31: `isHealthy`.
+fn is_unhealthy(raw: &Raw<'_>) -> bool {
+    // As Go reads a truth.
+    let checked =
+        raw.all.annotations.get(HEALTH_CHECKS).is_some_and(|text| {
+            matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True")
+        });
+    if !checked {
+        return false;
+    }
+    // A status that nobody can read says nothing.
+    let status = Status::deserialize(raw.part("status")).unwrap_or_default();
+    let healthy = status.conditions.iter().find(|c| c.kind == "Healthy");
+    healthy.is_none_or(|condition| condition.status != "True")
 }
 
 /// Istio 1.31: `validateWorkloadEntry`.

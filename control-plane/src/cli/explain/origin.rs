@@ -1,7 +1,7 @@
 //! Which objects decided a step.
 
 use meltemi_model::routing::VirtualService;
-use meltemi_model::{Hostname, ProxySnapshot, ResourceType};
+use meltemi_model::{Hostname, Kind, ObjectKey, ProxySnapshot, ResourceType};
 use meltemi_simulator::{Outcome, Resources, Stage, Step, config_of};
 use meltemi_world::World;
 
@@ -18,7 +18,7 @@ pub(super) fn of_step(
 ) -> Vec<String> {
     let mut objects = Vec::new();
     if let Some(config) = &step.config {
-        let object = object(config);
+        let object = object(config, world);
         objects.push(match field(step, config, outcome, resources, world) {
             Some(field) => format!("{object} {field}"),
             None => object,
@@ -36,7 +36,8 @@ pub(super) fn of_step(
     };
     let resource = name.and_then(|name| snapshot.set(ty).by_name.get(name));
     let from = resource.map(|r| r.from.as_ref()).unwrap_or_default();
-    let others: Vec<String> = from.iter().map(ToString::to_string).collect();
+    let others = world.written(from).into_iter();
+    let others: Vec<String> = others.map(ToString::to_string).collect();
     let new = |other: &&String| {
         !objects
             .iter()
@@ -60,12 +61,20 @@ fn service(virtual_host: &str, world: &World) -> Option<String> {
         .map(|service| service.object.to_string())
 }
 
-/// `/apis/networking.istio.io/v1/namespaces/shop/virtual-service/web` as `VirtualService shop/web`.
-fn object(config: &str) -> String {
+/// `/apis/networking.istio.io/v1/namespaces/shop/virtual-service/web` as `VirtualService shop/web`, or the Ingresses that it
+/// is made of.
+fn object(config: &str, world: &World) -> String {
     let parts: Vec<&str> = config.trim_matches('/').split('/').collect();
     let [.., "namespaces", namespace, kind, name] = parts.as_slice() else {
         return config.to_owned();
     };
+    let key = ObjectKey::new(Kind::VirtualService, *namespace, *name);
+    if let Some(authors) = world.ingresses.authors.get(&key)
+        && *kind == "virtual-service"
+    {
+        let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
+        return authors.join(", ");
+    }
     let kind: String = kind
         .split('-')
         .map(|word| {

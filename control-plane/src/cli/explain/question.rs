@@ -10,6 +10,25 @@ use meltemi_model::service::Service;
 use meltemi_simulator::{Call, Mode, Protocol, Tls};
 use meltemi_world::World;
 
+use super::live::{self, Served};
+
+/// What is known of the proxy and its mesh.
+pub(super) enum Place<'a> {
+    /// Objects, and the class that the proxy is of.
+    Objects(&'a World, &'a ProxyClass),
+    /// What a control plane sent it.
+    Served(&'a Served),
+}
+
+impl Place<'_> {
+    fn is_sidecar(&self) -> bool {
+        match self {
+            Place::Objects(_, class) => class.kind == ProxyKind::Sidecar,
+            Place::Served(served) => served.kind == ProxyKind::Sidecar.as_str(),
+        }
+    }
+}
+
 /// The request.
 #[derive(Debug, clap::Args)]
 pub(super) struct Request {
@@ -75,17 +94,17 @@ struct Url<'a> {
 
 impl Request {
     /// The call of this request for a proxy.
-    pub(super) fn question(&self, world: &World, class: &ProxyClass) -> anyhow::Result<Question> {
+    pub(super) fn question(&self, place: &Place<'_>) -> anyhow::Result<Question> {
         let url = split(&self.url)?;
         let mut assumed = Vec::new();
-        let mode = match (self.inbound, class.kind) {
+        let mode = match (self.inbound, place.is_sidecar()) {
             (true, _) => Mode::Inbound,
-            (false, ProxyKind::Sidecar) => Mode::Outbound,
-            (false, _) => Mode::Direct,
+            (false, true) => Mode::Outbound,
+            (false, false) => Mode::Direct,
         };
         let address = match self.address {
             Some(address) => address,
-            None => address(world, class, mode, url.host, &mut assumed)?,
+            None => address(place, mode, url.host, &mut assumed),
         };
         let tls = match (self.tls, url.scheme) {
             (Some(Secured::Plaintext), _) => Tls::Plaintext,
@@ -111,7 +130,7 @@ impl Request {
             server_first: self.server_first,
             ..Call::to(
                 &address.to_string(),
-                port(class, mode, url.port, &mut assumed),
+                port(place, mode, url.port, &mut assumed),
             )
         };
         call.path = url.path;
@@ -211,8 +230,11 @@ fn host_header(url: &Url<'_>) -> String {
     }
 }
 
-/// The port that a gateway's pod hears for a port of its Service.
-fn port(class: &ProxyClass, mode: Mode, port: u16, assumed: &mut Vec<String>) -> u16 {
+/// The port that a gateway's pod hears for a port of its Service. What was served does not tell it.
+fn port(place: &Place<'_>, mode: Mode, port: u16, assumed: &mut Vec<String>) -> u16 {
+    let Place::Objects(_, class) = place else {
+        return port;
+    };
     if mode != Mode::Direct {
         return port;
     }
@@ -225,37 +247,38 @@ fn port(class: &ProxyClass, mode: Mode, port: u16, assumed: &mut Vec<String>) ->
     }
 }
 
+/// An address that nothing of a mesh has (RFC 5737).
+const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
 /// Where a client connects to for a host.
-fn address(
-    world: &World,
-    class: &ProxyClass,
-    mode: Mode,
-    host: &str,
-    assumed: &mut Vec<String>,
-) -> anyhow::Result<IpAddr> {
+fn address(place: &Place<'_>, mode: Mode, host: &str, assumed: &mut Vec<String>) -> IpAddr {
     if let Ok(address) = host.parse() {
-        return Ok(address);
+        return address;
     }
     if mode != Mode::Outbound {
         // A proxy hears every address of its own.
-        return Ok(IpAddr::from([192, 0, 2, 2]));
+        return NOBODY;
     }
+    let found = match place {
+        Place::Served(served) => live::address(&served.resources, host)
+            .ok_or_else(|| format!("no address of {host} is in the proxy's routes")),
+        Place::Objects(world, class) => of_service(world, class, host),
+    };
+    found.unwrap_or_else(|why| {
+        assumed.push(format!("{why}; the client connects to {NOBODY}"));
+        NOBODY
+    })
+}
+
+/// The address of a host's service, or why there is none.
+fn of_service(world: &World, class: &ProxyClass, host: &str) -> Result<IpAddr, String> {
     let Some(service) = service(world, class, host) else {
-        assumed.push(format!(
-            "no service of the mesh is {host}; the client connects to 192.0.2.2, an address that nothing of the mesh has"
-        ));
-        return Ok(IpAddr::from([192, 0, 2, 2]));
+        return Err(format!("no service of the mesh is {host}"));
     };
     let all = service.addresses.iter().chain(&service.allocated);
     let mut ips = all.filter_map(|address| address.parse().ok());
-    if let Some(ip) = ips.next() {
-        return Ok(ip);
-    }
-    assumed.push(format!(
-        "{} has no address of its own; the client connects to 192.0.2.2",
-        service.object
-    ));
-    Ok(IpAddr::from([192, 0, 2, 2]))
+    ips.next()
+        .ok_or_else(|| format!("{} has no address of its own", service.object))
 }
 
 /// The service that a client of the proxy reaches under a name, found as DNS does: through the namespace's search domains.

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use meltemi_model::Severity;
+use anyhow::Context as _;
+use clap::{Parser as _, ValueEnum};
+use meltemi_model::{ProxySnapshot, Severity, Shared};
 use meltemi_simulator::simulate;
 use meltemi_sources::lower::LowerSettings;
+use meltemi_world::World;
 
-use super::question::Request;
-use super::{node, text};
+use super::question::{Place, Request};
+use super::{live, node, text};
 use crate::cli::{common, features};
 use crate::{offline, simulation};
 
@@ -25,6 +27,16 @@ pub(super) struct Args {
         default_value = "."
     )]
     dir: Vec<PathBuf>,
+    /// Ask a running control plane (its monitoring address) for what the proxy is served, instead of compiling files.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:15014",
+        conflicts_with_all = ["dir", "node"]
+    )]
+    control_plane: Option<String>,
     /// The pod whose proxy is asked, NAME or NAME.NAMESPACE.
     #[arg(
         long,
@@ -63,7 +75,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         features: args.features.lowered(),
         ..LowerSettings::default()
     };
-    let input = offline::read(&args.dir, &settings)?;
+    let Some(address) = &args.control_plane else {
+        return of_objects(args, &settings);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (text, code) = runtime.block_on(of_control_plane(args, address, &settings))?;
+    common::print(&text);
+    Ok(code)
+}
+
+/// What `meltemi explain request` prints about a running control plane, with its flags and the URL.
+pub(super) async fn said(words: &[&str]) -> anyhow::Result<String> {
+    let args = Words::try_parse_from(words)?.args;
+    let address = args.control_plane.as_deref();
+    let address = address.context("--control-plane is missing")?;
+    let (text, _) = of_control_plane(&args, address, &LowerSettings::default()).await?;
+    Ok(text)
+}
+
+#[derive(Debug, clap::Parser)]
+#[command(no_binary_name = true)]
+struct Words {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn of_objects(args: &Args, settings: &LowerSettings) -> anyhow::Result<ExitCode> {
+    let input = offline::read(&args.dir, settings)?;
     let proxy = match (&args.proxy, &args.node) {
         (Some(pod), _) => node::of_pod(&input.world, pod, &args.domain)?,
         (None, Some(node)) => node::of_description(node)?,
@@ -75,7 +115,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for problem in problems {
         eprintln!("{problem}");
     }
-    let question = args.request.question(&input.world, &class)?;
+    let place = Place::Objects(&input.world, &class);
+    let question = args.request.question(&place)?;
     let outcome = simulate(&resources, &question.call);
     let explained = text::Explained {
         proxy: format!("{} {}", proxy.kind.as_str(), proxy.id),
@@ -85,18 +126,49 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         snapshot: &answer.snapshot,
         world: &input.world,
     };
-    common::print(&match args.output {
-        Output::Text => explained.text(),
-        Output::Json => serde_json::to_string_pretty(&explained.json())? + "\n",
-    });
+    let (text, code) = told(&explained, args.output)?;
+    common::print(&text);
     for diagnostic in &answer.diagnostics {
         if diagnostic.severity == Severity::Error {
             eprintln!("{diagnostic}");
         }
     }
-    Ok(if outcome.miss().is_some() {
+    Ok(code)
+}
+
+/// What is served is all that is known: which objects it was made from is told as far as the resources name them.
+async fn of_control_plane(
+    args: &Args,
+    address: &str,
+    settings: &LowerSettings,
+) -> anyhow::Result<(String, ExitCode)> {
+    let wanted = args.proxy.as_deref().context("--proxy is missing")?;
+    let served = live::served(address, wanted).await?;
+    for problem in &served.problems {
+        eprintln!("{problem}");
+    }
+    let question = args.request.question(&Place::Served(&served))?;
+    let outcome = simulate(&served.resources, &question.call);
+    let explained = text::Explained {
+        proxy: format!("{} {}", served.kind, served.proxy),
+        question: &question,
+        outcome: &outcome,
+        resources: &served.resources,
+        snapshot: &ProxySnapshot::empty(),
+        world: &World::empty(Shared::new(offline::default_mesh(settings))),
+    };
+    told(&explained, args.output)
+}
+
+fn told(explained: &text::Explained<'_>, output: Output) -> anyhow::Result<(String, ExitCode)> {
+    let text = match output {
+        Output::Text => explained.text(),
+        Output::Json => serde_json::to_string_pretty(&explained.json())? + "\n",
+    };
+    let code = if explained.outcome.miss().is_some() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    })
+    };
+    Ok((text, code))
 }

@@ -120,6 +120,12 @@ fn escape(text: &str, out: &mut String) -> Result<usize, String> {
         '<' | '>' => out.push(next),
         'u' | 'U' => return Err(format!("\\{next} is not known")),
         'b' if text[2..].starts_with('{') => out.push_str("\\b\\{"),
+        // A property or a number in braces, which repeat nothing.
+        'p' | 'P' | 'x' if text[2..].starts_with('{') => {
+            let end = text.find('}').ok_or("a brace is not closed")? + 1;
+            out.push_str(&text[..end]);
+            return Ok(end);
+        }
         _ => {
             out.push('\\');
             out.push(next);
@@ -219,6 +225,10 @@ mod tests {
             ("(?<x>a)", true),
             ("a{2,5}?", true),
             ("a+?", true),
+            (r"/\p{L}{2}\pN[\p{Greek}]\P{Lu}+", true),
+            (r"\x{1F}\x41[\x{1F600}]", true),
+            (r"\p{Nobodys}", false),
+            (r"\p{L", false),
             ("*", false),
             ("a**", false),
             ("a+*", false),

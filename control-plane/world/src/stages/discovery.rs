@@ -93,12 +93,19 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
         ingresses: choice.of(&all.ingresses, &old.ingresses, &shown.ingresses),
         ingress_classes: all.ingress_classes.clone(),
         envoy_filters: choice.of(&all.envoy_filters, &old.envoy_filters, &shown.envoy_filters),
+        proxy_configs: choice.of(&all.proxy_configs, &old.proxy_configs, &shown.proxy_configs),
+        workload_groups: choice.of(
+            &all.workload_groups,
+            &old.workload_groups,
+            &shown.workload_groups,
+        ),
         secrets: choice.of(&all.secrets, &old.secrets, &shown.secrets),
         ca_config_maps: choice.of(
             &all.ca_config_maps,
             &old.ca_config_maps,
             &shown.ca_config_maps,
         ),
+        network_facts: all.network_facts.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use meltemi_model::mesh::Mesh;
+use meltemi_model::network::Places;
 use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{KubeService, Resolution, Service, ServiceEntry, ServiceKey};
 use meltemi_model::shared::{Fingerprint, fingerprint};
@@ -52,6 +53,8 @@ pub struct Tables<'a> {
     pub peers: &'a PeerAuthentications,
     /// The mesh configuration.
     pub mesh: &'a Shared<Mesh>,
+    /// How their networks are found.
+    pub places: &'a Shared<Places>,
 }
 
 /// Makes the endpoints of every service. A service whose slices, pods and nodes are those of `previous` keeps its row,
@@ -68,6 +71,7 @@ pub fn endpoints(tables: Tables<'_>, previous: &Endpoints) -> Endpoints {
         let inputs = fingerprint(&(
             service.fingerprint(),
             tables.mesh.fingerprint(),
+            tables.places.fingerprint(),
             &sources,
             plain,
         ));
@@ -175,8 +179,9 @@ fn kubernetes_sources(
     }
     let entries = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == key.namespace
+            && !e.unhealthy
             && selected(&e.spec.labels)
-            && e.spec.address.parse::<IpAddr>().is_ok()
+            && is_addressed(&e.spec)
     });
     sources.extend(entries.map(|(_, e)| Source::KubeEntry(kube.clone(), e.clone())));
     sources
@@ -198,6 +203,11 @@ fn pod_of<'a>(
     }
 }
 
+/// An entry in another network may have no address: the network's gateway knows the way.
+fn is_addressed(spec: &WorkloadEntrySpec) -> bool {
+    spec.address.is_empty() || spec.address.parse::<IpAddr>().is_ok()
+}
+
 fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Source> {
     let Some(selector) = &entry.workload_selector else {
         return vec![Source::Inline(entry.clone())];
@@ -216,8 +226,9 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
     });
     let workloads = tables.workload_entries.iter().filter(|(k, e)| {
         k.namespace == *namespace
+            && !e.unhealthy
             && e.spec.labels.satisfies(selector)
-            && (dns || e.spec.address.parse::<IpAddr>().is_ok())
+            && (dns || is_addressed(&e.spec))
     });
     pods.map(|(_, pod)| {
         let place = PodPlace {
@@ -231,7 +242,6 @@ fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Sourc
 }
 
 fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Tables<'_>) -> Row {
-    let mesh = tables.mesh;
     let mut found: BTreeMap<Str, Vec<Endpoint>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let disabling = tables.peers.disabling(&service.key.namespace).is_some();
@@ -246,8 +256,10 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
     };
     for source in sources {
         match source {
-            Source::Slice(slice, pods) => from_slice(slice, pods, service, mesh, &mut add),
-            Source::Pod(kube, place) => from_selected_pod(kube, place, mesh, &mut add),
+            Source::Slice(slice, pods) => from_slice(slice, pods, service, tables, &mut add),
+            Source::Pod(kube, place) => {
+                from_selected_pod(kube, place, service, tables, &mut add);
+            }
             Source::KubeEntry(kube, entry) => {
                 for port in &kube.ports {
                     let target = match &port.target {
@@ -257,14 +269,17 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
                     let target = port_named(&entry.spec, &port.name)
                         .or(target)
                         .unwrap_or(port.number);
-                    let mut endpoint = from_workload(&entry.spec, &entry.meta.key, mesh);
+                    let mut endpoint = from_workload(&entry.spec, &entry.meta.key, tables);
                     endpoint.port = target;
                     add(&port.name, endpoint);
                 }
             }
-            Source::Inline(entry) => from_inline(service, entry, mesh, &mut add),
+            Source::Inline(entry) => from_inline(service, entry, tables, &mut add),
             Source::EntryPod(entry, place) => {
-                let base = from_pod(place, mesh);
+                let mut base = from_pod(place, tables);
+                if tables.mesh.dual_stack {
+                    set_addresses(&mut base, &place.pod);
+                }
                 for port in &entry.ports {
                     let target = if port.target == 0 {
                         port.number
@@ -282,7 +297,7 @@ fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Ta
                 }
             }
             Source::EntryWorkload(entry, workload) => {
-                let base = from_workload(&workload.spec, &workload.meta.key, mesh);
+                let base = from_workload(&workload.spec, &workload.meta.key, tables);
                 for port in &entry.ports {
                     add(
                         &port.name,
@@ -332,7 +347,7 @@ fn from_slice(
     slice: &EndpointSlice,
     pods: &[Option<PodPlace>],
     service: &Service,
-    mesh: &Mesh,
+    tables: &Tables<'_>,
     add: &mut impl FnMut(&Str, Endpoint),
 ) {
     for (endpoint, place) in slice.endpoints.iter().zip(pods) {
@@ -340,23 +355,50 @@ fn from_slice(
             continue; // The pod was not read yet; its labels decide what is sent.
         }
         let base = match place {
-            Some(place) => from_pod(place, mesh),
-            None => unknown(mesh),
+            Some(place) => from_pod(place, tables),
+            None => unknown(tables),
         };
         let health = slice_health(endpoint, service);
+        // Of a pod whose addresses are one endpoint, the slice of the other family says nothing new.
+        let pod = place.as_ref().map(|place| &*place.pod);
+        let pod = pod.filter(|pod| endpoint.pod.is_some() && is_dual(pod, service, tables.mesh));
         for address in &endpoint.addresses {
+            if pod.is_some() && address.contains(':') {
+                continue;
+            }
+            // What is known of the pod is known of its first address.
+            let network = match *address == base.address {
+                true => base.network.clone(),
+                false => tables.places.of(address, &base.labels),
+            };
             for port in slice.ports.iter().filter(|p| p.tcp) {
-                add(
-                    &port.name,
-                    Endpoint {
-                        address: address.clone(),
-                        port: port.number,
-                        health,
-                        ..base.clone()
-                    },
-                );
+                let mut found = Endpoint {
+                    address: address.clone(),
+                    port: port.number,
+                    health,
+                    network: network.clone(),
+                    ..base.clone()
+                };
+                if let Some(pod) = pod {
+                    set_addresses(&mut found, pod);
+                }
+                add(&port.name, found);
             }
         }
+    }
+}
+
+/// Whether the pods of a Service are reached at their addresses of both families, by one endpoint each: with
+/// ISTIO_DUAL_STACK, where both the Service and the pod have several. Istio 1.31: `updateEndpointCacheForSlice`.
+fn is_dual(pod: &Pod, service: &Service, mesh: &Mesh) -> bool {
+    mesh.dual_stack && service.kubernetes && service.addresses.len() > 1 && pod.ips.len() > 1
+}
+
+fn set_addresses(endpoint: &mut Endpoint, pod: &Pod) {
+    let mut all = pod.ips.iter().map(|ip| Str::from(ip.to_string()));
+    if let Some(first) = all.next() {
+        endpoint.address = first;
+        endpoint.more_addresses = all.collect();
     }
 }
 
@@ -374,7 +416,8 @@ fn slice_health(endpoint: &SliceEndpoint, service: &Service) -> Health {
 fn from_selected_pod(
     kube: &KubeService,
     place: &PodPlace,
-    mesh: &Mesh,
+    service: &Service,
+    tables: &Tables<'_>,
     add: &mut impl FnMut(&Str, Endpoint),
 ) {
     let pod = &place.pod;
@@ -383,7 +426,10 @@ fn from_selected_pod(
         (true, _) => Health::Healthy,
         (false, _) => Health::Unhealthy,
     };
-    let base = from_pod(place, mesh);
+    let mut base = from_pod(place, tables);
+    if is_dual(pod, service, tables.mesh) {
+        set_addresses(&mut base, pod);
+    }
     for port in kube
         .ports
         .iter()
@@ -402,13 +448,14 @@ fn from_selected_pod(
     }
 }
 
-fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
+fn from_pod(place: &PodPlace, tables: &Tables<'_>) -> Endpoint {
     let pod = &place.pod;
     let labels = &pod.meta.labels;
-    let network = labels
-        .get("topology.istio.io/network")
-        .cloned()
-        .unwrap_or_else(|| "".into());
+    let address: Str = match pod.ips.first() {
+        Some(ip) => ip.to_string().into(),
+        None => "".into(),
+    };
+    let network = tables.places.of(&address, labels);
     let namespace = pod.meta.key.namespace.clone();
     let hostname = match (&*pod.subdomain, &*pod.hostname) {
         ("", _) => "".into(),
@@ -416,22 +463,19 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
         (subdomain, hostname) => format!("{hostname}.{subdomain}").into(),
     };
     Endpoint {
-        address: pod
-            .ips
-            .first()
-            .map(|ip| ip.to_string().into())
-            .unwrap_or_else(|| "".into()),
+        address,
+        more_addresses: Vec::new(),
         port: 0,
         labels: augment(
             labels,
-            &mesh.cluster_id,
+            &tables.mesh.cluster_id,
             &place.locality,
             &pod.node,
             &network,
         ),
-        identity: spiffe(mesh, &namespace, &pod.service_account),
+        identity: spiffe(tables, &namespace, &pod.service_account),
         network,
-        cluster: mesh.cluster_id.clone(),
+        cluster: tables.mesh.cluster_id.clone(),
         locality: place.locality.clone(),
         weight: 1,
         mtls: labels
@@ -447,20 +491,22 @@ fn from_pod(place: &PodPlace, mesh: &Mesh) -> Endpoint {
 }
 
 /// An endpoint of which nothing but its address is known.
-fn unknown(mesh: &Mesh) -> Endpoint {
+fn unknown(tables: &Tables<'_>) -> Endpoint {
+    let network = tables.places.of("", &Labels::default());
     Endpoint {
         address: "".into(),
+        more_addresses: Vec::new(),
         port: 0,
         labels: augment(
             &Labels::default(),
-            &mesh.cluster_id,
+            &tables.mesh.cluster_id,
             &Locality::default(),
             "",
-            "",
+            &network,
         ),
         identity: "".into(),
         network: "".into(),
-        cluster: mesh.cluster_id.clone(),
+        cluster: tables.mesh.cluster_id.clone(),
         locality: Locality::default(),
         weight: 1,
         mtls: false,
@@ -473,7 +519,7 @@ fn unknown(mesh: &Mesh) -> Endpoint {
     }
 }
 
-fn spiffe(mesh: &Mesh, namespace: &str, account: &str) -> Str {
+fn spiffe(tables: &Tables<'_>, namespace: &str, account: &str) -> Str {
     let account = if account.is_empty() {
         "default"
     } else {
@@ -481,7 +527,7 @@ fn spiffe(mesh: &Mesh, namespace: &str, account: &str) -> Str {
     };
     format!(
         "spiffe://{}/ns/{namespace}/sa/{account}",
-        mesh.trust_domain.replace('@', ".")
+        tables.mesh.trust_domain.replace('@', ".")
     )
     .into()
 }
@@ -489,7 +535,7 @@ fn spiffe(mesh: &Mesh, namespace: &str, account: &str) -> Str {
 fn from_inline(
     service: &Service,
     entry: &ServiceEntry,
-    mesh: &Mesh,
+    tables: &Tables<'_>,
     add: &mut impl FnMut(&Str, Endpoint),
 ) {
     let key = &entry.meta.key;
@@ -504,7 +550,7 @@ fn from_inline(
             labels: Labels::default(),
             namespace: key.namespace.clone(),
             workload: key.name.clone(),
-            ..unknown(mesh)
+            ..unknown(tables)
         };
         for port in &entry.ports {
             let target = if port.target == 0 {
@@ -526,7 +572,7 @@ fn from_inline(
         let base = from_workload(
             spec,
             &ObjectKey::new(Kind::WorkloadEntry, key.namespace.clone(), name),
-            mesh,
+            tables,
         );
         for port in &entry.ports {
             add(
@@ -562,7 +608,7 @@ fn at_entry_port(
     endpoint
 }
 
-fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endpoint {
+fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, tables: &Tables<'_>) -> Endpoint {
     let labels = &spec.labels;
     let locality = match labels
         .get("topology.istio.io/locality")
@@ -572,9 +618,10 @@ fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endp
         Some(label) if spec.locality.is_empty() => Locality::parse(&label.replace('.', "/")),
         _ => spec.locality.clone(),
     };
-    let network = match labels.get("topology.istio.io/network") {
-        Some(label) if spec.network.is_empty() => label.clone(),
-        _ => spec.network.clone(),
+    // Istio 1.31: what only a label, the namespace or MeshNetworks say becomes a label, not the endpoint's network.
+    let network = match spec.network.is_empty() {
+        true => tables.places.of(&spec.address, labels),
+        false => spec.network.clone(),
     };
     // Istio 1.31: a workload entry with a service account is taken to have a sidecar, unless its label says otherwise.
     let mtls = match labels.get("security.istio.io/tlsMode") {
@@ -583,19 +630,19 @@ fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, mesh: &Mesh) -> Endp
     };
     Endpoint {
         address: spec.address.clone(),
-        labels: augment(labels, &mesh.cluster_id, &locality, "", &network),
+        labels: augment(labels, &tables.mesh.cluster_id, &locality, "", &network),
         identity: if spec.service_account.is_empty() {
             "".into()
         } else {
-            spiffe(mesh, &key.namespace, &spec.service_account)
+            spiffe(tables, &key.namespace, &spec.service_account)
         },
-        network,
+        network: spec.network.clone(),
         locality,
         weight: spec.weight.max(1),
         mtls,
         workload: key.name.clone(),
         namespace: key.namespace.clone(),
-        ..unknown(mesh)
+        ..unknown(tables)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ingresses as Gateways and VirtualServices, with istiod's names. Istio 1.31: `pilot/pkg/config/kube/ingress`.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTls, ServerTlsMode};
 use meltemi_model::ingress::{
@@ -36,6 +36,8 @@ pub struct Ingresses {
     pub virtual_services: Vec<Shared<VirtualService>>,
     /// The Ingresses that are ours.
     pub served: Vec<ObjectKey>,
+    /// Of which Ingresses each generated object is made. Users know these, and not what they come to.
+    pub authors: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// What only shows beside other objects.
     pub diagnostics: Diagnostics,
 }
@@ -58,7 +60,10 @@ pub fn ingresses(
             continue;
         }
         out.served.push(key.clone());
-        out.gateways.push(Shared::new(gateway(ingress, settings)));
+        let gateway = gateway(ingress, settings);
+        let authors = out.authors.entry(gateway.meta.key.clone()).or_default();
+        authors.insert(key.clone());
+        out.gateways.push(Shared::new(gateway));
         for (index, rule) in ingress.rules.iter().enumerate() {
             if let Some(paths) = &rule.paths {
                 let rule = Rule {
@@ -76,7 +81,11 @@ pub fn ingresses(
     for (host, mut rules) in by_host {
         rules.sort_by_key(|rule| (rule.ingress.meta.age_order(), rule.index));
         let made = virtual_service(host, &rules, services, mesh, &mut out.diagnostics);
-        out.virtual_services.extend(made.map(Shared::new));
+        if let Some(made) = made {
+            let authors = out.authors.entry(made.meta.key.clone()).or_default();
+            authors.extend(rules.iter().map(|rule| rule.ingress.meta.key.clone()));
+            out.virtual_services.push(Shared::new(made));
+        }
     }
     out
 }

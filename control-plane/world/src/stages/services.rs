@@ -15,6 +15,8 @@ use meltemi_model::{Hostname, Shared, Str};
 
 use crate::store::Table;
 
+mod hashed;
+
 /// The joined services.
 #[derive(Debug, Default)]
 pub struct Services {
@@ -72,7 +74,7 @@ pub fn services(
             entry
                 .hosts
                 .iter()
-                .map(|host| from_entry(entry, host, namespace)),
+                .map(|host| from_entry(entry, host, namespace, mesh)),
         );
     }
     set_aliases(&mut all);
@@ -84,6 +86,9 @@ pub fn services(
             &b.object,
         ))
     });
+    if !mesh.ip_autoallocate {
+        hashed::allocate(&mut all);
+    }
     let sorted: Vec<Shared<Service>> = all.into_iter().map(Shared::new).collect();
     let mut by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>> = BTreeMap::new();
     let mut by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>> = BTreeMap::new();
@@ -165,6 +170,7 @@ fn from_entry(
     entry: &ServiceEntry,
     host: &Hostname,
     namespace: Option<TrafficDistribution>,
+    mesh: &Mesh,
 ) -> Service {
     let addresses = if entry.addresses.is_empty() {
         Vec::new()
@@ -196,12 +202,11 @@ fn from_entry(
         labels: entry.meta.labels.clone(),
         resolution: entry.resolution,
         addresses,
-        allocated: entry
-            .allocated
-            .iter()
-            .filter(|(h, _)| h == host)
-            .map(|(_, a)| a.clone())
-            .collect(),
+        allocated: if mesh.ip_autoallocate {
+            allocated(entry, host)
+        } else {
+            Vec::new()
+        },
         external_addresses: Vec::new(),
         ports: entry
             .ports
@@ -227,6 +232,20 @@ fn from_entry(
         aliases: Vec::new(),
         passthrough_targets,
     }
+}
+
+/// What the status of a ServiceEntry gives a host: the last address of each family, IPv4 first.
+fn allocated(entry: &ServiceEntry, host: &Hostname) -> Vec<Str> {
+    let last = |v4: bool| {
+        let of_host = entry.allocated.iter().rev().filter(|(h, _)| h == host);
+        let mut addresses = of_host.map(|(_, address)| address);
+        addresses.find(|a| a.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4() == v4))
+    };
+    [last(true), last(false)]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 /// An address or CIDR of a ServiceEntry; a CIDR of one address becomes the address.

@@ -1,3 +1,4 @@
+use meltemi_model::network::NetworkFact;
 use meltemi_model::object::Object;
 use meltemi_model::testing::{
     destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
@@ -27,6 +28,16 @@ fn every_kind() -> Vec<Object> {
         references: Vec::new(),
         patches: Vec::new(),
     };
+    let proxy_config = ProxyConfig {
+        meta: meta(Kind::ProxyConfig, "ns", "a"),
+        selector: None,
+        concurrency: Some(1),
+        environment: Default::default(),
+        image_type: None,
+    };
+    let group = WorkloadGroup {
+        meta: meta(Kind::WorkloadGroup, "ns", "a"),
+    };
     let credential = |kind| {
         Shared::new(Credential {
             meta: meta(kind, "ns", "a"),
@@ -52,8 +63,14 @@ fn every_kind() -> Vec<Object> {
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),
+        Object::ProxyConfig(Shared::new(proxy_config)),
+        Object::WorkloadGroup(Shared::new(group)),
         Object::Secret(credential(Kind::Secret)),
         Object::CaConfigMap(credential(Kind::CaConfigMap)),
+        Object::Network(
+            ObjectKey::new(Kind::Network, "dns", "a.com"),
+            Shared::new(NetworkFact::Resolved(Vec::new())),
+        ),
     ]
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::{Extensions, Status};
 use tracing::{debug, info, warn};
 
-use super::{Inner, Snapshots, proxy_of};
+use super::{Attendance, Inner, Snapshots, proxy_of};
 use crate::message::Action;
 use crate::metrics::{Metrics, VersionLabel};
 use crate::registry::{Connection, Registry};
@@ -23,6 +23,9 @@ use crate::wire::{WireRequest, WireResponse};
 
 /// Responses that wait for the client to read. One push is at most five; more would only hold memory.
 pub(super) const ROOM: usize = 4;
+
+/// What agents of workloads outside Kubernetes say of their health; nobody answers. Istio 1.31: `HealthInfoType`.
+const HEALTH: &str = "type.googleapis.com/istio.v1.HealthInformation";
 
 pub(super) async fn serve<S, Q, R>(
     inner: &Inner<S>,
@@ -43,6 +46,7 @@ where
         proxy_of(first.node()).map_err(|error| Status::invalid_argument(error.to_string()))?;
     inner.snapshots.authorize(&proxy, extensions)?;
     let proxy = Arc::new(proxy);
+    let attendance = inner.snapshots.attend(&proxy, extensions).await?;
     let mut snapshots = inner.snapshots.subscribe(&proxy).await?;
     let number = inner.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let snapshot = snapshots.borrow_and_update().clone();
@@ -60,6 +64,7 @@ where
         connection: &live.connection,
         metrics: &inner.metrics,
         snapshots: &*inner.snapshots,
+        attendance: attendance.as_deref(),
         sender,
     };
 
@@ -140,6 +145,7 @@ struct Peer<'a, S, R> {
     connection: &'a Connection,
     metrics: &'a Metrics,
     snapshots: &'a S,
+    attendance: Option<&'a dyn Attendance>,
     sender: &'a Sender<Result<R, Status>>,
 }
 
@@ -150,6 +156,13 @@ impl<S: Snapshots, R: WireResponse> Peer<'_, S, R> {
         look_again_at: &mut Option<Instant>,
     ) -> Result<(), Status> {
         let url = request.type_url().to_owned();
+        if url == HEALTH {
+            if let Some(attendance) = self.attendance {
+                let words = request.error().map(str::to_owned);
+                attendance.health(words.map_or(Ok(()), Err));
+            }
+            return Ok(());
+        }
         let Some(request) = request.into_request() else {
             // Agents do not wait for these (dataplane-contract 3.6).
             debug!(id = %self.connection.id, %url, "type is not served");

@@ -1,5 +1,7 @@
 //! The checks of the corpus.
 
+use std::collections::BTreeSet;
+
 use meltemi_simulator::Call;
 use serde_json::Value;
 
@@ -27,10 +29,51 @@ pub(super) fn holds(expect: &Value, seen: &Seen, call: &Call) -> Option<bool> {
         // A TCP server sees no header, and the check looks at HTTP only.
         "MTLSForHTTP" => Some(seen.mutual || seen.protocol.is_empty()),
         "PlaintextForHTTP" => Some(!seen.mutual),
+        "RequestHeader" => Some(header(&seen.headers, text) == expect["args"][1].as_str()?),
+        "RequestHeaders" => Some(ok && all_headers(&seen.headers, &expect["args"][0])),
+        "ResponseHeader" => Some(header(&seen.answered, text) == expect["args"][1].as_str()?),
+        "ResponseHeaders" => Some(all_headers(&seen.answered, &expect["args"][0])),
+        "GRPCStatus" => Some(grpc_status(seen) == text),
+        "Alpn" => Some(seen.alpn == text),
+        "AllFromOneHost" => Some(seen.one_host),
+        "ProxyProtocolVersion" => {
+            let version = seen.proxy_protocol.map(|version| version.to_string());
+            Some(ok && version.as_deref() == Some(text))
+        }
+        "DNSAnswerSet" => {
+            let wanted = expect["addresses"].as_array()?.iter();
+            let wanted: Option<BTreeSet<String>> =
+                wanted.map(|one| one.as_str().map(str::to_owned)).collect();
+            Some(ok && seen.resolved == wanted?)
+        }
         "ReachedTargetClusters" => Some(true),
         "TrafficSplit" => Some(splits(&expect["weights"], seen)),
         _ => None,
     }
+}
+
+/// The name that Go gives the status of an answer.
+fn grpc_status(seen: &Seen) -> &'static str {
+    match (header(&seen.answered, "grpc-status").as_str(), seen.status) {
+        ("", Some(200)) | ("0", _) => "OK",
+        ("12", _) => "Unimplemented",
+        ("", Some(503)) | ("14", _) => "Unavailable",
+        _ => "Unknown",
+    }
+}
+
+/// The values of a header joined by commas; empty where it is absent.
+fn header(headers: &[(String, String)], name: &str) -> String {
+    let of_name = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+    let values: Vec<&str> = of_name.map(|(_, value)| value.as_str()).collect();
+    values.join(",")
+}
+
+fn all_headers(headers: &[(String, String)], wanted: &Value) -> bool {
+    wanted.as_object().is_some_and(|wanted| {
+        let mut wanted = wanted.iter();
+        wanted.all(|(name, value)| value.as_str() == Some(&header(headers, name)))
+    })
 }
 
 fn every(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {

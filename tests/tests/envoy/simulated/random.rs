@@ -47,6 +47,9 @@ const PATHS: [&str; 14] = [
     "/a/?user=",
     "/b/c/d",
 ];
+/// A path that every VirtualService lets scripts of other origins ask for.
+const SHARED: &str = "/shared";
+const OURS: &str = "https://ours.test";
 const REGEXES: [&str; 5] = ["/a/.*", "/api/v[0-9]", "/[a-z]+", "(/a|/b)", "/.*"];
 const HOSTS: [&str; 13] = [
     "s0",
@@ -182,7 +185,13 @@ fn tls_routes() -> Value {
 }
 
 fn virtual_service(random: &mut Random, at: usize, host: &str, gateway: bool) -> Value {
-    let mut http: Vec<Value> = (0..1 + random.next() % 4).map(|_| rule(random)).collect();
+    // Few calls would meet a policy by chance.
+    let mut http = vec![json!({
+        "match": [{"uri": {"prefix": SHARED}}],
+        "corsPolicy": cors(random),
+        "route": [{"destination": {"host": "s0", "port": {"number": 80}}}],
+    })];
+    http.extend((0..1 + random.next() % 4).map(|_| rule(random)));
     if random.once_in(2) {
         http.push(json!({"route": [{"destination": {"host": "s0", "port": {"number": 80}}}]}));
     }
@@ -235,7 +244,27 @@ fn rule(random: &mut Random) -> Value {
             rule["route"] = json!([{"destination": to(host)}]);
         }
     }
+    // It acts on whatever the route does, also where it does not go on.
+    if random.once_in(2) {
+        rule["corsPolicy"] = cors(random);
+    }
     rule
+}
+
+fn cors(random: &mut Random) -> Value {
+    let origins = match random.next() % 4 {
+        0 => json!([{"exact": OURS}]),
+        1 => json!([{"prefix": "https://"}, {"regex": "http://[a-z]+"}]),
+        2 => json!([{"exact": "*"}]),
+        _ => json!([{"exact": "https://elsewhere.test"}]),
+    };
+    let mut policy = json!({"allowOrigins": origins, "allowMethods": ["GET"], "maxAge": "5s"});
+    match random.next() % 3 {
+        0 => policy["unmatchedPreflights"] = json!("IGNORE"),
+        1 => policy["unmatchedPreflights"] = json!("FORWARD"),
+        _ => {}
+    }
+    policy
 }
 
 fn redirect(random: &mut Random) -> Value {
@@ -293,11 +322,25 @@ fn http(random: &mut Random, call: Call) -> Call {
     if !user.is_empty() {
         headers.push(("x-user".to_owned(), user.to_owned()));
     }
+    let mut method = random.one(&["GET", "GET", "POST"]);
+    let mut path = random.one(&PATHS);
+    if random.once_in(2) {
+        // A preflight, or what only looks like one.
+        method = random.one(&["OPTIONS", "OPTIONS", "OPTIONS", method]);
+        path = random.one(&[SHARED, path]);
+        let origin = random.one(&[OURS, OURS, "http://plain", "https://elsewhere.test", ""]);
+        let asked = random.one(&["PUT", "GET", "PUT", ""]);
+        for (name, value) in [("origin", origin), ("access-control-request-method", asked)] {
+            if !value.is_empty() {
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
     Call {
         protocol: Protocol::Http1,
         host: random.one(&HOSTS).to_owned(),
-        path: random.one(&PATHS).to_owned(),
-        method: random.one(&["GET", "GET", "POST"]).to_owned(),
+        path: path.to_owned(),
+        method: method.to_owned(),
         headers,
         ..call
     }

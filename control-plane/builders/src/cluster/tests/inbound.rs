@@ -100,6 +100,31 @@ fn where_it_connects_to() {
 }
 
 #[test]
+fn both_families_are_exempted_only_where_both_are_served() {
+    for (ip_mode, dual_stack, want) in [
+        (IpMode::Dual, false, json!(null)),
+        (
+            IpMode::Dual,
+            true,
+            json!([{"address": {"address": "::6", "port_value": 0}}]),
+        ),
+        (IpMode::V4, true, json!(null)),
+        (IpMode::V6, true, json!(null)),
+    ] {
+        let cluster = json_of_inbound(InboundCluster {
+            mesh: Shared::new(Mesh {
+                dual_stack,
+                ..Mesh::default()
+            }),
+            facet: ClusterFacet { ip_mode, ..facet() },
+            ..inbound(vec![service("a", &[(80, Protocol::Http)])])
+        });
+        let fields = json!({"/upstream_bind_config/extra_source_addresses": want});
+        check(&format!("{ip_mode:?} {dual_stack}"), &cluster, &fields);
+    }
+}
+
+#[test]
 fn an_inbound_cluster_has_no_tls_balancing_or_ejection_of_its_own() {
     let policy = for_all_ports(PortPolicy {
         tls: Some(meltemi_model::traffic::ClientTls {

@@ -128,23 +128,14 @@ fn dns_clusters_hold_their_endpoints() {
             })
             .collect()
     };
-    for (resolution, ip_mode, family, want) in [
-        (
-            Resolution::Dns,
-            IpMode::V4,
-            "V4_ONLY",
-            vec!["b.com", "c.com"],
-        ),
-        (
-            Resolution::Dns,
-            IpMode::V6,
-            "V6_ONLY",
-            vec!["b.com", "c.com"],
-        ),
-        (Resolution::Dns, IpMode::Dual, "ALL", vec!["b.com", "c.com"]),
+    let both = || vec!["b.com", "c.com"];
+    for (resolution, dns_family, family, want) in [
+        (Resolution::Dns, DnsFamily::V4, "V4_ONLY", both()),
+        (Resolution::Dns, DnsFamily::V6, "V6_ONLY", both()),
+        (Resolution::Dns, DnsFamily::All, "ALL", both()),
         (
             Resolution::DnsRoundRobin,
-            IpMode::V4,
+            DnsFamily::V4,
             "V4_ONLY",
             vec!["b.com"],
         ),
@@ -152,7 +143,10 @@ fn dns_clusters_hold_their_endpoints() {
         let cluster = json_of_outbound(OutboundCluster {
             endpoints: names(),
             mesh: Shared::new(mesh.clone()),
-            facet: ClusterFacet { ip_mode, ..facet() },
+            facet: ClusterFacet {
+                dns_family,
+                ..facet()
+            },
             ..to(resolved(resolution))
         });
         let fields = json!({

@@ -3,7 +3,6 @@ use meltemi_model::service::{Service, TrafficDistribution};
 use meltemi_model::testing::service;
 use meltemi_model::traffic::{LoadBalancer, LocalityLb, OutlierDetection, PortPolicy};
 
-use super::super::balance::groups;
 use super::*;
 
 const NETWORK: &str = "topology.istio.io/network";

@@ -12,7 +12,7 @@ use crate::uint32;
 /// What the writer writes, built the slow way.
 fn message(input: &EndpointInput) -> pb::ClusterLoadAssignment {
     let choice = &input.choice;
-    let groups = super::super::balance::groups(choice, &input.endpoints, &input.balance);
+    let groups = groups(choice, &input.endpoints, &input.balance);
     let group = |group: &super::super::balance::Group<'_>| pb::LocalityLbEndpoints {
         locality: Some(core::Locality {
             region: group.locality.region.to_string(),
@@ -35,24 +35,32 @@ fn message(input: &EndpointInput) -> pb::ClusterLoadAssignment {
     }
 }
 
-fn lb_endpoint(endpoint: &Endpoint, rule: Option<TlsMode>) -> pb::LbEndpoint {
-    let address = if endpoint.port == 0 && endpoint.address.starts_with(['/', '@']) {
+fn socket(endpoint: &Endpoint, address: &str) -> core::Address {
+    let address = if endpoint.port == 0 && address.starts_with(['/', '@']) {
         core::address::Address::Pipe(core::Pipe {
-            path: endpoint.address.to_string(),
+            path: address.to_owned(),
             ..Default::default()
         })
     } else {
         let port = core::socket_address::PortSpecifier::PortValue(endpoint.port.into());
         core::address::Address::SocketAddress(core::SocketAddress {
-            address: endpoint.address.to_string(),
+            address: address.to_owned(),
             port_specifier: Some(port),
             ..Default::default()
         })
     };
+    core::Address {
+        address: Some(address),
+    }
+}
+
+fn lb_endpoint(endpoint: &Endpoint, rule: Option<TlsMode>) -> pb::LbEndpoint {
+    let additional = |address: &Str| pb::endpoint::AdditionalAddress {
+        address: Some(socket(endpoint, address)),
+    };
     let host = pb::Endpoint {
-        address: Some(core::Address {
-            address: Some(address),
-        }),
+        address: Some(socket(endpoint, &endpoint.address)),
+        additional_addresses: endpoint.more_addresses.iter().map(additional).collect(),
         ..Default::default()
     };
     let health = match endpoint.health {
@@ -158,8 +166,10 @@ prop_compose! {
         // Longer than 127 bytes, so that lengths take two bytes on the wire.
         workload in prop_oneof![Just(String::new()), Just("w".to_owned()), Just("long".repeat(40))],
         namespace in select(vec!["", "default"]),
+        more in select(vec![vec![], vec!["fd00::1"], vec!["fd00::1", "10.9.9.9"]]),
     ) -> Endpoint {
         Endpoint {
+            more_addresses: more.into_iter().map(Str::from).collect(),
             labels, locality, weight, health, mtls, mtls_disabled,
             workload: workload.into(),
             namespace: namespace.into(),

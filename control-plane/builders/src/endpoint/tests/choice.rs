@@ -106,7 +106,7 @@ fn a_cluster_has_the_endpoints_that_its_choice_takes() {
         ),
     ] {
         let set = everything();
-        let groups = super::super::balance::groups(&choice, &set, &Balance::None);
+        let groups = groups(&choice, &set, &Balance::None);
         let taken: Vec<_> = groups
             .iter()
             .flat_map(|g| &g.endpoints)

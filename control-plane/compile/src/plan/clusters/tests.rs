@@ -1,4 +1,5 @@
 use meltemi_builders::Input;
+use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::{Gateway, Server, ServerTlsMode};
 use meltemi_model::mesh::Mesh;
 use meltemi_model::object::Object;
@@ -11,14 +12,15 @@ use meltemi_model::routing::{
 use meltemi_model::service::{KubeService, ServiceEntry, TargetPort};
 use meltemi_model::sidecar::{CaptureMode, Sidecar};
 use meltemi_model::testing::{
-    destination, destination_rule, gateway, http_route, kube_service, labels, peer_authentication,
-    pod, server_tls, service_entry, sidecar, subset, virtual_service, workload,
+    destination, destination_rule, gateway, http_route, kube_service, labels, meta,
+    peer_authentication, pod, server_tls, service_entry, sidecar, subset, virtual_service,
+    workload,
 };
 use meltemi_model::traffic::{
     ClientTls, ConnectionPool, DestinationRule, LoadBalancer, LocalityLb, OutlierDetection,
     PortPolicy, TlsMode, TrafficPolicy,
 };
-use meltemi_model::{Hostname, Locality};
+use meltemi_model::{Hostname, Kind, Locality};
 
 use super::*;
 use crate::fixtures::{HTTP, class_of_a, scope_of, world};

@@ -8,6 +8,8 @@ use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{IpMode, ProxyClass};
 use meltemi_model::service::Service;
 
+use crate::plan::families::{address, all_addresses};
+
 /// All addresses, IPv4.
 const ANY_V4: &str = "0.0.0.0";
 /// All addresses, IPv6.
@@ -16,6 +18,30 @@ const ANY_V6: &str = "::";
 /// The addresses that stand for all of the proxy's, the primary family first.
 pub(super) fn wildcards(class: &ProxyClass) -> Vec<Str> {
     by_family(class.ip_mode, ANY_V4, ANY_V6)
+}
+
+/// Those of them at which the virtual listeners, inbound ones and those of gateways are served: with addresses of both
+/// families, IPv6 only with ISTIO_DUAL_STACK. Outbound listeners of services have all of them either way, since no port is
+/// bound for them. Istio 1.31: `buildListenerFromEntry` asks for no flag, the others do.
+pub(super) fn served_wildcards(class: &ProxyClass) -> Vec<Str> {
+    served(class, wildcards(class))
+}
+
+/// Only the first of several addresses, unless the class is served both families.
+pub(super) fn served(class: &ProxyClass, mut addresses: Vec<Str>) -> Vec<Str> {
+    if !class.dual_stack {
+        addresses.truncate(1);
+    }
+    addresses
+}
+
+/// Where redirected outbound connections come in.
+pub(super) fn virtual_outbound_binds(class: &ProxyClass) -> Vec<Str> {
+    let mut binds = served_wildcards(class);
+    if class.ipv4_outbound {
+        binds.push(ANY_V4.into());
+    }
+    binds
 }
 
 /// The loopback addresses.
@@ -68,42 +94,39 @@ impl ServiceAddress {
     }
 }
 
-/// The addresses of a service, each of which gets listeners. A Kubernetes Service has one, in the proxy's family; each
-/// address of a ServiceEntry counts as a service of its own. Istio 1.31: `GetAddressForProxy`,
+/// The addresses of a service, each of which gets listeners. A Kubernetes Service has one, and so has what was allocated;
+/// each address of a ServiceEntry counts as a service of its own. Istio 1.31: `GetAddressForProxy`,
 /// `GetExtraAddressesForProxy`, `convertServices`.
 pub(super) fn service_addresses(service: &Service, class: &ProxyClass) -> Vec<ServiceAddress> {
-    let single = |address: &Str| ServiceAddress {
-        primary: host_range(address),
-        extra: Vec::new(),
-    };
-    let addresses = service.addresses_for(class.facet.dns_capture);
-    match (service.kubernetes, addresses.first()) {
-        (true, None) => vec![ServiceAddress {
-            primary: ANY_V4.into(),
+    if !service.kubernetes && !service.addresses.is_empty() {
+        let single = |address: &Str| ServiceAddress {
+            primary: host_range(address),
             extra: Vec::new(),
-        }],
-        (false, None) => {
-            let mut binds = wildcards(class).into_iter();
-            let primary = binds.next().unwrap_or_else(|| ANY_V4.into());
-            vec![ServiceAddress {
-                primary,
-                extra: binds.collect(),
-            }]
-        }
-        (false, Some(_)) => addresses.iter().map(single).collect(),
-        (true, Some(default)) => {
-            let usable = |address: &&Str| match (class.ip_mode, address.parse::<IpAddr>()) {
-                (IpMode::Dual, _) | (_, Err(_)) => true,
-                (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
-                (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
-            };
-            let mut fit = addresses.iter().filter(usable).cloned();
-            let primary = fit.next().unwrap_or_else(|| default.clone());
-            vec![ServiceAddress {
-                primary,
-                extra: fit.collect(),
-            }]
-        }
+        };
+        return service.addresses.iter().map(single).collect();
+    }
+    let Some(primary) = address(service, class) else {
+        return vec![unspecified(service, class)];
+    };
+    let all = all_addresses(service, class);
+    vec![ServiceAddress {
+        primary: primary.clone(),
+        extra: all.skip(1).cloned().collect(),
+    }]
+}
+
+/// What stands for the address of a service that has none. The family of a ServiceEntry is not known, so it is the
+/// proxy's.
+fn unspecified(service: &Service, class: &ProxyClass) -> ServiceAddress {
+    let mut binds = wildcards(class).into_iter();
+    let own = binds.next().filter(|_| !service.kubernetes);
+    ServiceAddress {
+        primary: own.unwrap_or_else(|| ANY_V4.into()),
+        extra: if service.kubernetes {
+            Vec::new()
+        } else {
+            binds.collect()
+        },
     }
 }
 

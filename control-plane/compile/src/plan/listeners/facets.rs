@@ -162,8 +162,11 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
 pub(in crate::plan) fn dns_family(class: &ProxyClass) -> DnsFamily {
     match class.ip_mode {
         IpMode::V4 => DnsFamily::V4,
+        // There may be an interface of IPv4 that the proxy does not tell of.
+        IpMode::V6 if class.ipv4_outbound => DnsFamily::All,
         IpMode::V6 => DnsFamily::V6,
-        IpMode::Dual => DnsFamily::All,
+        IpMode::Dual if class.dual_stack => DnsFamily::All,
+        IpMode::Dual => DnsFamily::V4,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Listeners of gateways. Istio 1.31: `buildGatewayListeners`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_builders::listener::{
     Alpn, Chain, ChainMatch, DownstreamTls, HttpChain, ListenerInput, ListenerKind, RouteSource,
@@ -18,7 +18,7 @@ use meltemi_world::Scope;
 use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
-use super::addresses::wildcards;
+use super::addresses::served_wildcards;
 use super::facets::{Facets, Side, guard_keys};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
@@ -55,7 +55,7 @@ pub(super) fn listeners(
             continue;
         }
         let addresses = if port.bind.is_empty() {
-            wildcards(class)
+            served_wildcards(class)
         } else {
             vec![port.bind.clone()]
         };
@@ -71,13 +71,14 @@ pub(super) fn listeners(
                 from: guard_keys(scope, class),
                 ..empty(class, &facets, name, addresses, port.port)
             });
+        let mut known: BTreeSet<ObjectKey> = listener.from.iter().cloned().collect();
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {
                 listener.http = Some(facets.http.clone());
             }
             listener.chains.push(chain);
             for key in from {
-                if !listener.from.contains(&key) {
+                if known.insert(key.clone()) {
                     listener.from.push(key);
                 }
             }

@@ -17,7 +17,7 @@ use meltemi_model::{Diagnostic, Hostname, ObjectKey, Str};
 use meltemi_world::Scope;
 use meltemi_world::stages::peer_authentications::Modes;
 
-use super::addresses::{can_bind, inbound_binds, wildcards};
+use super::addresses::{can_bind, inbound_binds, served, wildcards};
 use super::facets::{Facets, Side, guard_keys};
 use super::l4::{StatNames, stat_prefix};
 use super::server_tls::server_tls;
@@ -154,7 +154,7 @@ fn listener(
         .any(|chain| matches!(chain.terminal, Terminal::Http(_)));
     ListenerInput {
         name,
-        addresses,
+        addresses: served(class, addresses),
         port,
         kind,
         transparent: class.interception == InterceptionMode::Tproxy,
@@ -218,8 +218,8 @@ impl Inbound {
     }
 }
 
-/// The ports of a workload: those of its Sidecar's ingress listeners, else those of its services. Where two claim one
-/// port, the first one (the oldest) has it. Istio 1.31: `buildInboundChainConfigs`.
+/// The ports of a workload: those of its Sidecar's ingress listeners, else those of its services, or both
+/// (PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE). Where two claim one port, the first one (the oldest) has it. Istio 1.31: `buildInboundChainConfigs`.
 fn inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
     let mut by_port: BTreeMap<u16, Inbound> = BTreeMap::new();
     let ingress = scope
@@ -227,6 +227,13 @@ fn inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
         .as_ref()
         .filter(|sidecar| !sidecar.ingress.is_empty());
     let all = match ingress {
+        Some(sidecar) if scope.mesh.merge_inbound => {
+            let named = |port: u16| sidecar.ingress.iter().any(|l| l.port == port);
+            let mut all = service_inbounds(scope, class);
+            all.retain(|inbound| !named(inbound.target));
+            all.extend(sidecar_inbounds(scope, class, sidecar));
+            all
+        }
         Some(sidecar) => sidecar_inbounds(scope, class, sidecar),
         // The application has its ports itself, so nothing can be put before them.
         None if class.interception == InterceptionMode::None => Vec::new(),
@@ -240,6 +247,7 @@ fn inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
 
 fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
     let binds = wildcards(class);
+    let to_port = class.interception == InterceptionMode::None;
     let mut out = Vec::new();
     for instance in &class.instances {
         let target = instance.target;
@@ -250,7 +258,7 @@ fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
         if !can_bind(
             class,
             Some(&scope.mesh),
-            false,
+            to_port,
             &binds[0],
             target,
             port.protocol,
@@ -275,7 +283,7 @@ fn service_inbounds(scope: &Scope, class: &ProxyClass) -> Vec<Inbound> {
             tcp_stat_prefix: prefix.unwrap_or_else(|| cluster.clone()),
             cluster,
             binds: binds.clone(),
-            to_port: false,
+            to_port,
             config: None,
             tls: None,
             from: vec![service.object.clone()],

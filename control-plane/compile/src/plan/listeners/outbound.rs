@@ -203,14 +203,15 @@ impl<'a> Outbound<'a> {
         }
         let own = self.class.own_ips.first();
         for endpoint in endpoints {
-            let Ok(ip) = endpoint.address.parse::<IpAddr>() else {
+            let ips: Result<Vec<IpAddr>, _> = endpoint.addresses().map(|a| a.parse()).collect();
+            let Ok(ips) = ips else {
                 continue;
             };
-            if Some(&ip) == own {
+            if ips.first() == own {
                 continue;
             }
             let mut at_pod = wish.clone();
-            at_pod.binding.addresses = vec![endpoint.address.clone()];
+            at_pod.binding.addresses = endpoint.addresses().cloned().collect();
             self.add(at_pod, virtual_services);
         }
     }

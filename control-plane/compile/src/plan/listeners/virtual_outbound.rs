@@ -12,7 +12,7 @@ use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{Shared, Str};
 use meltemi_world::Scope;
 
-use super::addresses::{localhosts, wildcards};
+use super::addresses::{localhosts, virtual_outbound_binds};
 use super::facets::{Facets, Side, http};
 
 /// The route configuration of HTTP proxy listeners.
@@ -46,7 +46,7 @@ pub(super) fn listener(scope: &Scope, class: &ProxyClass, facets: &Facets) -> Li
     });
     ListenerInput {
         name: "virtualOutbound".into(),
-        addresses: wildcards(class),
+        addresses: virtual_outbound_binds(class),
         port: scope.mesh.outbound_port,
         kind: ListenerKind::VirtualOutbound,
         transparent: class.interception == InterceptionMode::Tproxy,

@@ -1,3 +1,4 @@
+use meltemi_model::mesh::Mesh;
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::ProxyKind;
 use meltemi_model::service::{KubeService, ServiceEntry};
@@ -96,8 +97,27 @@ fn names_have_the_addresses_that_the_proxy_can_use() {
             "vips.com 1.2.3.4,fd00::3 External",
         ]
     );
-    let both = table(
+    let first = table(
         objects(),
+        "10.0.0.9",
+        json!({"INSTANCE_IPS": "10.0.0.9,fd00::9"}),
+    );
+    assert_eq!(
+        first,
+        [
+            "*.wild.com 1.2.3.5 External",
+            "a.default.svc.cluster.local 10.96.0.1 Kubernetes a/default",
+            "auto.com 240.240.0.1 External",
+            "six.default.svc.cluster.local fd00::2 Kubernetes six/default",
+            "vips.com 1.2.3.4,fd00::3 External",
+        ]
+    );
+    let served = Mesh {
+        dual_stack: true,
+        ..Mesh::default()
+    };
+    let both = table(
+        objects().into_iter().chain([served.into()]).collect(),
         "10.0.0.9",
         json!({"INSTANCE_IPS": "10.0.0.9,fd00::9"}),
     );

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use meltemi_model::proxy::{IpMode, ProxyClass};
 use meltemi_model::service::{Resolution, Service};
 
+use crate::plan::families::all_addresses;
+
 /// The domains of a service's virtual host.
 #[derive(Debug, Default)]
 pub(super) struct Domains {
@@ -33,27 +35,32 @@ pub(super) fn service_domains(service: &Service, port: Option<u16>, class: &Prox
         let pods: Vec<String> = out.all.iter().map(|domain| format!("*.{domain}")).collect();
         out.all.extend(pods);
     }
-    for address in addresses(service, class) {
+    for address in addresses(service, port, class) {
         push(&mut out.all, address, port);
     }
     out
 }
 
-/// The addresses of a service that a class can use. Istio 1.31: `GetAllAddressesForProxy`: those of Kubernetes are
-/// limited to the proxy's families; those of a ServiceEntry are names as much as addresses, so one always stays.
-pub(super) fn addresses<'a>(service: &'a Service, class: &ProxyClass) -> Vec<&'a str> {
+/// The addresses under which a class may address a service. Those of a ServiceEntry are names as much as addresses, so
+/// one always stays, whatever its family. Istio 1.31: of allocated ones only the first is known where the listener's port
+/// is the service's (`buildSidecarOutboundVirtualHosts` looks at a copy of the service without the others).
+fn addresses<'a>(service: &'a Service, port: Option<u16>, class: &ProxyClass) -> Vec<&'a str> {
+    let mut all = all_addresses(service, class);
+    if service.kubernetes {
+        return all.map(|a| &**a).collect();
+    }
+    if service.addresses.is_empty() {
+        let known = if port.is_none() { 1 } else { usize::MAX };
+        return all.take(known).map(|a| &**a).collect();
+    }
     let usable = |address: &str| match (class.ip_mode, address.parse::<IpAddr>()) {
         (IpMode::Dual, _) | (_, Err(_)) => true,
         (IpMode::V4, Ok(ip)) => ip.is_ipv4(),
         (IpMode::V6, Ok(ip)) => ip.is_ipv6(),
     };
-    let all = service
-        .addresses_for(class.facet.dns_capture)
-        .iter()
-        .map(|address| &**address);
-    let fit: Vec<&str> = all.clone().filter(|address| usable(address)).collect();
-    if fit.is_empty() && !service.kubernetes {
-        all.take(1).collect()
+    let fit: Vec<&str> = all.clone().map(|a| &**a).filter(|a| usable(a)).collect();
+    if fit.is_empty() {
+        all.next().map(|a| &**a).into_iter().collect()
     } else {
         fit
     }

@@ -1,6 +1,6 @@
 //! Route configurations of gateways. Istio 1.31: `buildGatewayHTTPRouteConfig` (`pilot/pkg/networking/core/gateway.go`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_builders::route::{RouteInput, RouteSpec, VirtualHostInput};
 use meltemi_model::gateway::Server;
@@ -52,6 +52,9 @@ struct Host {
     domains: Vec<Str>,
     routes: Vec<Shared<Vec<RouteSpec>>>,
     origins: Vec<Origin>,
+    /// The Gateways that have it. Not all of the route configuration's: with many of them, each of many virtual hosts
+    /// would name them all.
+    from: BTreeSet<ObjectKey>,
     require_tls: bool,
 }
 
@@ -62,6 +65,7 @@ impl Host {
             domains: vec![host.0.clone()],
             routes: Vec::new(),
             origins: Vec::new(),
+            from: BTreeSet::new(),
             require_tls: false,
         }
     }
@@ -102,11 +106,6 @@ impl<'a> Build<'a> {
 
     fn route_configuration(&self, name: &str, servers: &[MergedServer]) -> RouteInput {
         let hosts = self.hosts(servers);
-        let from = servers
-            .iter()
-            .map(|s| s.gateway.meta.key.clone())
-            .collect::<std::collections::BTreeSet<_>>();
-        let from: Vec<ObjectKey> = from.into_iter().collect();
         let attempt_count = !self.class.proxy_config.headers.attempt_count_disabled;
         let mut virtual_hosts: Vec<VirtualHostInput> = collapse(hosts)
             .into_iter()
@@ -116,7 +115,7 @@ impl<'a> Build<'a> {
                 routes: h.routes,
                 attempt_count,
                 require_tls: h.require_tls,
-                from: from.clone(),
+                from: h.from.into_iter().collect(),
             })
             .collect();
         if virtual_hosts.is_empty() {
@@ -124,7 +123,9 @@ impl<'a> Build<'a> {
                 .first()
                 .and_then(MergedServer::server)
                 .map_or(0, |server| server.port);
-            virtual_hosts.push(blackhole(port, from));
+            let from: BTreeSet<ObjectKey> =
+                servers.iter().map(|s| s.gateway.meta.key.clone()).collect();
+            virtual_hosts.push(blackhole(port, from.into_iter().collect()));
         }
         virtual_hosts.sort_by(|a, b| a.name.cmp(&b.name));
         let virtual_hosts = virtual_hosts.into_iter().map(Shared::new).collect();
@@ -169,15 +170,17 @@ impl<'a> Build<'a> {
                         .or_insert_with(|| Host::new(&host, server.port));
                     entry.routes.push(group.clone());
                     entry.origins.push(origin.clone());
+                    entry.from.insert(merged.gateway.meta.key.clone());
                     entry.require_tls |= redirect;
                 }
             }
             // Hosts without routes are redirected, too.
             for host in server.hosts.iter().filter(|_| redirect).map(|h| &h.host) {
-                hosts
+                let entry = hosts
                     .entry(host.clone())
-                    .or_insert_with(|| Host::new(host, server.port))
-                    .require_tls = true;
+                    .or_insert_with(|| Host::new(host, server.port));
+                entry.from.insert(merged.gateway.meta.key.clone());
+                entry.require_tls = true;
             }
         }
         hosts
@@ -256,7 +259,8 @@ fn collapse(hosts: BTreeMap<Hostname, Host>) -> BTreeMap<Hostname, Host> {
             .and_then(|first| out.get_mut(first));
         match first {
             Some(first) if first.require_tls == host.require_tls => {
-                first.domains.extend(host.domains)
+                first.domains.extend(host.domains);
+                first.from.extend(host.from);
             }
             _ => {
                 known.insert(host.origins.clone(), name.clone());

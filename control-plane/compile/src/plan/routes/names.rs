@@ -9,10 +9,11 @@ use meltemi_model::port::Protocol;
 use meltemi_model::proxy::{InterceptionMode, ProxyClass};
 use meltemi_model::service::{Resolution, ServicePort};
 use meltemi_model::sidecar::CaptureMode;
+use meltemi_model::workload::Endpoint;
 use meltemi_world::{EgressScope, Scope, ScopedService};
 
-use super::domains::addresses;
 use super::{HTTP_PROXY, UNIX};
+use crate::plan::families::address;
 
 /// Where a listener binds, as far as it decides the name.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +113,7 @@ fn name(
     if bind.to_port {
         return own();
     }
-    match addresses(&row.service, class).first() {
+    match address(&row.service, class) {
         Some(address) if address.contains('/') || is_wildcard(address) => shared(),
         Some(_) => own(),
         None if row.service.resolution == Resolution::Passthrough => {
@@ -121,10 +122,11 @@ fn name(
                 return shared();
             }
             let mine = class.own_ips.first().map(ToString::to_string);
-            let listens = |address: &str| {
-                address.parse::<IpAddr>().is_ok() && mine.as_deref() != Some(address)
+            let listens = |e: &Endpoint| {
+                e.addresses().all(|a| a.parse::<IpAddr>().is_ok())
+                    && mine.as_deref() != Some(&e.address)
             };
-            if endpoints.iter().any(|e| listens(&e.address)) {
+            if endpoints.iter().any(|e| listens(e)) {
                 own()
             } else {
                 None

@@ -204,3 +204,45 @@ fn files_that_are_being_written_are_left_alone_and_dirty_ones_are_read() {
     tree.refresh(&dirty);
     assert_eq!(tree.batch().changes.len(), 1);
 }
+
+#[test]
+fn hosts_without_addresses_get_some_that_follow_from_their_names() {
+    let entry = |name: &str, more: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: ns}}\nspec:\n  \
+             hosts: [{name}.com]\n  resolution: DNS\n  ports: [{{number: 80, name: tcp, protocol: TCP}}]\n{more}"
+        )
+    };
+    let dir = TempDir::new().unwrap();
+    let read = |text: String, settings: &LowerSettings| -> BTreeMap<String, Vec<String>> {
+        fs::write(dir.path().join("a.yaml"), text).unwrap();
+        let loaded = load(dir.path(), settings);
+        let entries = loaded
+            .objects
+            .into_values()
+            .filter_map(|object| match object {
+                Object::ServiceEntry(entry) => Some(entry),
+                _ => None,
+            });
+        let addresses = |entry: &ServiceEntry| {
+            let held = entry.allocated.iter();
+            held.map(|(_, a)| a.to_string()).collect()
+        };
+        entries
+            .map(|entry| (entry.meta.key.name.to_string(), addresses(&entry)))
+            .collect()
+    };
+    let status = "status: {addresses: [{value: 240.240.7.7, host: b.com}]}\n";
+    let two = read(entry("a", "") + &entry("b", status), &settings());
+    assert_eq!(two["b"], ["240.240.7.7"], "what a file says counts");
+    assert!(
+        two["a"][0].starts_with("240.240.") && two["a"][1].starts_with("2001:2:"),
+        "{two:?}"
+    );
+    let alone = read(entry("a", ""), &settings());
+    assert_eq!(alone["a"], two["a"]);
+    let mut off = settings();
+    off.features.ip_autoallocate = false;
+    let none = read(entry("a", "") + &entry("b", status), &off);
+    assert!(none.values().all(Vec::is_empty), "{none:?}");
+}

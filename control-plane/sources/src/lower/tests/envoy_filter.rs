@@ -245,6 +245,23 @@ fn mistakes_leave_their_patch_out() {
 }
 
 #[test]
+fn an_annotation_refers_to_services() {
+    let text = filter("priority: 1").replace(
+        "namespace: ns",
+        "namespace: ns, annotations: {envoyfilter.istio.io/referenced-services: ' a.ns.svc,,other/B.example.com , '}",
+    );
+    let found = get!(EnvoyFilter, text);
+    let host = meltemi_model::Hostname::new;
+    let want = vec![
+        (None, host("a.ns.svc")),
+        (Some("other".into()), host("b.example.com")),
+    ];
+    assert_eq!(found.references, want);
+    let found = get!(EnvoyFilter, filter("priority: 1"));
+    assert_eq!(found.references, vec![]);
+}
+
+#[test]
 fn target_refs_name_gateways() {
     let gateway = "{group: gateway.networking.k8s.io, kind: Gateway, name: gw}";
     let found = get!(EnvoyFilter, filter(&format!("targetRefs: [{gateway}]")));

@@ -300,7 +300,7 @@ fn service_entries() {
              protocol: HTTP, targetPort: 8080}\n- {number: 81, name: auto}\nlocation: MESH_INTERNAL\nresolution: \
              STATIC\nexportTo: ['~']\nendpoints:\n- {address: 1.2.3.4, ports: {http: 9090}, locality: r/z, weight: 3, labels: \
              {a: b}}\n- {address: 'fd00::1', labels: {istio-locality: r2.z2}}"
-        ) + "\nstatus: {addresses: [{value: 240.240.0.1, host: a.example.com}]}"
+        )
     );
     assert_eq!(entry.hosts[0].as_str(), "a.example.com");
     let addresses: Vec<&str> = entry.addresses.iter().map(|a| &**a).collect();
@@ -318,10 +318,39 @@ fn service_entries() {
         (3, &Locality::parse("r/z"))
     );
     assert_eq!(entry.endpoints[1].locality, Locality::parse("r2/z2"));
-    assert_eq!(
-        (entry.allocated[0].0.as_str(), &*entry.allocated[0].1),
-        ("a.example.com", "240.240.0.1")
+}
+
+#[test]
+fn addresses_that_were_given_to_a_service_entry() {
+    let status = "\nstatus: {addresses: [{value: '2001:2::1', host: a.com}, {value: 240.240.0.1, host: a.com}, {value: 240.240.0.2, \
+                  host: a.com}, {value: nonsense, host: a.com}, {value: 240.240.0.3, host: B.com}]}";
+    let ports = "ports: [{number: 80, name: http, protocol: HTTP}]";
+    let plain = istio(
+        "ServiceEntry",
+        &format!("hosts: [a.com]\n{ports}\nresolution: DNS"),
     );
+    let out = plain.replacen(
+        "metadata: {",
+        "metadata: {labels: {networking.istio.io/enable-autoallocate-ip: \"False\"}, ",
+        1,
+    );
+    assert_ne!(plain, out);
+    let spec = format!("hosts: [a.com]\n{ports}\nresolution: NONE");
+    let none = istio("ServiceEntry", &spec);
+    let spec = format!("hosts: [a.com]\n{ports}\nresolution: DNS\naddresses: [10.0.0.1]");
+    let written = istio("ServiceEntry", &spec);
+    let all = "a.com=240.240.0.2 a.com=2001:2::1 b.com=240.240.0.3";
+    for (what, text, want) in [
+        ("one of each family, the last one", &plain, all),
+        ("the label", &out, ""),
+        ("no resolution", &none, ""),
+        ("its own", &written, ""),
+    ] {
+        let entry = get!(ServiceEntry, text.clone() + status);
+        let found = entry.allocated.iter();
+        let found: Vec<String> = found.map(|(h, a)| format!("{}={a}", h.as_str())).collect();
+        assert_eq!(found.join(" "), want, "{what}");
+    }
 }
 
 #[test]

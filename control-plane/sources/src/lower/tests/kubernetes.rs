@@ -55,14 +55,16 @@ fn nodes_have_a_locality() {
             "new//",
         ),
     ] {
-        let status = "status: {addresses: [{type: Hostname, address: h}, {type: InternalIP, address: 1.1.1.1}]}";
+        let status = "status: {addresses: [{type: Hostname, address: h}, {type: InternalIP, address: 1.1.1.1}, \
+                      {type: ExternalIP, address: 2.2.2.2}, {type: ExternalIP, address: 2.2.2.2}]}";
         let text = core(
             "Node",
             &format!("metadata: {{name: n, labels: {labels}}}\n{status}"),
         );
         let node = get!(Node, text);
         assert_eq!(node.locality, Locality::parse(want), "{labels}");
-        assert_eq!(node.addresses, ["1.1.1.1".into()]);
+        assert_eq!(node.addresses[0], "1.1.1.1".into());
+        assert_eq!(node.external_addresses, ["2.2.2.2".into()]);
         assert_eq!(&*node.meta.key.namespace, "");
     }
 }

@@ -5,7 +5,7 @@ use meltemi_model::service::TargetPort;
 use meltemi_model::testing::{
     kube_service, labels, node, pod, service_entry, slice, slice_endpoint, workload, workload_entry,
 };
-use meltemi_model::workload::SlicePort;
+use meltemi_model::workload::{SlicePort, WorkloadEntry};
 
 use super::*;
 use crate::fixtures::{after, endpoints, key, world};

@@ -268,3 +268,20 @@ fn ports_are_found_by_name_also_when_the_service_comes_later() {
     let gone = after(&with, [Change::Delete(key)]);
     assert!(gone.gateways.is_empty());
 }
+
+#[test]
+fn what_was_made_of_ingresses_is_told_by_their_names() {
+    let world = lenient([
+        ingress("ns", "a", "x.com", &["Prefix / s:80"]).into(),
+        ingress("ns", "b", "x.com", &["Prefix /b s:80"]).into(),
+    ]);
+    let key = |name: &str| ObjectKey::new(Kind::Ingress, "ns", name);
+    let own = ObjectKey::new(Kind::Service, "ns", "s");
+    let route = world.ingresses.virtual_services[0].meta.key.clone();
+    let gateways = world.ingresses.gateways.iter();
+    let mut keys: Vec<ObjectKey> = gateways.map(|gateway| gateway.meta.key.clone()).collect();
+    assert_eq!(world.written(&keys), [&key("a"), &key("b")]);
+    keys.insert(0, own.clone());
+    keys.push(route);
+    assert_eq!(world.written(&keys), [&own, &key("a"), &key("b")]);
+}

@@ -120,14 +120,56 @@ fn ingress_listeners_replace_the_ports_of_services() {
 }
 
 #[test]
+fn a_flag_keeps_the_services_beside_ingress_listeners() {
+    let mesh = meltemi_model::mesh::Mesh {
+        merge_inbound: true,
+        ..Default::default()
+    };
+    let world = world([
+        serving("a", 8080, 0),
+        serving("b", 7070, 0),
+        a_1(),
+        with_ingress(vec![listening(8080, "")]).into(),
+        mesh.into(),
+    ]);
+    assert_eq!(
+        shown(&inbound_of(in_sidecar(&world))),
+        ["8080: a", "7070: b"]
+    );
+}
+
+#[test]
+fn the_family_of_what_an_ingress_listener_forwards_to() {
+    // (addresses, endpoint, want).
+    for (ips, endpoint, want) in [
+        ("10.0.0.1", "[::1]:1", "127.0.0.1"),
+        ("fd00::1", "127.0.0.1:1", "::1"),
+        ("fd00::1", "0.0.0.0:1", "127.0.0.1"),
+        ("fd00::1", "[::]:1", "fd00::1"),
+        ("10.0.0.1,fd00::1", "127.0.0.1:1", "127.0.0.1"),
+        ("10.0.0.1,fd00::1", "[::1]:1", "::1"),
+        ("10.0.0.1,fd00::1", "[::]:1", "fd00::1"),
+        ("fd00::1,10.0.0.1", "0.0.0.0:1", "10.0.0.1"),
+    ] {
+        let world = world([a_1(), with_ingress(vec![listening(80, endpoint)]).into()]);
+        let proxy =
+            crate::fixtures::sidecar("a-1", "10.0.0.1", &serde_json::json!({"INSTANCE_IPS": ips}));
+        let class = crate::classify(&world, &proxy, None);
+        let found = inbound_of(planned(&world, &class)).remove(0).address;
+        let want = InboundAddress::Socket(want.into(), 1);
+        assert_eq!(found, Some(want), "{ips} {endpoint}");
+    }
+}
+
+#[test]
 fn where_an_ingress_listener_forwards_to() {
     let socket = |ip: &str, port| Some(Some(InboundAddress::Socket(ip.into(), port)));
     for (endpoint, want) in [
         ("", Some(None)),
         ("127.0.0.1:8080", socket("127.0.0.1", 8080)),
-        ("[::1]:8080", socket("::1", 8080)),
+        ("[::1]:8080", socket("127.0.0.1", 8080)),
         ("0.0.0.0:8080", socket("10.0.0.1", 8080)),
-        ("[::]:8080", socket("10.0.0.1", 8080)),
+        ("[::]:8080", socket("::1", 8080)),
         (
             "unix:///run/a.sock",
             Some(Some(InboundAddress::Pipe("/run/a.sock".into()))),

@@ -137,6 +137,27 @@ fn which_clusters_and_which_of_them_ask_for_endpoints() {
 }
 
 #[test]
+fn a_flag_has_sidecars_balance_over_headless_services() {
+    let headless = || KubeService {
+        headless: true,
+        cluster_ips: Vec::new(),
+        ..kube_service("default", "a", HTTP)
+    };
+    let entry = || resolved(Resolution::Passthrough, &["10.0.0.9"]);
+    let asked = |headless_endpoints: bool, object: Object| {
+        let mesh = Mesh {
+            headless_endpoints,
+            ..Mesh::default()
+        };
+        endpoint_names(&in_sidecar(&world([mesh.into(), object])))
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(asked(false, headless().into()), none);
+    assert_eq!(asked(true, headless().into()), ["outbound|80||a.default"]);
+    assert_eq!(asked(true, entry().into()), none, "Services only");
+}
+
+#[test]
 fn a_dns_cluster_without_a_name_to_resolve_is_left_out() {
     let selecting = ServiceEntry {
         workload_selector: Some(labels("app=nobody")),
@@ -226,8 +247,9 @@ fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
         }],
         ..to("c")
     };
-    let clusters = |filter, scope| {
+    let clusters = |filter, scope, providers: &[&str]| {
         let mesh = Mesh {
+            provider_services: providers.iter().map(|p| Str::from(*p)).collect(),
             filter_gateway_clusters: filter,
             scope_gateway_to_namespace: scope,
             ..Mesh::default()
@@ -250,9 +272,79 @@ fn a_gateway_has_the_clusters_of_its_routes_only_where_a_flag_says_so() {
         cluster_names(&planned(&world, &router())).join(" ")
     };
     let names = ["a", "b", "c", "d"].map(|n| format!("outbound|80||{n}.default"));
-    assert_eq!(clusters(false, false), names.join(" "));
-    assert_eq!(clusters(true, false), names[..3].join(" "));
-    assert_eq!(clusters(true, true), names[..2].join(" "));
+    assert_eq!(clusters(false, false, &[]), names.join(" "));
+    assert_eq!(clusters(true, false, &[]), names[..3].join(" "));
+    assert_eq!(clusters(true, true, &[]), names[..2].join(" "));
+    // Providers of the mesh configuration.
+    for (provider, all) in [
+        ("d.default.svc.cluster.local", true),
+        ("default/d.default.svc.cluster.local", true),
+        ("other/d.default.svc.cluster.local", false),
+    ] {
+        let want = if all {
+            names.join(" ")
+        } else {
+            names[..3].join(" ")
+        };
+        assert_eq!(clusters(true, false, &[provider]), want, "{provider}");
+    }
+}
+
+/// The annotation `envoyfilter.istio.io/referenced-services`.
+#[test]
+fn a_gateway_keeps_the_clusters_that_envoy_filters_refer_to() {
+    let clusters = |filtered, selector: &str, references: &[(Option<&str>, &str)]| {
+        let host = |name: &str| Hostname::new(&format!("{name}.default.svc.cluster.local"));
+        let filter = EnvoyFilter {
+            meta: meta(Kind::EnvoyFilter, "default", "f"),
+            selector: labels(selector),
+            gateways: None,
+            priority: 0,
+            references: references
+                .iter()
+                .map(|(ns, name)| (ns.map(Into::into), host(name)))
+                .collect(),
+            patches: Vec::new(),
+        };
+        let mesh = Mesh {
+            filter_gateway_clusters: filtered,
+            ..Mesh::default()
+        };
+        let services = ["a", "b", "c"].map(|n| Object::from(kube_service("default", n, HTTP)));
+        let rows = [mesh.into(), filter.into()];
+        let world = world(services.into_iter().chain(rows));
+        cluster_names(&planned(&world, &router())).join(" ")
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|n| format!("outbound|80||{n}.default"));
+    let none: &[_] = &[];
+    for (what, selector, references, want) in [
+        ("nothing is referred to", "", none, String::new()),
+        ("by host", "", &[(None, "a")], a.clone()),
+        (
+            "several",
+            "",
+            &[(None, "a"), (None, "c")],
+            format!("{a} {c}"),
+        ),
+        ("in its namespace", "", &[(Some("default"), "b")], b.clone()),
+        (
+            "in another namespace",
+            "",
+            &[(Some("other"), "b")],
+            String::new(),
+        ),
+        ("nobody's host", "", &[(None, "gone")], String::new()),
+        (
+            "for other workloads",
+            "app=other",
+            &[(None, "a")],
+            String::new(),
+        ),
+    ] {
+        assert_eq!(clusters(true, selector, references), want, "{what}");
+    }
+    let all = format!("{a} {b} {c}");
+    assert_eq!(clusters(false, "", &[(None, "a")]), all, "without the flag");
 }
 
 #[test]
@@ -500,6 +592,7 @@ fn what_a_class_adds_to_clusters() {
         files: None,
         router: false,
         ip_mode: IpMode::V4,
+        dns_family: meltemi_builders::listener::DnsFamily::V4,
         metadata_exchange: true,
         identity: true,
         preserve_case: false,

@@ -224,6 +224,28 @@ fn ingress_listeners_replace_the_services() {
 }
 
 #[test]
+fn a_flag_keeps_the_services_beside_ingress_listeners() {
+    let mut scope = with_ingress(vec![ingress(1080, "10.0.0.9", CaptureMode::Default)]);
+    scope.mesh = Shared::new(meltemi_model::mesh::Mesh {
+        merge_inbound: true,
+        ..(*scope.mesh).clone()
+    });
+    // The ingress listener takes its port from the service.
+    let mut class = serving(&[(80, Protocol::Http), (81, Protocol::Http)]);
+    let names = |class: &ProxyClass| {
+        let listeners = sidecar_listeners(&scope, class);
+        let chains = listeners.iter().flat_map(|l| &l.chains);
+        let names: std::collections::BTreeSet<String> =
+            chains.map(|c| c.name.to_string()).collect();
+        let own = names.into_iter().filter(|n| !n.starts_with("virtual"));
+        own.collect::<Vec<_>>()
+    };
+    assert_eq!(names(&class), ["0.0.0.0_1081", "10.0.0.9_1080"]);
+    class.interception = InterceptionMode::None;
+    assert_eq!(names(&class), ["0.0.0.0_1081", "10.0.0.9_1080"]);
+}
+
+#[test]
 fn without_redirection_only_ingress_listeners_take_connections() {
     let mut class = serving(&[(80, Protocol::Http)]);
     class.interception = InterceptionMode::None;

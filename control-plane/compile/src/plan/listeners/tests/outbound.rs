@@ -240,9 +240,7 @@ fn ports_that_the_proxy_needs_itself_are_left_alone() {
 }
 
 #[test]
-fn both_families_are_served_by_one_listener() {
-    let mut class = class();
-    class.ip_mode = IpMode::Dual;
+fn which_families_listeners_are_served_at() {
     let services = vec![
         service("h", &[(80, Protocol::Http)]),
         at(
@@ -252,23 +250,58 @@ fn both_families_are_served_by_one_listener() {
         service("e.example.com", &[(82, Protocol::Tcp)]),
     ];
     let scope = scope(services);
-    let listeners = sidecar_listeners(&scope, &class);
-    let addresses = |name: &str| {
-        let found = listeners.iter().find(|l| &*l.name == name).unwrap();
-        found.addresses.iter().map(|a| &**a).collect::<Vec<_>>()
-    };
-    for name in [
-        "0.0.0.0_80",
-        "0.0.0.0_82",
-        "virtualOutbound",
-        "virtualInbound",
-    ] {
-        assert_eq!(addresses(name), ["0.0.0.0", "::"], "{name}");
+    let any = ["0.0.0.0", "::"];
+    let v4 = ["0.0.0.0"];
+    // (families, both flags, virtual ones, outbound ones, those of a Kubernetes Service).
+    type Row<'a> = (
+        IpMode,
+        bool,
+        [&'a [&'a str]; 2],
+        &'a [&'a str],
+        &'a [&'a str],
+    );
+    let table: [Row<'_>; 6] = [
+        (IpMode::V4, false, [&v4, &v4], &v4, &["10.0.0.1"]),
+        (IpMode::V6, false, [&["::"], &["::"]], &["::"], &["fd00::1"]),
+        (
+            IpMode::V6,
+            true,
+            [&["::", "0.0.0.0"], &["::"]],
+            &["::"],
+            &["fd00::1"],
+        ),
+        (IpMode::Dual, false, [&v4, &v4], &any, &["10.0.0.1"]),
+        (
+            IpMode::Dual,
+            true,
+            [&any, &any],
+            &any,
+            &["10.0.0.1", "fd00::1"],
+        ),
+        (IpMode::V4, true, [&v4, &v4], &v4, &["10.0.0.1"]),
+    ];
+    for (ip_mode, flags, [outbound, inbound], shared, own) in table {
+        let class = ProxyClass {
+            ip_mode,
+            dual_stack: flags && ip_mode == IpMode::Dual,
+            ipv4_outbound: flags && ip_mode == IpMode::V6,
+            ..class()
+        };
+        let listeners = sidecar_listeners(&scope, &class);
+        let addresses = |name: &str| {
+            let found = listeners.iter().find(|l| &*l.name == name).unwrap();
+            found.addresses.iter().map(|a| &**a).collect::<Vec<_>>()
+        };
+        for (name, want) in [
+            ("virtualOutbound", outbound),
+            ("virtualInbound", inbound),
+            (&format!("{}_80", shared[0]), shared),
+            (&format!("{}_82", shared[0]), shared),
+            (&format!("{}_81", own[0]), own),
+        ] {
+            assert_eq!(addresses(name), want, "{ip_mode:?} {flags} {name}");
+        }
     }
-    assert_eq!(addresses("10.0.0.1_81"), ["10.0.0.1", "fd00::1"]);
-    class.ip_mode = IpMode::V6;
-    let names: Vec<String> = outbound(&scope, &class).into_keys().collect();
-    assert_eq!(names, ["::_80", "::_82", "fd00::1_81"]);
 }
 
 fn with_routes(services: Vec<Service>, virtual_services: Vec<VirtualService>) -> Scope {

@@ -93,6 +93,12 @@ fn a_selector_finds_pods_and_workload_entries() {
     };
     let elsewhere = pod("other", "b-1", "10.0.0.1");
     let vm = |address| Object::from(workload_entry("default", "b-vm", address));
+    let unhealthy = |address| {
+        Object::from(WorkloadEntry {
+            unhealthy: true,
+            ..workload_entry("default", "b-vm", address)
+        })
+    };
     for (name, entry, object, want) in [
         (
             "a pod",
@@ -123,6 +129,18 @@ fn a_selector_finds_pods_and_workload_entries() {
             selecting(ClientSideLb, 8080),
             vm("10.0.1.1"),
             Some("10.0.1.1:8080 Unknown"),
+        ),
+        (
+            "one that is not healthy",
+            selecting(ClientSideLb, 8080),
+            unhealthy("10.0.1.1"),
+            None,
+        ),
+        (
+            "one that is not healthy, for DNS",
+            selecting(Dns, 0),
+            unhealthy("vm.com"),
+            None,
         ),
         (
             "with a name, not for EDS",
@@ -173,7 +191,8 @@ fn what_a_workload_entry_tells_of_an_endpoint() {
     for (spec, weight, mtls, identity, network, locality) in [
         (with_labels(""), 1, false, "", "", ""),
         (own, 7, false, "", "own", "own/z"),
-        (by_label, 1, false, "", "label", "r/z"),
+        // Istio 1.31: only the field says the network; the label stays a label.
+        (by_label, 1, false, "", "", "r/z"),
         (with_slash, 1, false, "", "", "r/z.1"),
         (account(with_labels("")), 1, true, robot, "", ""),
         (account(tls("disabled")), 1, false, robot, "", ""),

@@ -189,6 +189,7 @@ fn what_a_pod_tells_of_an_endpoint() {
              topology.istio.io/cluster=Kubernetes,kubernetes.io/hostname=n1";
         let want = Endpoint {
             address: "10.0.0.1".into(),
+            more_addresses: Vec::new(),
             port: 8080,
             labels: labels(&format!("{own},{topology}")),
             identity: "spiffe://cluster.local/ns/ns/sa/robot".into(),
@@ -205,6 +206,49 @@ fn what_a_pod_tells_of_an_endpoint() {
             node: "n1".into(),
         };
         assert_eq!(*only(&world, "a.ns"), want);
+    }
+}
+
+#[test]
+fn a_pod_of_both_families_is_one_endpoint_where_both_are_served() {
+    let both = ["10.0.0.1", "fd00::1"];
+    let pod = |ips: &[&str]| Pod {
+        ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ..a_1()
+    };
+    let service = |ips: &[&str]| KubeService {
+        cluster_ips: ips.iter().map(|ip| Str::from(*ip)).collect(),
+        ..kube_service("ns", "a", HTTP)
+    };
+    let pair = &["10.96.0.1", "fd00:96::1"][..];
+    let apart = vec!["10.0.0.1", "fd00::1"];
+    // (flag, addresses of the Service and of the pod, whether the slices refer to it, endpoints).
+    type Row<'a> = (bool, &'a [&'a str], &'a [&'a str], bool, Vec<&'a str>);
+    let table: [Row<'_>; 5] = [
+        (true, pair, &both, true, vec!["10.0.0.1+fd00::1"]),
+        (false, pair, &both, true, apart.clone()),
+        (true, &pair[..1], &both, true, apart.clone()),
+        (true, pair, &both[..1], true, apart.clone()),
+        (true, pair, &both, false, apart),
+    ];
+    for (dual_stack, cluster_ips, ips, refers, want) in table {
+        let mesh = Mesh {
+            dual_stack,
+            ..Mesh::default()
+        };
+        let endpoint = |address| slice_endpoint(address, refers.then_some("a-1"));
+        let world = world([
+            mesh.into(),
+            service(cluster_ips).into(),
+            pod(ips).into(),
+            slice("ns", "a", "x", vec![endpoint("10.0.0.1")]).into(),
+            slice("ns", "a", "y", vec![endpoint("fd00::1")]).into(),
+        ]);
+        let key = world.endpoints.keys().next().unwrap().clone();
+        let found = world.endpoints[&key].set.port("p80").iter();
+        let found = found.map(|e| e.addresses().map(|a| &**a).collect::<Vec<_>>().join("+"));
+        let found: Vec<String> = found.collect();
+        assert_eq!(found, want, "{dual_stack} {cluster_ips:?} {ips:?} {refers}");
     }
 }
 
@@ -379,4 +423,67 @@ fn an_external_name_has_no_endpoints_of_its_own() {
     };
     let world = world([alias.into(), a_1().into()]);
     assert!(world.endpoints.is_empty());
+}
+
+#[test]
+fn the_network_of_an_endpoint() {
+    use meltemi_model::Shared;
+    use meltemi_model::network::{MeshNetworks, Network};
+    use meltemi_model::testing::meta;
+    use meltemi_model::workload::Namespace;
+
+    let in_mesh = |cidrs: &[&str], registries: &[&str]| {
+        let network = Network {
+            name: "configured".into(),
+            cidrs: cidrs.iter().map(|c| c.parse().unwrap()).collect(),
+            registries: registries.iter().map(|r| Str::from(*r)).collect(),
+            gateways: Vec::new(),
+        };
+        let mesh = Mesh {
+            networks: Some(MeshNetworks {
+                networks: vec![network],
+            }),
+            ..Mesh::default()
+        };
+        Object::from(mesh)
+    };
+    let mut system = meta(Kind::Namespace, "", "istio-system");
+    system.labels = labels("topology.istio.io/network=cluster");
+    let system = Object::Namespace(Shared::new(Namespace { meta: system }));
+    let own = labelled(a_1(), "app=a,topology.istio.io/network=own");
+    for (name, pod, more, want) in [
+        ("nobody says", a_1(), vec![], ""),
+        (
+            "by address",
+            a_1(),
+            vec![in_mesh(&["10.0.0.0/24"], &[])],
+            "configured",
+        ),
+        (
+            "another block",
+            a_1(),
+            vec![in_mesh(&["10.9.0.0/24"], &[])],
+            "",
+        ),
+        (
+            "by cluster",
+            a_1(),
+            vec![in_mesh(&[], &["Kubernetes"])],
+            "configured",
+        ),
+        (
+            "the namespace of the control plane",
+            a_1(),
+            vec![system.clone(), in_mesh(&[], &["Kubernetes"])],
+            "cluster",
+        ),
+        ("the pod's own", own, vec![system], "own"),
+    ] {
+        let objects = [a(), a_slice(of_a_1()), pod.into()];
+        let world = world(objects.into_iter().chain(more));
+        let endpoint = only(&world, "a.ns");
+        assert_eq!(&*endpoint.network, want, "{name}");
+        let label = endpoint.labels.get("topology.istio.io/network");
+        assert_eq!(label.map_or("", |l| l), want, "{name}");
+    }
 }
