@@ -9,6 +9,7 @@ pub mod allocation;
 pub mod diagnostic;
 pub mod duration;
 pub mod envoy_filter;
+pub mod flag;
 pub mod gateway;
 pub mod ids;
 pub mod ingress;

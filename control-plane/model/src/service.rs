@@ -131,7 +131,8 @@ pub struct ServiceEntry {
     pub hosts: Vec<Hostname>,
     /// Virtual addresses: IPs or CIDRs.
     pub addresses: Vec<Str>,
-    /// Addresses that were allocated: (host, address) of `status.addresses`.
+    /// Addresses that were allocated: (host, address) of `status.addresses`, for each host at most one of IPv4, then at
+    /// most one of IPv6.
     pub allocated: Vec<(Hostname, Str)>,
     /// Ports.
     pub ports: Vec<ServiceEntryPort>,

@@ -282,22 +282,11 @@ pub fn service(name: &str, ports: &[(u16, Protocol)]) -> Service {
 /// Healthy, weight 1, without labels and place.
 pub fn endpoint(address: &str, port: u16) -> Endpoint {
     Endpoint {
-        address: address.into(),
-        more_addresses: Vec::new(),
-        port,
-        labels: Labels::default(),
-        identity: "".into(),
-        network: "".into(),
         cluster: "Kubernetes".into(),
-        locality: Locality::default(),
-        weight: 1,
-        mtls: false,
-        mtls_disabled: false,
         workload: "w".into(),
         namespace: "default".into(),
         health: Health::Healthy,
-        hostname: "".into(),
-        node: "".into(),
+        ..Endpoint::at(address.into(), port)
     }
 }
 

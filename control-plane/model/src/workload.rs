@@ -199,6 +199,28 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// An endpoint of which nothing is known but where it is.
+    pub fn at(address: Str, port: u16) -> Self {
+        Self {
+            address,
+            more_addresses: Vec::new(),
+            port,
+            labels: Labels::default(),
+            identity: "".into(),
+            network: "".into(),
+            cluster: "".into(),
+            locality: Locality::default(),
+            weight: 1,
+            mtls: false,
+            mtls_disabled: false,
+            workload: "".into(),
+            namespace: "".into(),
+            health: Health::Unknown,
+            hostname: "".into(),
+            node: "".into(),
+        }
+    }
+
     /// All its addresses, the primary one first.
     pub fn addresses(&self) -> impl Iterator<Item = &Str> {
         std::iter::once(&self.address).chain(&self.more_addresses)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meltemi_api::Duration as GoDuration;
+use meltemi_model::flag::parse_bool;
 
 /// The environment as it was at the start.
 #[derive(Clone, Default)]
@@ -69,9 +70,7 @@ impl Variables {
     pub fn switch(&self, name: &str, default: bool) -> Result<bool, Mistake> {
         match self.text(name) {
             None => Ok(default),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(_) => Err(self.mistake(name, "true or false")),
+            Some(text) => parse_bool(text).ok_or_else(|| self.mistake(name, "true or false")),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use meltemi_api::authorization_policy::{Action, AuthorizationPolicy};
 use meltemi_api::parse_spec;
+use meltemi_model::flag::parse_bool;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -210,10 +211,7 @@ fn dry_run(meta: &Meta<'_>, value: &str) -> Result<(), String> {
             action.as_str()
         ));
     }
-    const BOOLEANS: [&str; 12] = [
-        "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False",
-    ];
-    if !BOOLEANS.contains(&value) {
+    if parse_bool(value).is_none() {
         return Err(format!(
             "{name} has annotation {DRY_RUN} with invalid value ({value}): write \"true\" or \"false\""
         ));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use meltemi_model::network::{NETWORK_LABEL, NetworkGateway, NetworkGateways};
 use meltemi_model::proxy::IpMode;
-use meltemi_model::workload::{Endpoint, Health};
+use meltemi_model::workload::Endpoint;
 use meltemi_model::{Labels, Locality, Shared, Str};
 
 use super::Choice;
@@ -149,22 +149,13 @@ fn stand_in(gateway: &NetworkGateway, locality: &Locality, weight: u32) -> Endpo
         }
     }
     Endpoint {
-        address: gateway.address.clone(),
-        more_addresses: Vec::new(),
-        port: gateway.port,
         labels,
-        identity: "".into(),
         network: gateway.network.clone(),
         cluster: gateway.cluster.clone(),
         locality: locality.clone(),
         weight,
         mtls: true,
-        mtls_disabled: false,
-        workload: "".into(),
-        namespace: "".into(),
-        health: Health::Unknown,
-        hostname: "".into(),
-        node: "".into(),
+        ..Endpoint::at(gateway.address.clone(), gateway.port)
     }
 }
 

@@ -74,10 +74,14 @@ pub(super) fn missing_for_clients(world: &World, scope: &Scope, class: &ProxyCla
     for row in &scope.services {
         let keys = row.rule.iter().flat_map(|rule| rule.from.iter());
         let asks = class.kind == ProxyKind::Router || row.rule_selects_workload;
-        for key in keys.filter(|key| seen.insert(*key)) {
+        for key in keys {
             let Some(rule) = world.store.destination_rules.get(key) else {
                 continue;
             };
+            // Few rules name a credential, and every class comes by here at every revision.
+            if !names_credential(rule) || !seen.insert(key) {
+                continue;
+            }
             for (path, tls) in client_settings(rule) {
                 if !asks && !tls.credential_name.starts_with("configmap://") {
                     continue;
@@ -90,6 +94,19 @@ pub(super) fn missing_for_clients(world: &World, scope: &Scope, class: &ProxyCla
         }
     }
     found
+}
+
+fn names_credential(rule: &DestinationRule) -> bool {
+    let subsets = rule.subsets.iter().filter_map(|s| s.policy.as_ref());
+    let policies = rule.policy.iter().chain(subsets);
+    let mut all = policies.flat_map(|policy| {
+        let ports = policy.ports.iter().map(|(_, port)| port);
+        std::iter::once(&policy.all).chain(ports)
+    });
+    all.any(|policy| {
+        let tls = policy.tls.as_ref();
+        tls.is_some_and(|tls| !tls.credential_name.is_empty())
+    })
 }
 
 /// Every `tls` of a rule that names a credential, with the path of its policy.

@@ -385,7 +385,7 @@ fn lower_config(
         provider_services: provider_services(config),
         ingress: ingress(config, settings),
         system_namespace: settings.system_namespace.clone(),
-        cluster_local: cluster_local(root, config, findings, settings),
+        cluster_local: cluster_local(config, settings),
         ..with_features(Mesh::default(), &settings.features)
     };
     ports_and_times(root, config, &mut mesh, findings);
@@ -410,17 +410,7 @@ pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
 }
 
 /// Hosts of the cluster itself. Istio 1.31: `clusterLocalProvider`; a setting that says false takes away what Istio adds.
-fn cluster_local(
-    root: &str,
-    config: &api::MeshConfig,
-    findings: &mut Findings,
-    settings: &LowerSettings,
-) -> Vec<(Hostname, bool)> {
-    let mut wrong = meltemi_validation::Findings::default();
-    meltemi_validation::mesh::service_settings(&mut wrong, config);
-    for error in wrong.errors {
-        findings.warning(at(root, &error.path), error.message);
-    }
+fn cluster_local(config: &api::MeshConfig, settings: &LowerSettings) -> Vec<(Hostname, bool)> {
     let domain = &settings.domain;
     let discovery = config.default_config.as_ref();
     let discovery = discovery.map_or("", |c| c.discovery_address.as_str());

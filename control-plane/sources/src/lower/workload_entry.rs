@@ -1,6 +1,7 @@
 //! networking.istio.io WorkloadEntry, as an object and inline in a ServiceEntry.
 
 use meltemi_api::workload_entry::WorkloadEntry as Spec;
+use meltemi_model::flag::parse_bool;
 use meltemi_model::workload::{WorkloadEntry, WorkloadEntrySpec};
 use meltemi_model::{Labels, Locality, Object, Shared};
 use serde::Deserialize;
@@ -53,12 +54,8 @@ pub(super) fn lower(
 
 /// Whether its health is checked and not known to be good. Istio 1.31: `isHealthy`.
 fn is_unhealthy(raw: &Raw<'_>) -> bool {
-    // As Go reads a truth.
-    let checked =
-        raw.all.annotations.get(HEALTH_CHECKS).is_some_and(|text| {
-            matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True")
-        });
-    if !checked {
+    let checked = raw.all.annotations.get(HEALTH_CHECKS);
+    if checked.and_then(|text| parse_bool(text)) != Some(true) {
         return false;
     }
     // A status that nobody can read says nothing.

@@ -494,9 +494,6 @@ fn from_pod(place: &PodPlace, tables: &Tables<'_>) -> Endpoint {
 fn unknown(tables: &Tables<'_>) -> Endpoint {
     let network = tables.places.of("", &Labels::default());
     Endpoint {
-        address: "".into(),
-        more_addresses: Vec::new(),
-        port: 0,
         labels: augment(
             &Labels::default(),
             &tables.mesh.cluster_id,
@@ -504,18 +501,8 @@ fn unknown(tables: &Tables<'_>) -> Endpoint {
             "",
             &network,
         ),
-        identity: "".into(),
-        network: "".into(),
         cluster: tables.mesh.cluster_id.clone(),
-        locality: Locality::default(),
-        weight: 1,
-        mtls: false,
-        mtls_disabled: false,
-        workload: "".into(),
-        namespace: "".into(),
-        health: Health::Unknown,
-        hostname: "".into(),
-        node: "".into(),
+        ..Endpoint::at("".into(), 0)
     }
 }
 

@@ -74,7 +74,7 @@ pub fn services(
             entry
                 .hosts
                 .iter()
-                .map(|host| from_entry(entry, host, namespace, mesh)),
+                .map(|host| from_entry(entry, host, namespace)),
         );
     }
     set_aliases(&mut all);
@@ -170,7 +170,6 @@ fn from_entry(
     entry: &ServiceEntry,
     host: &Hostname,
     namespace: Option<TrafficDistribution>,
-    mesh: &Mesh,
 ) -> Service {
     let addresses = if entry.addresses.is_empty() {
         Vec::new()
@@ -202,11 +201,12 @@ fn from_entry(
         labels: entry.meta.labels.clone(),
         resolution: entry.resolution,
         addresses,
-        allocated: if mesh.ip_autoallocate {
-            allocated(entry, host)
-        } else {
-            Vec::new()
-        },
+        allocated: entry
+            .allocated
+            .iter()
+            .filter(|(h, _)| h == host)
+            .map(|(_, a)| a.clone())
+            .collect(),
         external_addresses: Vec::new(),
         ports: entry
             .ports
@@ -232,20 +232,6 @@ fn from_entry(
         aliases: Vec::new(),
         passthrough_targets,
     }
-}
-
-/// What the status of a ServiceEntry gives a host: the last address of each family, IPv4 first.
-fn allocated(entry: &ServiceEntry, host: &Hostname) -> Vec<Str> {
-    let last = |v4: bool| {
-        let of_host = entry.allocated.iter().rev().filter(|(h, _)| h == host);
-        let mut addresses = of_host.map(|(_, address)| address);
-        addresses.find(|a| a.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4() == v4))
-    };
-    [last(true), last(false)]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect()
 }
 
 /// An address or CIDR of a ServiceEntry; a CIDR of one address becomes the address.
