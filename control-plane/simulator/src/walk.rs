@@ -14,6 +14,7 @@ use meltemi_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
 use crate::call::Call;
 use crate::cors::Cors;
+use crate::guard::{self, Connection};
 use crate::headers::{HeaderChange, HeaderChanges, Levels};
 use crate::http::{Arrival, Request, arrive};
 use crate::network::{Terminal, tcp_cluster, terminal};
@@ -73,13 +74,29 @@ impl Walk<'_> {
             self.out.steps.push(step);
             terminated
         });
-        match terminal(chain)? {
-            Terminal::Http(manager) => self.http(listener, &manager, terminated),
+        let connection = Connection {
+            call: self.call,
+            principal: terminated.map(|terminated| match terminated.certificate {
+                true => self.call.principal.as_str(),
+                false => "",
+            }),
+            server_name: &seen.server_name,
+        };
+        let terminal = terminal(chain)?;
+        self.guarded(guard::of_connection(chain, &connection))?;
+        match terminal {
+            Terminal::Http(manager) => self.http(listener, &manager, terminated, &connection),
             Terminal::Tcp {
                 proxy,
                 by_server_name,
             } => self.tcp(&proxy, by_server_name),
         }
+    }
+
+    /// Goes on unless policies refuse.
+    fn guarded(&mut self, (steps, miss): (Vec<Step>, Option<Miss>)) -> Result<(), Miss> {
+        self.out.steps.extend(steps);
+        miss.map_or(Ok(()), Err)
     }
 
     fn tcp(&mut self, proxy: &TcpProxy, by_server_name: bool) -> Result<End, Miss> {
@@ -100,6 +117,7 @@ impl Walk<'_> {
         listener: &Listener,
         manager: &HttpConnectionManager,
         terminated: Option<Terminated>,
+        connection: &Connection<'_>,
     ) -> Result<End, Miss> {
         let request = match arrive(manager, self.call, terminated.is_some())? {
             Arrival::Request(request) => request,
@@ -111,6 +129,8 @@ impl Walk<'_> {
                 });
             }
         };
+        // Filters answer before the router, also where no route matches.
+        self.guarded(guard::of_request(manager, &request, connection))?;
         let routes = self.route_config(listener, manager)?;
         let (virtual_host, step) = host::choose(routes, &request.host)?;
         self.out.virtual_host = Some(virtual_host.name.clone());
