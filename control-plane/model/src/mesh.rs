@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ingress::IngressSettings;
-use crate::provider::ExtAuthz;
 use crate::network::MeshNetworks;
+use crate::provider::ExtAuthz;
 use crate::routing::Retries;
 use crate::security::TlsLimits;
 use crate::service::ExportTo;
@@ -110,6 +110,9 @@ pub struct Mesh {
     pub merge_inbound: bool,
     /// Sidecars balance over the pods of headless Services (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
     pub headless_endpoints: bool,
+    /// CUSTOM policies of one workload may name several providers (PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS); else such
+    /// policies refuse what they match.
+    pub multiple_authz_providers: bool,
     /// ServiceEntries without addresses get those of their status (PILOT_ENABLE_IP_AUTOALLOCATE); else those that their
     /// names hash to, and only proxies that ask for them (DNS_AUTO_ALLOCATE) use them.
     pub ip_autoallocate: bool,
@@ -261,6 +264,7 @@ impl Default for Mesh {
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
             headless_endpoints: false,
+            multiple_authz_providers: false,
             ip_autoallocate: true,
             ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),

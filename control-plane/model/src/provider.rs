@@ -40,6 +40,8 @@ pub struct ExtAuthz {
     pub timeout: Option<Duration>,
     /// Let requests pass while it cannot be asked.
     pub fail_open: bool,
+    /// Routes are chosen again after it answered, since it may have changed headers.
+    pub clear_route_cache: bool,
     /// The status that callers see while it cannot be asked; `None`: 403.
     pub status_on_error: Option<u16>,
     /// Send the body with the request.

@@ -87,6 +87,8 @@ pub struct Features {
     pub merge_inbound: bool,
     /// PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES: sidecars balance over the pods of headless Services.
     pub headless_endpoints: bool,
+    /// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: CUSTOM policies of one workload may name several providers.
+    pub multiple_authz_providers: bool,
     /// PILOT_ENABLE_IP_AUTOALLOCATE: ServiceEntries get their addresses from their status, rather than by a hash.
     pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
@@ -109,6 +111,7 @@ impl Default for Features {
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
             headless_endpoints: false,
+            multiple_authz_providers: false,
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
             resolve_hostname_gateways: true,

@@ -24,6 +24,14 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
         findings.refuse();
         return None;
     }
+    // A rule without a condition that somebody misspelt would be met by more than was meant.
+    if let Some(path) = findings.unknown() {
+        findings.error(
+            path,
+            "no such field; without it the policy may say something else than was meant",
+        );
+        return None;
+    }
     let mut rules = Vec::with_capacity(spec.rules.len());
     for (i, rule) in spec.rules.iter().enumerate() {
         rules.push(lower_rule(rule, raw, &format!("spec.rules[{i}]"), findings));
@@ -34,6 +42,7 @@ pub(super) fn lower(raw: &Raw<'_>, findings: &mut Findings) -> Option<Object> {
                 spec.selector.as_ref(),
                 spec.target_ref.as_ref(),
                 &spec.target_refs,
+                findings,
             ),
             action: match spec.action {
                 api::Action::Allow => AuthorizationAction::Allow,
@@ -112,21 +121,32 @@ pub(super) fn target(
     selector: Option<&meltemi_api::selector::PolicySelector>,
     target_ref: Option<&PolicyTargetReference>,
     target_refs: &[PolicyTargetReference],
+    findings: &mut Findings,
 ) -> PolicyTarget {
     let refs: Vec<_> = if target_refs.is_empty() {
-        target_ref.into_iter().collect()
+        let one = target_ref.into_iter();
+        one.map(|target| ("spec.targetRef".to_owned(), target))
+            .collect()
     } else {
-        target_refs.iter().collect()
+        let all = target_refs.iter().enumerate();
+        all.map(|(i, target)| (format!("spec.targetRefs[{i}]"), target))
+            .collect()
     };
-    let is_gateway = |target: &&PolicyTargetReference| {
-        target.group == "gateway.networking.k8s.io" && target.kind == "Gateway"
-    };
+    let mut names = Vec::with_capacity(refs.len());
+    for (path, target) in &refs {
+        if target.group == "gateway.networking.k8s.io" && target.kind == "Gateway" {
+            names.push(target.name.as_str().into());
+            continue;
+        }
+        let message = format!(
+            "policies for a {} are for waypoints, and there are none; sidecars do not heed it, so use a selector for them",
+            target.kind
+        );
+        findings.warning(path, message);
+    }
     PolicyTarget {
         selector: selector.map_or_else(Labels::default, |selector| labels(&selector.match_labels)),
-        gateways: (!refs.is_empty()).then(|| {
-            let names = refs.into_iter().filter(is_gateway);
-            names.map(|target| target.name.as_str().into()).collect()
-        }),
+        gateways: (!refs.is_empty()).then_some(names),
     }
 }
 

@@ -403,6 +403,7 @@ pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
         ipv4_outbound_for_ipv6: features.ipv4_outbound_for_ipv6,
         merge_inbound: features.merge_inbound,
         headless_endpoints: features.headless_endpoints,
+        multiple_authz_providers: features.multiple_authz_providers,
         ip_autoallocate: features.ip_autoallocate,
         resolve_gateways: features.resolve_hostname_gateways,
         ..mesh

@@ -52,25 +52,17 @@ impl Authorizations {
 
 #[cfg(test)]
 mod tests {
+    use meltemi_model::Object;
     use meltemi_model::security::{AuthorizationAction, PolicyTarget};
-    use meltemi_model::testing::{labels, meta};
-    use meltemi_model::{Kind, Meta, Object};
+    use meltemi_model::testing::{authorization_policy, labels};
 
     use super::*;
     use crate::store::{Change, Store};
 
     fn policy(namespace: &str, name: &str, created: i64, target: PolicyTarget) -> Object {
-        let policy = AuthorizationPolicy {
-            meta: Meta {
-                created,
-                ..meta(Kind::AuthorizationPolicy, namespace, name)
-            },
-            target,
-            action: AuthorizationAction::Deny,
-            dry_run: false,
-            rules: Vec::new(),
-        };
-        policy.into()
+        let mut policy = authorization_policy(namespace, name, AuthorizationAction::Deny);
+        policy.meta.created = created;
+        AuthorizationPolicy { target, ..policy }.into()
     }
 
     fn selector(text: &str) -> PolicyTarget {

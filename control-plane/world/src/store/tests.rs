@@ -1,8 +1,9 @@
 use meltemi_model::network::NetworkFact;
 use meltemi_model::object::Object;
+use meltemi_model::security::AuthorizationAction;
 use meltemi_model::testing::{
-    destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
-    service_entry, sidecar, slice, virtual_service, workload_entry,
+    authorization_policy, destination_rule, ingress, ingress_class, kube_service, meta, node,
+    peer_authentication, pod, service_entry, sidecar, slice, virtual_service, workload_entry,
 };
 
 use super::*;
@@ -60,6 +61,7 @@ fn every_kind() -> Vec<Object> {
         gateway.into(),
         sidecar("ns", "a", &[]).into(),
         peer_authentication("ns", "a", "", None).into(),
+        authorization_policy("ns", "a", AuthorizationAction::Deny).into(),
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),

@@ -41,6 +41,7 @@ pub(super) fn http(provider: &Authorizer, name: &str) -> pb::hcm::HttpFilter {
         services: Some(services),
         transport_api_version: pb::core::ApiVersion::V3.into(),
         failure_mode_allow: provider.settings.fail_open,
+        clear_route_cache: provider.settings.clear_route_cache,
         status_on_error: provider
             .settings
             .status_on_error

@@ -1,6 +1,9 @@
 //! One rule as a policy of RBAC: what is asked of the operation becomes permissions, what is asked of the caller
 //! principals. Istio 1.31: `pilot/pkg/security/authz/model`.
 
+// Istio matches metadata in the old form, which every Envoy knows.
+#![allow(deprecated)]
+
 use meltemi_model::Str;
 use meltemi_model::security::{
     Attribute, AuthorizationRule, Condition, IpRange, Operation, Source, TextMatch, Values,

@@ -1,18 +1,16 @@
 //! What the filters of a class have in common, per direction.
 
-use std::collections::BTreeMap;
-
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, Authorization, Authorizer, ClientCert, DnsFamily, ForwardClientCert,
-    HttpFacet, NetworkFacet, TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, ClientCert, DnsFamily, ForwardClientCert, HttpFacet, NetworkFacet,
+    TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::Mesh;
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
-use meltemi_model::security::{AuthorizationAction, AuthorizationPolicy};
-use meltemi_model::service::outbound_name;
 use meltemi_model::sidecar::OutboundPolicy;
-use meltemi_model::{ObjectKey, Shared, Str};
+use meltemi_model::{Shared, Str};
 use meltemi_world::Scope;
+
+use super::authorization::authorization;
 
 /// The side of a proxy that a listener is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +40,21 @@ impl Facets {
 
     /// Those of one side.
     pub(super) fn of(scope: &Scope, class: &ProxyClass, side: Side) -> Self {
+        let authorization = authorization(scope, class, side);
         Self {
-            network: Shared::new(network(scope, class, side)),
-            http: Shared::new(http(scope, class, side)),
+            network: Shared::new(NetworkFacet {
+                authorization: authorization.clone(),
+                ..network(scope, class)
+            }),
+            http: Shared::new(HttpFacet {
+                authorization,
+                ..http(scope, class, side)
+            }),
         }
     }
 }
 
-fn network(scope: &Scope, class: &ProxyClass, side: Side) -> NetworkFacet {
+fn network(scope: &Scope, class: &ProxyClass) -> NetworkFacet {
     let mesh = &scope.mesh;
     let access_log = access_log(mesh);
     NetworkFacet {
@@ -57,61 +62,8 @@ fn network(scope: &Scope, class: &ProxyClass, side: Side) -> NetworkFacet {
         listener_log: access_log.is_some() && !mesh.disable_listener_log,
         access_log,
         idle_timeout: class.facet.idle_timeout,
-        authorization: authorization(scope, class, side),
+        authorization: None,
     }
-}
-
-/// The policies that guard the class: what it is asked for by others, not what it asks for.
-fn authorization(scope: &Scope, class: &ProxyClass, side: Side) -> Option<Shared<Authorization>> {
-    if side == Side::Outbound {
-        return None;
-    }
-    let mesh = &scope.mesh;
-    let policies = guards(scope, class);
-    let ours = std::iter::once(&mesh.trust_domain).chain(&mesh.trust_domain_aliases);
-    (!policies.is_empty()).then(|| {
-        Shared::new(Authorization {
-            trust_domains: ours.cloned().collect(),
-            providers: authorizers(scope, &policies),
-            policies,
-            multiple_providers: false,
-        })
-    })
-}
-
-/// The AuthorizationPolicies for the class.
-fn guards(scope: &Scope, class: &ProxyClass) -> Vec<Shared<AuthorizationPolicy>> {
-    let all = &scope.authorizations;
-    all.workload(&class.namespace, &class.labels, &scope.mesh)
-}
-
-/// The providers that policies name, and whose service there is.
-fn authorizers(
-    scope: &Scope,
-    policies: &[Shared<AuthorizationPolicy>],
-) -> BTreeMap<Str, Authorizer> {
-    let named = policies.iter().filter_map(|policy| match &policy.action {
-        AuthorizationAction::Custom(name) => Some(name),
-        _ => None,
-    });
-    let found = named.filter_map(|name| {
-        let settings = scope.mesh.ext_authz.get(name)?;
-        let service = scope.registry.of_provider(&settings.service)?;
-        let host = service.key.host.clone();
-        let authorizer = Authorizer {
-            cluster: outbound_name(settings.service.port, "", &host).into(),
-            host,
-            settings: settings.clone(),
-        };
-        Some((name.clone(), authorizer))
-    });
-    found.collect()
-}
-
-/// Their keys.
-pub(super) fn guard_keys(scope: &Scope, class: &ProxyClass) -> Vec<ObjectKey> {
-    let policies = guards(scope, class);
-    policies.iter().map(|p| p.meta.key.clone()).collect()
 }
 
 /// The facet for HTTP. What does not matter on a side is left at its default, so that it cannot tell listeners apart.
@@ -151,7 +103,7 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         },
         tracing: mesh.enable_tracing.then(|| tracing(class)),
         access_log: access_log(mesh),
-        authorization: authorization(scope, class, side),
+        authorization: None,
         any_dns: (side == Side::Outbound
             && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
             .then(|| any_dns_cache(class)),

@@ -19,7 +19,8 @@ use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
 use super::addresses::served_wildcards;
-use super::facets::{Facets, Side, guard_keys};
+use super::authorization::guard_keys;
+use super::facets::{Facets, Side};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
 

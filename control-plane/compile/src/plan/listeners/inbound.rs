@@ -18,7 +18,8 @@ use meltemi_world::Scope;
 use meltemi_world::stages::peer_authentications::Modes;
 
 use super::addresses::{can_bind, inbound_binds, served, wildcards};
-use super::facets::{Facets, Side, guard_keys};
+use super::authorization::guard_keys;
+use super::facets::{Facets, Side};
 use super::l4::{StatNames, stat_prefix};
 use super::server_tls::server_tls;
 

@@ -87,6 +87,7 @@ fn over_http(api: &api::EnvoyExternalAuthorizationHttpProvider) -> Lowered {
         service: ProviderService::parse(&api.service, u16::try_from(api.port).unwrap_or(0)),
         timeout: api.timeout.and_then(|timeout| timeout.to_std()),
         fail_open: api.fail_open,
+        clear_route_cache: api.clear_route_cache,
         status_on_error: status(&api.status_on_error).map_err(|message| (FIELD, message))?,
         body: body(api.include_request_body_in_check.as_ref()),
         protocol: ExtAuthzProtocol::Http {
@@ -107,6 +108,7 @@ fn over_grpc(api: &api::EnvoyExternalAuthorizationGrpcProvider) -> Lowered {
         service: ProviderService::parse(&api.service, u16::try_from(api.port).unwrap_or(0)),
         timeout: api.timeout.and_then(|timeout| timeout.to_std()),
         fail_open: api.fail_open,
+        clear_route_cache: api.clear_route_cache,
         status_on_error: status(&api.status_on_error)
             .map_err(|message| ("envoyExtAuthzGrpc", message))?,
         body: body(api.include_request_body_in_check.as_ref()),
