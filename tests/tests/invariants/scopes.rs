@@ -126,6 +126,11 @@ kind: PeerAuthentication
 metadata: {name: default, namespace: far}
 spec: {mtls: {mode: DISABLE}}
 ---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: far, namespace: far}
+spec: {action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]}
+---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata: {name: web, namespace: far}
