@@ -44,7 +44,7 @@ pub(super) fn policy(
     };
     let permissions = to.iter().map(|operation| {
         let own = of_operation(operation, level);
-        let when = rule.when.iter().filter_map(|c| of_condition_to(c));
+        let when = rule.when.iter().filter_map(of_condition_to);
         all(own.into_iter().chain(when), action)
     });
     let principals = from.iter().map(|source| {
