@@ -253,7 +253,7 @@ fn principal_is(request: &Request, wanted: &str) -> bool {
     text_is(identity, wanted)
 }
 
-fn part<'a>(request: &'a Request, at: usize) -> Option<&'a str> {
+fn part(request: &Request, at: usize) -> Option<&str> {
     request.identity.as_deref()?.split('/').nth(at)
 }
 
