@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Name, exit code and arguments of each case.
-const CASES: [(&str, i32, &[&str]); 14] = [
+const CASES: [(&str, i32, &[&str]); 18] = [
     ("weights", 0, &["--proxy", "client-0", "http://web/"]),
     (
         "weights-other-side",
@@ -50,6 +50,53 @@ const CASES: [(&str, i32, &[&str]); 14] = [
             "mtls",
             "http://10.1.0.11:8080/",
         ],
+    ),
+    (
+        "authorization-allowed",
+        0,
+        &[
+            "--proxy",
+            "vault-0",
+            "--inbound",
+            "--tls",
+            "mtls",
+            "--principal",
+            "shop/client",
+            "http://10.1.0.21:8080/public/x",
+        ],
+    ),
+    (
+        "authorization-denied",
+        1,
+        &[
+            "--proxy",
+            "vault-0",
+            "--inbound",
+            "--tls",
+            "mtls",
+            "--principal",
+            "shop/client",
+            "-X",
+            "DELETE",
+            "http://10.1.0.21:8080/public/x",
+        ],
+    ),
+    (
+        "authorization-not-allowed",
+        1,
+        &[
+            "--proxy",
+            "vault-0",
+            "--inbound",
+            "--tls",
+            "mtls",
+            "http://10.1.0.21:8080/public/x",
+        ],
+    ),
+    (
+        "authorization-tcp",
+        1,
+        &["--proxy", "vault-0", "--inbound", "tcp://10.1.0.21:5432"],
     ),
     (
         "inbound-plaintext",

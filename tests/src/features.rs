@@ -30,6 +30,9 @@ fn features(env: &BTreeMap<String, String>) -> Result<Features> {
             }
             "PILOT_ALLOW_SIDECAR_SERVICE_INBOUND_LISTENER_MERGE" => features.merge_inbound = on,
             "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES" => features.headless_endpoints = on,
+            "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS" => {
+                features.multiple_authz_providers = on;
+            }
             "PILOT_ENABLE_IP_AUTOALLOCATE" => features.ip_autoallocate = on,
             "PILOT_JWT_ENABLE_REMOTE_JWKS" => features.jwks_fetch = JwksFetch::parse(value),
             name => bail!("the feature flag {name} is not known"),

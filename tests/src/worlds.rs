@@ -50,6 +50,7 @@ pub fn object() -> impl Strategy<Value = Value> {
         4 => istio::sidecar(),
         4 => istio::peer_authentication(),
         3 => istio::request_authentication(),
+        4 => istio::authorization_policy(),
         3 => kubernetes::ingress(),
         1 => kubernetes::ingress_class(),
         4 => envoy_filter::envoy_filter(),

@@ -17,6 +17,7 @@ use crate::{Built, Input};
 mod access_log;
 mod address;
 mod authentication;
+mod authorization;
 mod chain;
 mod facet;
 mod filters;
@@ -32,6 +33,7 @@ mod tracing;
 mod tests;
 
 pub use authentication::Authentication;
+pub use authorization::{Authorization, Authorizer};
 pub use chain::{Alpn, Chain, ChainMatch, Terminal, Transport};
 pub use facet::{
     AccessLog, AnyDnsCache, CertDetails, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,

@@ -125,6 +125,8 @@ pub(crate) fn seen(services: Vec<Service>, virtual_services: Vec<VirtualService>
         sidecar: None,
         peer_authentications: Default::default(),
         request_authentications: Default::default(),
+        authorizations: Default::default(),
+        registry: Default::default(),
         outbound_policy: OutboundPolicy::AllowAny,
         by_host: services
             .iter()

@@ -88,6 +88,7 @@ pub fn plan(world: &World, scope: &Scope, class: &ProxyClass) -> Planned {
     if class.kind == ProxyKind::Sidecar {
         diagnostics.extend(listeners::unmet_strictness(scope, class));
     }
+    diagnostics.extend(listeners::unasked_providers(scope, class));
     diagnostics.extend(clusters.diagnostics);
     Planned {
         clusters: clusters.clusters,

@@ -39,6 +39,8 @@ pub enum Kind {
     PeerAuthentication,
     /// security.istio.io RequestAuthentication.
     RequestAuthentication,
+    /// security.istio.io AuthorizationPolicy.
+    AuthorizationPolicy,
     /// networking.k8s.io/v1 Ingress.
     Ingress,
     /// networking.k8s.io/v1 IngressClass.
@@ -61,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which sources report them.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::Namespace,
         Kind::Node,
         Kind::Pod,
@@ -77,6 +79,7 @@ impl Kind {
         Kind::Sidecar,
         Kind::PeerAuthentication,
         Kind::RequestAuthentication,
+        Kind::AuthorizationPolicy,
         Kind::Ingress,
         Kind::IngressClass,
         Kind::EnvoyFilter,
@@ -106,6 +109,7 @@ impl Kind {
             Kind::Sidecar => "Sidecar",
             Kind::PeerAuthentication => "PeerAuthentication",
             Kind::RequestAuthentication => "RequestAuthentication",
+            Kind::AuthorizationPolicy => "AuthorizationPolicy",
             Kind::Ingress => "Ingress",
             Kind::IngressClass => "IngressClass",
             Kind::EnvoyFilter => "EnvoyFilter",

@@ -19,6 +19,7 @@ pub mod mesh;
 pub mod network;
 pub mod object;
 pub mod port;
+pub mod provider;
 pub mod proxy;
 pub mod proxy_config;
 pub mod resource;

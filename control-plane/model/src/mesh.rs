@@ -1,9 +1,11 @@
 //! The mesh configuration, reduced to what shapes output. Defaults are those of Istio 1.31.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ingress::IngressSettings;
 use crate::network::MeshNetworks;
+use crate::provider::ExtAuthz;
 use crate::routing::Retries;
 use crate::security::{JwksFetch, TlsLimits};
 use crate::service::ExportTo;
@@ -78,6 +80,8 @@ pub struct Mesh {
     pub access_log_json: bool,
     /// `disableEnvoyListenerLog`.
     pub disable_listener_log: bool,
+    /// Extension providers that decide about requests, by name.
+    pub ext_authz: BTreeMap<Str, ExtAuthz>,
     /// Prometheus is among the default metrics providers, so the stats filters are sent.
     pub prometheus_metrics: bool,
     /// `pathNormalization`.
@@ -106,6 +110,9 @@ pub struct Mesh {
     pub merge_inbound: bool,
     /// Sidecars balance over the pods of headless Services (PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES).
     pub headless_endpoints: bool,
+    /// CUSTOM policies of one workload may name several providers (PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS); else such
+    /// policies refuse what they match.
+    pub multiple_authz_providers: bool,
     /// ServiceEntries without addresses get those of their status (PILOT_ENABLE_IP_AUTOALLOCATE); else those that their
     /// names hash to, and only proxies that ask for them (DNS_AUTO_ALLOCATE) use them.
     pub ip_autoallocate: bool,
@@ -264,6 +271,7 @@ impl Default for Mesh {
             access_log_format: "".into(),
             access_log_json: false,
             disable_listener_log: false,
+            ext_authz: BTreeMap::new(),
             prometheus_metrics: false,
             path_normalization: PathNormalization::Base,
             default_retries: None,
@@ -277,6 +285,7 @@ impl Default for Mesh {
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
             headless_endpoints: false,
+            multiple_authz_providers: false,
             ip_autoallocate: true,
             ingress: IngressSettings::default(),
             default_config: ProxyConfig::default(),

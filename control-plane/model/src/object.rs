@@ -8,7 +8,9 @@ use crate::network::NetworkFact;
 use crate::proxy_config::ProxyConfig;
 use crate::routing::VirtualService;
 use crate::secret::Credential;
-use crate::security::{FetchedKeys, PeerAuthentication, RequestAuthentication};
+use crate::security::{
+    AuthorizationPolicy, FetchedKeys, PeerAuthentication, RequestAuthentication,
+};
 use crate::service::{KubeService, ServiceEntry};
 use crate::sidecar::Sidecar;
 use crate::traffic::DestinationRule;
@@ -71,6 +73,8 @@ pub enum Object {
     PeerAuthentication(Shared<PeerAuthentication>),
     /// A RequestAuthentication.
     RequestAuthentication(Shared<RequestAuthentication>),
+    /// An AuthorizationPolicy.
+    AuthorizationPolicy(Shared<AuthorizationPolicy>),
     /// An Ingress.
     Ingress(Shared<Ingress>),
     /// An IngressClass.
@@ -110,6 +114,7 @@ impl Object {
             Object::Sidecar(o) => &o.meta.key,
             Object::PeerAuthentication(o) => &o.meta.key,
             Object::RequestAuthentication(o) => &o.meta.key,
+            Object::AuthorizationPolicy(o) => &o.meta.key,
             Object::Ingress(o) => &o.meta.key,
             Object::IngressClass(o) => &o.meta.key,
             Object::EnvoyFilter(o) => &o.meta.key,

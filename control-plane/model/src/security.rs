@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+mod authorization;
 mod jwt;
 mod target;
 
+pub use authorization::{
+    Attribute, AuthorizationAction, AuthorizationPolicy, AuthorizationRule, Condition, IpRange,
+    Operation, Source, TextMatch, Values,
+};
 pub use jwt::{
     FetchedKeys, JwksFetch, JwtProvider, JwtRule, KeySource, Keys, NO_KEYS, RequestAuthentication,
 };

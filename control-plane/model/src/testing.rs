@@ -14,7 +14,11 @@ use crate::routing::{
     Destination, HeaderOperations, HttpAction, HttpRoute, MESH_GATEWAY, SingleMirror,
     VirtualService,
 };
-use crate::security::{MtlsMode, PeerAuthentication, RequestAuthentication};
+use crate::security::RequestAuthentication;
+use crate::security::{
+    AuthorizationAction, AuthorizationPolicy, AuthorizationRule, MtlsMode, PeerAuthentication,
+    PolicyTarget,
+};
 use crate::service::{
     ExportTo, KubeService, KubeServicePort, Resolution, Service, ServiceEntry, ServiceEntryPort,
     ServiceKey, ServicePort, TargetPort, TrafficDistribution,
@@ -51,6 +55,7 @@ objects! {
     Sidecar => Sidecar,
     PeerAuthentication => PeerAuthentication,
     RequestAuthentication => RequestAuthentication,
+    AuthorizationPolicy => AuthorizationPolicy,
     Ingress => Ingress,
     IngressClass => IngressClass,
     EnvoyFilter => EnvoyFilter,
@@ -403,6 +408,21 @@ pub fn server_tls(mode: ServerTlsMode) -> ServerTls {
         max_version: 0,
         cipher_suites: Vec::new(),
         ecdh_curves: Vec::new(),
+    }
+}
+
+/// An AuthorizationPolicy for all workloads of its namespace, with one rule that everything meets.
+pub fn authorization_policy(
+    namespace: &str,
+    name: &str,
+    action: AuthorizationAction,
+) -> AuthorizationPolicy {
+    AuthorizationPolicy {
+        meta: meta(Kind::AuthorizationPolicy, namespace, name),
+        target: PolicyTarget::default(),
+        action,
+        dry_run: false,
+        rules: vec![AuthorizationRule::default()],
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Call {
     pub alpn: Vec<String>,
     /// The secret whose certificate a client with [`Tls::Mtls`] accepts. `default` is the mesh's workload certificate.
     pub trusts: String,
+    /// The name in the client's certificate (its URI), where it shows one: `spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT`.
+    pub principal: String,
+    /// What an extension provider answers that is asked whether the call may pass: no.
+    pub provider_refuses: bool,
     /// `GET`, `POST`, …
     pub method: String,
     /// The host header or `:authority`, with its port if it has one; none when empty.
@@ -108,6 +112,8 @@ impl Call {
             sni: String::new(),
             alpn: Vec::new(),
             trusts: "default".to_owned(),
+            principal: String::new(),
+            provider_refuses: false,
             method: "GET".to_owned(),
             host: String::new(),
             path: "/".to_owned(),

@@ -127,6 +127,8 @@ pub enum MissKind {
     NotFollowed,
     /// The proxy refuses the request itself.
     Refused,
+    /// Policies do not let it pass.
+    Denied,
 }
 
 impl fmt::Display for MissKind {
@@ -146,6 +148,7 @@ impl fmt::Display for MissKind {
             MissKind::NoEndpoint => "no endpoint",
             MissKind::NotFollowed => "not followed",
             MissKind::Refused => "refused",
+            MissKind::Denied => "denied",
         })
     }
 }
@@ -163,6 +166,8 @@ pub enum Stage {
     Tls,
     /// The filters of the chain.
     Network,
+    /// Whether policies let it pass.
+    Authorization,
     /// Which virtual host.
     VirtualHost,
     /// Which route.
@@ -182,6 +187,7 @@ impl Stage {
             Stage::FilterChain => "filter chain",
             Stage::Tls => "TLS",
             Stage::Network => "filter",
+            Stage::Authorization => "authorization",
             Stage::VirtualHost => "virtual host",
             Stage::Route => "route",
             Stage::Cluster => "cluster",

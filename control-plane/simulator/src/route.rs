@@ -153,7 +153,7 @@ fn fits(
         }
     }
     for matcher in &rule.dynamic_metadata {
-        if !dynamic_metadata(matcher, call) {
+        if !dynamic_metadata(matcher, &call.metadata) {
             return Err(format!("needs: {}", shown_metadata(matcher)));
         }
     }

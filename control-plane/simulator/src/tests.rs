@@ -1,6 +1,7 @@
 //! Tables of Envoy's rules, and a property: nothing that is written in resources or calls ends in a panic.
 
 mod fixtures;
+mod guards;
 mod properties;
 
 use meltemi_proto::envoy::config::core::v3::CidrRange;

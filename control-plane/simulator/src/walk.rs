@@ -18,6 +18,7 @@ use meltemi_proto::google::protobuf::Struct;
 
 use crate::call::Call;
 use crate::cors::Cors;
+use crate::guard::{self, Connection};
 use crate::headers::{HeaderChange, HeaderChanges, Levels};
 use crate::http::{Arrival, Request, arrive};
 use crate::network::{Terminal, tcp_cluster, terminal};
@@ -77,13 +78,29 @@ impl Walk<'_> {
             self.out.steps.push(step);
             terminated
         });
-        match terminal(chain)? {
-            Terminal::Http(manager) => self.http(listener, &manager, terminated),
+        let connection = Connection {
+            call: self.call,
+            principal: terminated.map(|terminated| match terminated.certificate {
+                true => self.call.principal.as_str(),
+                false => "",
+            }),
+            server_name: &seen.server_name,
+        };
+        let terminal = terminal(chain)?;
+        self.guarded(guard::of_connection(chain, &connection))?;
+        match terminal {
+            Terminal::Http(manager) => self.http(listener, &manager, terminated, &connection),
             Terminal::Tcp {
                 proxy,
                 by_server_name,
             } => self.tcp(&proxy, by_server_name),
         }
+    }
+
+    /// Goes on unless policies refuse.
+    fn guarded(&mut self, (steps, miss): (Vec<Step>, Option<Miss>)) -> Result<(), Miss> {
+        self.out.steps.extend(steps);
+        miss.map_or(Ok(()), Err)
     }
 
     fn tcp(&mut self, proxy: &TcpProxy, by_server_name: bool) -> Result<End, Miss> {
@@ -104,6 +121,7 @@ impl Walk<'_> {
         listener: &Listener,
         manager: &HttpConnectionManager,
         terminated: Option<Terminated>,
+        connection: &Connection<'_>,
     ) -> Result<End, Miss> {
         let mut request = match arrive(manager, self.call, terminated.is_some())? {
             Arrival::Request(request) => request,
@@ -116,10 +134,22 @@ impl Walk<'_> {
             }
         };
         let authenticated = token::authenticate(manager, &mut request, self.call.now)?;
-        let seen = match authenticated {
-            // Without it the route was chosen before the claims were known.
-            Some(done) if done.clears_route => self.with_claims(done.metadata),
-            _ => Cow::Borrowed(self.call),
+        let clears_route = authenticated.as_ref().is_some_and(|done| done.clears_route);
+        let known = match authenticated {
+            Some(done) => self.with_claims(done.metadata),
+            None => Cow::Borrowed(self.call),
+        };
+        // Filters answer before the router, also where no route matches.
+        let connection = Connection {
+            call: &known,
+            ..*connection
+        };
+        self.guarded(guard::of_request(manager, &request, &connection))?;
+        // Where the filter leaves it, the route was chosen before the claims were known.
+        let seen = if clears_route {
+            known
+        } else {
+            Cow::Borrowed(self.call)
         };
         let routes = self.route_config(listener, manager)?;
         let (virtual_host, step) = host::choose(routes, &request.host)?;

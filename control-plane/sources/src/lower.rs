@@ -3,6 +3,7 @@
 //! What is wrong is said in Diagnostics that name the field. An object with an error is not used at all, as if
 //! Istio's webhook had refused it; the others do not notice. Each kind has its file.
 
+mod authorization_policy;
 mod checks;
 mod common;
 mod destination_rule;
@@ -89,6 +90,8 @@ pub struct Features {
     pub merge_inbound: bool,
     /// PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES: sidecars balance over the pods of headless Services.
     pub headless_endpoints: bool,
+    /// PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: CUSTOM policies of one workload may name several providers.
+    pub multiple_authz_providers: bool,
     /// PILOT_ENABLE_IP_AUTOALLOCATE: ServiceEntries get their addresses from their status, rather than by a hash.
     pub ip_autoallocate: bool,
     /// K8S_INGRESS_NS: the namespace of the gateway that serves Ingresses.
@@ -113,6 +116,7 @@ impl Default for Features {
             ipv4_outbound_for_ipv6: false,
             merge_inbound: false,
             headless_endpoints: false,
+            multiple_authz_providers: false,
             ip_autoallocate: true,
             ingress_namespace: "istio-system".into(),
             resolve_hostname_gateways: true,
@@ -220,6 +224,7 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
         Kind::Sidecar => sidecar::lower(&raw, &mut findings, settings),
         Kind::PeerAuthentication => peer_authentication::lower(&raw, &mut findings),
         Kind::RequestAuthentication => request_authentication::lower(&raw, &mut findings),
+        Kind::AuthorizationPolicy => authorization_policy::lower(&raw, &mut findings),
         Kind::Ingress => ingress::lower(&raw, &mut findings),
         Kind::IngressClass => ingress::lower_class(&raw, &mut findings),
         Kind::EnvoyFilter => envoy_filter::lower(&raw, &mut findings),
@@ -235,6 +240,9 @@ fn lower_kind(kind: Kind, value: &Value, settings: &LowerSettings) -> Lowered {
     let object = match kind {
         Kind::RequestAuthentication => {
             object.or_else(|| request_authentication::closed(&raw, &mut findings))
+        }
+        Kind::AuthorizationPolicy => {
+            object.or_else(|| authorization_policy::closed(&raw, &mut findings))
         }
         _ => object,
     };
@@ -307,6 +315,7 @@ fn istio(group: &str, version: &str, kind: &str) -> Known {
         "Sidecar" => Known::Lowered(Kind::Sidecar),
         "PeerAuthentication" => Known::Lowered(Kind::PeerAuthentication),
         "RequestAuthentication" => Known::Lowered(Kind::RequestAuthentication),
+        "AuthorizationPolicy" => Known::Lowered(Kind::AuthorizationPolicy),
         "EnvoyFilter" => Known::Lowered(Kind::EnvoyFilter),
         "WorkloadGroup" => Known::Lowered(Kind::WorkloadGroup),
         "ProxyConfig" => Known::Lowered(Kind::ProxyConfig),

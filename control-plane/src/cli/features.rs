@@ -45,6 +45,13 @@ pub(super) struct FeatureArgs {
     /// Sidecars balance over the pods of headless Services.
     #[arg(long, env = "PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", value_parser = FalseyValueParser::new())]
     headless_endpoints: bool,
+    /// AuthorizationPolicies of one workload may ask several extension providers.
+    #[arg(
+        long,
+        env = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS",
+        value_parser = FalseyValueParser::new()
+    )]
+    multiple_authz_providers: bool,
     /// Whether ServiceEntries without addresses get those of their status; else those that their names hash to.
     #[arg(
         long,
@@ -106,6 +113,7 @@ impl FeatureArgs {
             ipv4_outbound_for_ipv6: self.ipv4_outbound_for_ipv6,
             merge_inbound: self.merge_inbound,
             headless_endpoints: self.headless_endpoints,
+            multiple_authz_providers: self.multiple_authz_providers,
             ip_autoallocate: self.ip_autoallocate,
             ingress_namespace: self.ingress_namespace.as_str().into(),
             resolve_hostname_gateways: self.resolve_hostname_gateways,

@@ -81,7 +81,7 @@ pub(super) fn change(key: &ObjectKey, instead: Option<&Object>) -> Change {
 }
 
 /// Whether objects of a kind can be held back: those that users write to configure proxies. What exists (services, pods,
-/// secrets) cannot.
+/// secrets) cannot, nor can what guards: without it, more would be allowed.
 pub(super) fn can_be_held(kind: Kind) -> bool {
     match kind {
         Kind::ServiceEntry
@@ -102,6 +102,7 @@ pub(super) fn can_be_held(kind: Kind) -> bool {
         | Kind::MeshConfig
         | Kind::IngressClass
         | Kind::RequestAuthentication
+        | Kind::AuthorizationPolicy
         | Kind::ProxyConfig
         | Kind::WorkloadGroup
         | Kind::Secret

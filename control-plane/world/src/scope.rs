@@ -12,8 +12,10 @@ use meltemi_model::traffic::MergedRule;
 use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Hostname, Labels, Shared, Str};
 
+use crate::stages::authorizations::Authorizations;
 use crate::stages::peer_authentications::PeerAuthentications;
 use crate::stages::request_authentications::RequestAuthentications;
+use crate::stages::services::Services;
 
 mod select;
 
@@ -72,6 +74,10 @@ pub struct Scope {
     pub peer_authentications: Arc<PeerAuthentications>,
     /// Which tokens workloads accept.
     pub request_authentications: Arc<RequestAuthentications>,
+    /// Who may call what.
+    pub authorizations: Arc<Authorizations>,
+    /// Every service, seen or not: extension providers are found there.
+    pub registry: Arc<Services>,
     /// What happens to unknown destinations.
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.

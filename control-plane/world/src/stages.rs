@@ -1,5 +1,6 @@
 //! Stages: free functions from tables to joined rows. Each reruns only when one of its arguments changed.
 
+pub mod authorizations;
 pub mod destination_rules;
 pub mod discovery;
 pub mod endpoints;

@@ -11,7 +11,9 @@ use meltemi_model::network::NetworkFact;
 use meltemi_model::proxy_config::ProxyConfig;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::secret::Credential;
-use meltemi_model::security::{FetchedKeys, PeerAuthentication, RequestAuthentication};
+use meltemi_model::security::{
+    AuthorizationPolicy, FetchedKeys, PeerAuthentication, RequestAuthentication,
+};
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::traffic::DestinationRule;
@@ -133,6 +135,8 @@ pub struct Store {
     pub peer_authentications: Table<PeerAuthentication>,
     /// RequestAuthentications.
     pub request_authentications: Table<RequestAuthentication>,
+    /// AuthorizationPolicies.
+    pub authorization_policies: Table<AuthorizationPolicy>,
     /// Ingresses.
     pub ingresses: Table<Ingress>,
     /// IngressClasses.
@@ -189,6 +193,9 @@ impl Store {
             Kind::RequestAuthentication => {
                 Object::RequestAuthentication(self.request_authentications.get(key)?.clone())
             }
+            Kind::AuthorizationPolicy => {
+                Object::AuthorizationPolicy(self.authorization_policies.get(key)?.clone())
+            }
             Kind::Ingress => Object::Ingress(self.ingresses.get(key)?.clone()),
             Kind::IngressClass => Object::IngressClass(self.ingress_classes.get(key)?.clone()),
             Kind::EnvoyFilter => Object::EnvoyFilter(self.envoy_filters.get(key)?.clone()),
@@ -219,6 +226,7 @@ impl Store {
             Object::Sidecar(o) => self.sidecars.set(key, o),
             Object::PeerAuthentication(o) => self.peer_authentications.set(key, o),
             Object::RequestAuthentication(o) => self.request_authentications.set(key, o),
+            Object::AuthorizationPolicy(o) => self.authorization_policies.set(key, o),
             Object::Ingress(o) => self.ingresses.set(key, o),
             Object::IngressClass(o) => self.ingress_classes.set(key, o),
             Object::EnvoyFilter(o) => self.envoy_filters.set(key, o),
@@ -248,6 +256,7 @@ impl Store {
             Kind::Sidecar => self.sidecars.remove(key),
             Kind::PeerAuthentication => self.peer_authentications.remove(key),
             Kind::RequestAuthentication => self.request_authentications.remove(key),
+            Kind::AuthorizationPolicy => self.authorization_policies.remove(key),
             Kind::Ingress => self.ingresses.remove(key),
             Kind::IngressClass => self.ingress_classes.remove(key),
             Kind::EnvoyFilter => self.envoy_filters.remove(key),

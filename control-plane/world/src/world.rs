@@ -9,6 +9,7 @@ use meltemi_model::security::JwksFetch;
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, ObjectKey, Shared};
 
+use crate::stages::authorizations::{Authorizations, authorizations};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Endpoints, Tables, endpoints};
@@ -41,6 +42,8 @@ pub struct World {
     pub peer_authentications: Arc<PeerAuthentications>,
     /// Which tokens workloads accept.
     pub request_authentications: Arc<RequestAuthentications>,
+    /// AuthorizationPolicies by namespace.
+    pub authorizations: Arc<Authorizations>,
     /// Endpoints of every service.
     pub endpoints: Arc<Endpoints>,
     /// Ingresses as Gateways and VirtualServices.
@@ -71,6 +74,7 @@ impl World {
             workloads: Arc::default(),
             peer_authentications: Arc::default(),
             request_authentications: Arc::default(),
+            authorizations: Arc::default(),
             endpoints: Arc::default(),
             ingresses: Arc::default(),
             virtual_services: Arc::default(),
@@ -139,6 +143,12 @@ impl World {
             request_authentications(policies, &store.fetched_keys, &services, &mesh)
         });
 
+        let same = store
+            .authorization_policies
+            .same(&old.authorization_policies);
+        let authorizations = reuse(same && !first, &self.authorizations, || {
+            authorizations(&store.authorization_policies)
+        });
         let same = same_mesh
             && store.namespaces.same(&old.namespaces)
             && store.services.same(&old.services)
@@ -214,6 +224,7 @@ impl World {
             workloads,
             peer_authentications,
             request_authentications,
+            authorizations,
             endpoints,
             ingresses,
             virtual_services,

@@ -8,12 +8,7 @@ use anyhow::{Context, Result};
 use super::{Answer, Case};
 
 /// Kinds that are not read yet. The list only shrinks.
-const NOT_READ: &[&str] = &[
-    "AuthorizationPolicy",
-    "ProxyConfig",
-    "Telemetry",
-    "WasmPlugin",
-];
+const NOT_READ: &[&str] = &["ProxyConfig", "Telemetry", "WasmPlugin"];
 
 /// istiod's feature flags that `meltemi compile` knows.
 const FLAGS: [&str; 4] = [

@@ -404,6 +404,50 @@ pub(super) fn request_authentication() -> impl Strategy<Value = Value> {
     })
 }
 
+pub(super) fn authorization_policy() -> impl Strategy<Value = Value> {
+    let names = (
+        one_of(["a", "b", ROOT]),
+        one_of(["default", "p1", "p2"]),
+        created(),
+    );
+    let target = maybe([
+        json!({"selector": {"matchLabels": {"app": "x"}}}),
+        json!({"selector": {"matchLabels": {"istio": "ingressgateway"}}}),
+        json!({"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "g1"}]}),
+    ]);
+    let action = one_of(["ALLOW", "ALLOW", "DENY", "AUDIT", "CUSTOM"]);
+    let rule = one_of([
+        json!({}),
+        json!({"to": [{"operation": {"methods": ["GET"], "paths": ["/a*", "/b/{**}"]}}]}),
+        json!({"to": [{"operation": {"ports": ["8080"], "notHosts": ["*.test"]}}]}),
+        json!({"from": [{"source": {"ipBlocks": ["10.0.0.0/8"]}}]}),
+        json!({"when": [{"key": "request.headers[x-a]", "values": ["1"]}]}),
+        json!({"from": [{"source": {"principals": ["cluster.local/ns/a/sa/*"]}}]}),
+        // Refused: what it guards is closed.
+        json!({"from": [{"source": {"remoteIpBlocks": ["nowhere"]}}]}),
+    ]);
+    let rules = proptest::collection::vec(rule, 1..3);
+    let provider = one_of(["asked", "gone"]);
+    let dry_run = proptest::bool::weighted(0.1);
+    (names, target, action, rules, (provider, dry_run)).prop_map(
+        |((namespace, name, created), target, action, rules, (provider, dry_run))| {
+            let mut spec = target.unwrap_or_else(|| json!({}));
+            spec["action"] = json!(action);
+            spec["rules"] = json!(rules);
+            if action == "CUSTOM" {
+                spec["provider"] = json!({"name": provider});
+            }
+            let mut metadata = metadata(namespace, name, created);
+            if dry_run && ["ALLOW", "DENY"].contains(&action) {
+                metadata["annotations"] = json!({"istio.io/dry-run": "true"});
+            }
+            let mut object = object("AuthorizationPolicy", "v1", metadata, spec);
+            object["apiVersion"] = json!(format!("{SECURITY}/v1"));
+            object
+        },
+    )
+}
+
 pub(super) fn proxy_config() -> impl Strategy<Value = Value> {
     let names = (one_of(["a", "b", ROOT]), one_of(["p1", "p2"]), created());
     (

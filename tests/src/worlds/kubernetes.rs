@@ -230,6 +230,7 @@ pub(super) fn mesh_config() -> impl Strategy<Value = Value> {
         "defaultDestinationRuleExportTo: ['.']",
         "accessLogFile: /dev/stdout",
         "enableAutoMtls: false",
+        "extensionProviders: [{name: asked, envoyExtAuthzGrpc: {service: s1.a.svc.cluster.local, port: 80}}]",
         "trustDomain: other.test",
         "trustDomainAliases: [old.test]",
         "meshMTLS: {minProtocolVersion: TLSV1_3}",

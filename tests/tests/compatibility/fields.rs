@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use meltemi_api::authorization_policy::AuthorizationPolicy;
 use meltemi_api::destination_rule::DestinationRule;
 use meltemi_api::envoy_filter::EnvoyFilter;
 use meltemi_api::gateway::Gateway;
@@ -35,6 +36,7 @@ pub(crate) fn shape(kind: &str) -> Option<Shape> {
         "EnvoyFilter" => Some(EnvoyFilter::shape()),
         "ProxyConfig" => Some(ProxyConfig::shape()),
         "RequestAuthentication" => Some(RequestAuthentication::shape()),
+        "AuthorizationPolicy" => Some(AuthorizationPolicy::shape()),
         MESH => Some(MeshConfig::shape()),
         MESH_PROXY => Some(MeshProxyConfig::shape()),
         _ => None,

@@ -11,12 +11,10 @@ use meltemi_tests::shared;
 use echo::Verdict;
 
 /// Groups that are not taken, and why. The list only shrinks.
-const NOT_TAKEN: [(&str, &str); 1] = [
-    (
-        "envoyfilter",
-        "only an Envoy runs Lua: tests/envoy/patches.rs sends requests through one",
-    ),
-];
+const NOT_TAKEN: [(&str, &str); 1] = [(
+    "envoyfilter",
+    "only an Envoy runs Lua: tests/envoy/patches.rs sends requests through one",
+)];
 
 /// Calls of `proxyless-grpc`, which has no proxy to follow. It only goes down.
 const MOST_NOT_FOLLOWED: usize = 11;

@@ -1,4 +1,5 @@
-//! Mutual TLS of the mesh, which an Envoy without certificates is never served: Envoy checks it without running it.
+//! Policies: mutual TLS of the mesh, which an Envoy without certificates is never served, and authorization. Envoy checks
+//! them without running them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,13 +18,16 @@ use tokio::process::Command;
 use crate::process;
 
 #[tokio::test]
-async fn envoy_takes_mutual_tls_of_every_policy() {
+async fn envoy_takes_every_policy() {
     let Some(program) = process::find() else {
         skipped("no envoy");
         return;
     };
     let cases = cases().expect("the goldens can be read");
-    let with_policies = |case: &Case| case.name.starts_with("peer-authentication/");
+    let with_policies = |case: &Case| {
+        let areas = ["peer-authentication/", "authorization-policy/"];
+        areas.iter().any(|area| case.name.starts_with(area))
+    };
     let mut chains = BTreeSet::new();
     for case in cases.into_iter().filter(with_policies) {
         let dir = tempfile::tempdir().expect("a folder");

@@ -130,6 +130,9 @@ apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: {name: default, namespace: far}
 spec: {jwtRules: [{issuer: a, jwks: '{"keys":[]}'}]}
+kind: AuthorizationPolicy
+metadata: {name: far, namespace: far}
+spec: {action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]}
 ---
 apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter

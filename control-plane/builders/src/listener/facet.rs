@@ -7,6 +7,7 @@ use meltemi_model::mesh::{PathNormalization, TracingTag};
 use meltemi_model::{Shared, Str};
 
 use super::Authentication;
+use super::Authorization;
 
 /// What network filters have in common.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub struct NetworkFacet {
     pub listener_log: bool,
     /// Connections without traffic are closed after this time; `None`: Envoy's default of an hour.
     pub idle_timeout: Option<Duration>,
+    /// Who may connect.
+    pub authorization: Option<Shared<Authorization>>,
 }
 
 /// A file that requests and connections are logged to. Istio 1.31: `accessLogFile` and its relatives.
@@ -73,6 +76,8 @@ pub struct HttpFacet {
     pub access_log: Option<AccessLog>,
     /// Which tokens requests may carry; `None`: nobody looks at them.
     pub authentication: Option<Shared<Authentication>>,
+    /// Who may ask for what.
+    pub authorization: Option<Shared<Authorization>>,
     /// Resolve unknown hosts as they are asked for (ALLOW_ANY_DYNAMIC_DNS).
     pub any_dns: Option<AnyDnsCache>,
 }

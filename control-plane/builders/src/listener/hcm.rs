@@ -8,7 +8,9 @@ use meltemi_proto::canonical::Stencil;
 
 use super::facet::{ClientCert, DnsFamily, ForwardClientCert, HttpFacet};
 use super::inbound_route::InboundRoute;
-use super::{ListenerKind, access_log, authentication, filters, inbound_route, pb, tracing};
+use super::{
+    ListenerKind, access_log, authentication, authorization, filters, inbound_route, pb, tracing,
+};
 use crate::stencils::Stencils;
 
 use pb::hcm::HttpConnectionManager;
@@ -202,9 +204,16 @@ fn http_filters(
             facet.skip_external_metadata,
         ));
     }
+    // Custom authorizers are asked first, and rules may ask for what tokens say.
+    let policies = facet.authorization.as_ref();
+    let (custom, rules) = policies
+        .map(|policies| authorization::http(policies))
+        .map_or_else(Default::default, |guards| (guards.custom, guards.rules));
+    list.extend(custom);
     if let Some(tokens) = &facet.authentication {
         list.push(authentication::filter(tokens));
     }
+    list.extend(rules);
     if chain.grpc_web {
         list.push(filters::grpc_web());
     }

@@ -12,6 +12,7 @@ pub(super) use meltemi_proto::envoy::config::accesslog::v3 as accesslog;
 pub(super) use meltemi_proto::envoy::config::cluster::v3 as cluster;
 pub(super) use meltemi_proto::envoy::config::core::v3 as core;
 pub(super) use meltemi_proto::envoy::config::listener::v3 as listener;
+pub(super) use meltemi_proto::envoy::config::rbac::v3 as rbac;
 pub(super) use meltemi_proto::envoy::config::route::v3 as route;
 pub(super) use meltemi_proto::envoy::extensions;
 pub(super) use meltemi_proto::envoy::r#type;
@@ -22,6 +23,7 @@ pub(super) use extensions::common::dynamic_forward_proxy::v3 as dns_cache;
 pub(super) use extensions::filters::network::http_connection_manager::v3 as hcm;
 pub(super) use extensions::filters::network::tcp_proxy::v3 as tcp_proxy;
 pub(super) use extensions::transport_sockets::tls::v3 as tls;
+pub(super) use r#type::matcher::v3 as matcher;
 
 pub(super) use crate::duration;
 pub(super) use crate::uint32 as u32;
@@ -79,6 +81,20 @@ pub(super) fn string_exact(text: String) -> r#type::matcher::v3::StringMatcher {
     string_matcher(r#type::matcher::v3::string_matcher::MatchPattern::Exact(
         text,
     ))
+}
+
+/// Matches text that ends so.
+pub(super) fn string_suffix(suffix: String) -> matcher::StringMatcher {
+    string_matcher(matcher::string_matcher::MatchPattern::Suffix(suffix))
+}
+
+/// Matches text that an RE2 expression describes as a whole.
+pub(super) fn string_regex(regex: String) -> matcher::StringMatcher {
+    let regex = matcher::RegexMatcher {
+        regex,
+        ..Default::default()
+    };
+    string_matcher(matcher::string_matcher::MatchPattern::SafeRegex(regex))
 }
 
 fn string_matcher(

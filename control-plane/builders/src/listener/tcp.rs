@@ -6,7 +6,7 @@ use meltemi_model::{Shared, Str};
 use meltemi_proto::canonical::Stencil;
 
 use super::facet::{DnsFamily, NetworkFacet};
-use super::{access_log, filters, pb};
+use super::{access_log, authorization, filters, pb};
 use crate::stencils::Stencils;
 
 use pb::tcp_proxy::{TcpProxy, tcp_proxy};
@@ -95,6 +95,9 @@ pub(super) fn filters(
     disable_host_fallback: bool,
 ) -> Vec<pb::listener::Filter> {
     let mut list = Vec::with_capacity(3);
+    if let Some(policies) = facet.authorization.as_ref().filter(|_| !chain.blackhole) {
+        list.extend(authorization::tcp(policies));
+    }
     if facet.stats {
         list.push(filters::network_stats(disable_host_fallback));
     }

@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use meltemi_builders::listener::ListenerInput;
 use meltemi_model::proxy::{InterceptionMode, ProxyClass};
 use meltemi_model::routing::VirtualService;
-use meltemi_model::{Diagnostic, Shared, Str};
+use meltemi_model::{Diagnostic, Diagnostics, Shared, Str};
 use meltemi_world::Scope;
 
 use super::gateway::{MergedGateways, Refused};
 
 mod addresses;
+mod authorization;
 mod facets;
 mod gateway;
 mod inbound;
@@ -58,6 +59,11 @@ pub fn gateway_listeners(
     virtual_services: &[Shared<VirtualService>],
 ) -> Vec<ListenerInput> {
     gateway::listeners(scope, class, gateways, virtual_services)
+}
+
+/// CUSTOM policies whose provider cannot be asked, so that they refuse what they match.
+pub fn unasked_providers(scope: &Scope, class: &ProxyClass) -> Diagnostics {
+    authorization::unasked(scope, class)
 }
 
 /// A policy that a sidecar cannot follow, so that it refuses connections.

@@ -144,6 +144,13 @@ impl Findings {
         !self.said.is_accepted()
     }
 
+    /// The first field that is none of those that there are.
+    pub(super) fn unknown(&self) -> Option<String> {
+        let mut warnings = self.said.warnings.iter();
+        let unknown = warnings.find(|w| w.message.starts_with("unknown field"));
+        unknown.map(|warning| warning.path.clone())
+    }
+
     /// Has the object not used, for what validation says of it.
     pub(super) fn refuse(&mut self) {
         self.unusable = true;

@@ -1,5 +1,7 @@
 //! MeshConfig: the key `mesh` of the ConfigMap `istio`, or a file of its own.
 
+mod providers;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -375,6 +377,7 @@ fn lower_config(
         disable_listener_log: config.disable_envoy_listener_log,
         prometheus_metrics: prometheus_metrics(config),
         path_normalization: path_normalization(config),
+        ext_authz: providers::ext_authz(root, config, findings),
         sds_provider: config.extension_providers.iter().find_map(|provider| {
             let sds = provider.sds.as_ref()?;
             Some((sds.service.as_str().into(), u16::try_from(sds.port).ok()?))
@@ -400,6 +403,7 @@ pub fn with_features(mesh: Mesh, features: &Features) -> Mesh {
         ipv4_outbound_for_ipv6: features.ipv4_outbound_for_ipv6,
         merge_inbound: features.merge_inbound,
         headless_endpoints: features.headless_endpoints,
+        multiple_authz_providers: features.multiple_authz_providers,
         ip_autoallocate: features.ip_autoallocate,
         resolve_gateways: features.resolve_hostname_gateways,
         jwks_fetch: features.jwks_fetch,

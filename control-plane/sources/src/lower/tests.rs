@@ -1,5 +1,6 @@
 //! Tables per kind: an object as a user writes it, and the fields that matter.
 
+mod authorization_policy;
 mod envoy_filter;
 mod ingress;
 mod istio;

@@ -28,6 +28,10 @@ pub(super) fn of_step(
         Stage::Listener => (ResourceType::Listener, Some(step.chosen.as_str())),
         Stage::Cluster => (ResourceType::Cluster, Some(step.chosen.as_str())),
         Stage::Endpoints => (ResourceType::Endpoint, outcome.cluster.as_deref()),
+        Stage::Authorization => {
+            objects.extend(policy(&step.chosen));
+            return objects;
+        }
         Stage::VirtualHost => {
             objects.extend(service(&step.chosen, world));
             return objects;
@@ -49,6 +53,18 @@ pub(super) fn of_step(
         objects.push(format!("{} more", others.len() - SHOWN));
     }
     objects
+}
+
+/// The AuthorizationPolicy that a rule of RBAC is made of, by the rule's name: `ns[NAMESPACE]-policy[NAME]-rule[N]`, with
+/// something before and after it where a provider is asked.
+fn policy(rule: &str) -> Option<String> {
+    let (_, rest) = rule.split_once("ns[")?;
+    let (namespace, rest) = rest.split_once("]-policy[")?;
+    let (name, rest) = rest.split_once("]-rule[")?;
+    let (place, _) = rest.split_once(']')?;
+    Some(format!(
+        "AuthorizationPolicy {namespace}/{name} spec.rules[{place}]"
+    ))
 }
 
 /// The service of a virtual host, which has the service's host and port for a name.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use meltemi_model::Hostname;
 use meltemi_model::proxy::{Proxy, ProxyClass, ProxyKind};
 use meltemi_model::service::Service;
-use meltemi_simulator::{Call, Mode, Protocol, Tls};
+use meltemi_simulator::{Call, Mode, Outcome, Protocol, Stage, Tls};
 use meltemi_world::World;
 
 use super::live::{self, Served};
@@ -59,6 +59,12 @@ pub(super) struct Request {
     /// How the client secures the connection; else what the URL says.
     #[arg(long)]
     tls: Option<Secured>,
+    /// The identity in the client's certificate, with --tls mtls: NAMESPACE/ACCOUNT, or TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT.
+    #[arg(long, value_name = "IDENTITY")]
+    principal: Option<String>,
+    /// Extension providers that are asked refuse the request.
+    #[arg(long)]
+    provider_refuses: bool,
     /// The server name of the TLS handshake; else the URL's host.
     #[arg(long)]
     sni: Option<String>,
@@ -91,6 +97,18 @@ enum Secured {
 pub(super) struct Question {
     pub(super) call: Call,
     pub(super) assumed: Vec<String>,
+}
+
+impl Question {
+    /// What policies were told that decided.
+    pub(super) fn assume(&mut self, outcome: &Outcome) {
+        let mut steps = outcome.steps.iter();
+        let authorized = steps.any(|step| step.stage == Stage::Authorization);
+        if authorized && self.call.tls == Tls::Mtls && self.call.principal.is_empty() {
+            let nobody = "the client's certificate names nobody (--principal says whom)";
+            self.assumed.push(nobody.to_owned());
+        }
+    }
 }
 
 /// The parts of a URL.
@@ -141,12 +159,16 @@ impl Request {
                 .ok()
                 .map(|since| since.as_secs()),
             server_first: self.server_first,
+            provider_refuses: self.provider_refuses,
             ..Call::to(
                 &address.to_string(),
                 port(place, mode, url.port, &mut assumed),
             )
         };
         call.path = url.path;
+        if tls == Tls::Mtls {
+            call.principal = self.identity(place);
+        }
         if let Some(source) = self.source {
             call.source = source;
         }
@@ -166,6 +188,24 @@ impl Request {
             }
         }
         Ok(Question { call, assumed })
+    }
+
+    /// The URI in the client's certificate. Policies of the mesh ask for it.
+    fn identity(&self, place: &Place<'_>) -> String {
+        let Some(told) = &self.principal else {
+            return String::new();
+        };
+        let bare = told.trim_start_matches("spiffe://");
+        match bare.split_once('/') {
+            Some((namespace, account)) if !account.contains('/') => {
+                let domain = match place {
+                    Place::Objects(world, ..) => &*world.mesh.trust_domain,
+                    Place::Served(_) => "cluster.local",
+                };
+                format!("spiffe://{domain}/ns/{namespace}/sa/{account}")
+            }
+            _ => format!("spiffe://{bare}"),
+        }
     }
 
     fn server_name(&self, tls: Tls, host: &str) -> String {

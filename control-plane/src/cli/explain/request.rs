@@ -116,8 +116,9 @@ fn of_objects(args: &Args, settings: &LowerSettings) -> anyhow::Result<ExitCode>
         eprintln!("{problem}");
     }
     let place = Place::Objects(&input.world, &proxy, &class);
-    let question = args.request.question(&place)?;
+    let mut question = args.request.question(&place)?;
     let outcome = simulate(&resources, &question.call);
+    question.assume(&outcome);
     let explained = text::Explained {
         proxy: format!("{} {}", proxy.kind.as_str(), proxy.id),
         question: &question,
@@ -147,8 +148,9 @@ async fn of_control_plane(
     for problem in &served.problems {
         eprintln!("{problem}");
     }
-    let question = args.request.question(&Place::Served(&served))?;
+    let mut question = args.request.question(&Place::Served(&served))?;
     let outcome = simulate(&served.resources, &question.call);
+    question.assume(&outcome);
     let explained = text::Explained {
         proxy: format!("{} {}", served.kind, served.proxy),
         question: &question,

@@ -298,6 +298,7 @@ fn there_is(stage: Stage) -> &'static str {
         Stage::VirtualHost => "There are these hosts, the most similar first",
         Stage::Route => "These routes did not match",
         Stage::Cluster => "There are these clusters of the host",
+        Stage::Authorization => "These rules allow something else",
         _ => "There are",
     }
 }

@@ -93,6 +93,8 @@ fn assemble(world: &World, key: &ScopeKey, picked: &Picked, egress: Vec<Egress>)
         sidecar: key.sidecar.clone(),
         peer_authentications: Arc::clone(&world.peer_authentications),
         request_authentications: Arc::clone(&world.request_authentications),
+        authorizations: Arc::clone(&world.authorizations),
+        registry: Arc::clone(&world.services),
         outbound_policy: sidecar_policy.unwrap_or(world.mesh.outbound_policy),
         services,
         by_host,

@@ -80,6 +80,11 @@ pub fn discovered(now: &Discovery, before: &Discovery, shown: &Store) -> Store {
         ),
         gateways: choice.of(&all.gateways, &old.gateways, &shown.gateways),
         sidecars: choice.of(&all.sidecars, &old.sidecars, &shown.sidecars),
+        authorization_policies: choice.of(
+            &all.authorization_policies,
+            &old.authorization_policies,
+            &shown.authorization_policies,
+        ),
         peer_authentications: choice.of(
             &all.peer_authentications,
             &old.peer_authentications,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::port::Protocol;
+use meltemi_model::provider::ProviderService;
 use meltemi_model::service::{
     KubeService, Resolution, Service, ServiceEntry, ServiceKey, ServicePort, TrafficDistribution,
 };
@@ -31,6 +32,17 @@ impl Services {
     /// All services of a key, oldest first.
     pub fn sharing(&self, key: &ServiceKey) -> &[Shared<Service>] {
         self.by_key.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The service of an extension provider: where no namespace is named, only one may have such a host.
+    /// Istio 1.31: `LookupCluster`.
+    pub fn of_provider(&self, wanted: &ProviderService) -> Option<&Shared<Service>> {
+        let owners = self.by_host.get(&wanted.host)?;
+        match &wanted.namespace {
+            Some(namespace) => owners.get(namespace),
+            None if owners.len() == 1 => owners.values().next(),
+            None => None,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 use meltemi_model::network::NetworkFact;
 use meltemi_model::object::Object;
+use meltemi_model::security::AuthorizationAction;
 use meltemi_model::security::KeySource;
 use meltemi_model::testing::{
-    destination_rule, ingress, ingress_class, kube_service, meta, node, peer_authentication, pod,
-    service_entry, sidecar, slice, virtual_service, workload_entry,
+    authorization_policy, destination_rule, ingress, ingress_class, kube_service, meta, node,
+    peer_authentication, pod, service_entry, sidecar, slice, virtual_service, workload_entry,
 };
 
 use super::*;
@@ -67,6 +68,7 @@ fn every_kind() -> Vec<Object> {
             rules: Vec::new(),
         }
         .into(),
+        authorization_policy("ns", "a", AuthorizationAction::Deny).into(),
         ingress("ns", "a").into(),
         ingress_class("a", "b").into(),
         filter.into(),

@@ -307,6 +307,100 @@ fn condition(random: &mut Random) -> Value {
     condition
 }
 
+/// Policies that guard the pod. The PROXY protocol of the doors stands for a proxy before this one, so addresses are those
+/// of clients behind it.
+pub(super) fn policies(random: &mut Random) -> Vec<Value> {
+    let count = 2 + random.next() % 4;
+    let policies = (0..count).map(|at| {
+        let action = random.one(&["ALLOW", "ALLOW", "DENY", "DENY", "AUDIT"]);
+        let rules: Vec<Value> = (0..1 + random.next() % 2)
+            .map(|_| permitted(random))
+            .collect();
+        json!({
+            "apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+            "metadata": {"name": format!("p{at}"), "namespace": "shop"},
+            "spec": {"action": action, "rules": rules},
+        })
+    });
+    policies.collect()
+}
+
+fn permitted(random: &mut Random) -> Value {
+    let mut operation = json!({});
+    let not = random.once_in(4);
+    let mut set = |name: &str, value: &str| {
+        let name = match not {
+            true => format!("not{}{}", name[..1].to_uppercase(), &name[1..]),
+            false => name.to_owned(),
+        };
+        operation[name] = json!([value]);
+    };
+    match random.next() % 4 {
+        0 => set("methods", random.one(&["GET", "POST", "*", "P*"])),
+        1 => set("hosts", random.one(&["s0*", "*.test", "S1.shop.svc", "*"])),
+        2 => set("ports", random.one(&["8080", "7000", "9000"])),
+        _ => {}
+    }
+    let paths = [
+        "/a",
+        "/a*",
+        "*/b",
+        "/{*}/b",
+        "/a/{**}",
+        "/api/{*}",
+        "/{*}/{**}",
+        "*",
+    ];
+    if random.once_in(2) {
+        set("paths", random.one(&paths));
+    }
+    let mut rule = json!({});
+    if operation != json!({}) {
+        rule["to"] = json!([{"operation": operation}]);
+    }
+    if random.once_in(3) {
+        let block = random.one(&["203.0.113.0/24", "192.0.2.0/24", "192.0.2.1", "::/0"]);
+        let field = random.one(&["remoteIpBlocks", "notRemoteIpBlocks"]);
+        let mut source = json!({});
+        source[field] = json!([block]);
+        rule["from"] = json!([{"source": source}]);
+    }
+    if random.once_in(3) {
+        let user = random.one(&["bob", "al*", "*", "*e"]);
+        let field = random.one(&["values", "notValues"]);
+        let mut when = json!({"key": "request.headers[x-user]"});
+        when[field] = json!([user]);
+        rule["when"] = json!([when]);
+    }
+    rule
+}
+
+/// A call of the pod that policies guard.
+pub(super) fn guarded_call(random: &mut Random) -> Call {
+    let mut call = Call {
+        mode: Mode::Inbound,
+        ..Call::to("10.1.0.10", *random.one(&[&8080, &8080, &7000, &9000]))
+    };
+    if random.once_in(2) {
+        let source = random.one(&["203.0.113.7", "192.0.2.2"]);
+        call.source = source.parse().expect("an address");
+    }
+    if random.once_in(6) {
+        return call;
+    }
+    let mut call = http(random, call);
+    if random.once_in(3) {
+        let told = random.one(&[
+            "203.0.113.9",
+            "192.0.2.1, 203.0.113.9",
+            "203.0.113.9, 192.0.2.1",
+        ]);
+        call.headers
+            .push(("x-forwarded-for".to_owned(), told.to_owned()));
+    }
+    call
+}
+
 /// A call.
 pub(super) fn call(random: &mut Random, gateway: bool) -> Call {
     if gateway {

@@ -1,8 +1,8 @@
 //! What the filters of a class have in common, per direction.
 
 use meltemi_builders::listener::{
-    AccessLog, AnyDnsCache, Authentication, CertDetails, ClientCert, DnsFamily, ForwardClientCert, HttpFacet,
-    NetworkFacet, TracedWorkload, Tracing,
+    AccessLog, AnyDnsCache, Authentication, CertDetails, ClientCert, DnsFamily, ForwardClientCert,
+    HttpFacet, NetworkFacet, TracedWorkload, Tracing,
 };
 use meltemi_model::mesh::{ClientCertDetails, Mesh};
 use meltemi_model::proxy::{Capability, IpMode, ProxyClass};
@@ -10,6 +10,8 @@ use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{ObjectKey, Shared, Str};
 use meltemi_world::Scope;
 use meltemi_world::stages::request_authentications::ResolvedPolicy;
+
+use super::authorization::authorization;
 
 /// The side of a proxy that a listener is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +41,29 @@ impl Facets {
 
     /// Those of one side.
     pub(super) fn of(scope: &Scope, class: &ProxyClass, side: Side) -> Self {
+        let authorization = authorization(scope, class, side);
         Self {
-            network: Shared::new(network(&scope.mesh, class)),
-            http: Shared::new(http(scope, class, side)),
+            network: Shared::new(NetworkFacet {
+                authorization: authorization.clone(),
+                ..network(scope, class)
+            }),
+            http: Shared::new(HttpFacet {
+                authorization,
+                ..http(scope, class, side)
+            }),
         }
     }
 }
 
-fn network(mesh: &Mesh, class: &ProxyClass) -> NetworkFacet {
+fn network(scope: &Scope, class: &ProxyClass) -> NetworkFacet {
+    let mesh = &scope.mesh;
     let access_log = access_log(mesh);
     NetworkFacet {
         stats: mesh.prometheus_metrics && class.capabilities.has(Capability::StatsTcp),
         listener_log: access_log.is_some() && !mesh.disable_listener_log,
         access_log,
         idle_timeout: class.facet.idle_timeout,
+        authorization: None,
     }
 }
 
@@ -95,6 +106,7 @@ pub(super) fn http(scope: &Scope, class: &ProxyClass, side: Side) -> HttpFacet {
         tracing: mesh.enable_tracing.then(|| tracing(class)),
         access_log: access_log(mesh),
         authentication: authentication(scope, class, side),
+        authorization: None,
         any_dns: (side == Side::Outbound
             && scope.outbound_policy == OutboundPolicy::AllowAnyDynamicDns)
             .then(|| any_dns_cache(class)),

@@ -19,6 +19,7 @@ use super::super::gateway::{
     MergedGateways, MergedPort, MergedServer, Refused, is_http_server, is_passthrough,
 };
 use super::addresses::served_wildcards;
+use super::authorization::guard_keys;
 use super::facets::{Facets, Side, token_policies};
 use super::l4::{self, ListenPort, StatNames};
 use super::server_tls::server_tls;
@@ -67,7 +68,10 @@ pub(super) fn listeners(
         // TLS servers of different protocols share a port, and are told apart by SNI.
         let listener = by_name
             .entry(name.clone())
-            .or_insert_with(|| empty(class, &facets, name, addresses, port.port));
+            .or_insert_with(|| ListenerInput {
+                from: guard_keys(scope, class),
+                ..empty(class, &facets, name, addresses, port.port)
+            });
         let mut known: BTreeSet<ObjectKey> = listener.from.iter().cloned().collect();
         for (chain, from) in decided {
             if matches!(chain.terminal, Terminal::Http(_)) {

@@ -18,6 +18,7 @@ use meltemi_world::Scope;
 use meltemi_world::stages::peer_authentications::Modes;
 
 use super::addresses::{can_bind, inbound_binds, served, wildcards};
+use super::authorization::guard_keys;
 use super::facets::{Facets, Side, token_policies};
 use super::l4::{StatNames, stat_prefix};
 use super::server_tls::server_tls;
@@ -70,6 +71,7 @@ pub(super) fn listeners(scope: &Scope, class: &ProxyClass) -> Vec<ListenerInput>
         let mut from = inbound.from;
         from.extend(peers.modes.from.iter().cloned());
         from.extend(token_policies(scope, class));
+        from.extend(guard_keys(scope, class));
         out.push(ListenerInput {
             transparent: false,
             from,
@@ -116,6 +118,7 @@ fn virtual_inbound(
     }
     let mut from = peers.modes.from.clone();
     from.extend(token_policies(scope, class));
+    from.extend(guard_keys(scope, class));
     for inbound in ports {
         all.extend(chains(scope, class, peers, inbound));
         for key in &inbound.from {

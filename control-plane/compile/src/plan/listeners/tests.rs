@@ -8,6 +8,7 @@ use meltemi_model::sidecar::{CaptureMode, OutboundPolicy};
 use super::*;
 use crate::plan::routes;
 
+mod authorization;
 mod fixtures;
 mod gateways;
 mod inbound;
