@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use meltemi_model::envoy_filter::ProxyCondition;
 use meltemi_model::gateway::Gateway;
+use meltemi_model::ids::empty;
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{
     ClientFiles, InterceptionMode, IpMode, MetaFacet, NodeMeta, Proxy, ProxyClass, ProxyKind,
 };
-use meltemi_model::service::{KubeService, Service, ServiceKey, TrafficDistribution};
+use meltemi_model::service::{KubeService, Service, ServiceKey};
 use meltemi_model::workload::{Pod, ServiceInstance, resolve_target};
 use meltemi_model::{Hostname, Labels, Locality, Shared, Str};
 use meltemi_world::World;
@@ -48,7 +49,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let ip_mode = ip_mode(&proxy.ips);
     let facet = facet(proxy, &own, mesh);
     let network = if world.networks.unresolved.is_empty() && !facet.dns_capture {
-        "".into()
+        empty()
     } else {
         proxy.meta.network.clone()
     };
@@ -87,10 +88,10 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         } else {
             Vec::new()
         },
-        node: if chooses_by_node(world) {
+        node: if world.services.by_node {
             node
         } else {
-            "".into()
+            empty()
         },
         unmet: unmet(world, proxy),
         instances: if router { Vec::new() } else { instances },
@@ -144,16 +145,18 @@ fn instances(
 ) -> Vec<ServiceInstance> {
     let mut found = Vec::new();
     let ports = pod.map_or(proxy.meta.pod_ports.as_slice(), |p| p.ports.as_slice());
-    let selected = world.store.services.iter().filter(|(key, s)| {
-        key.namespace == proxy.namespace && !s.selector.is_empty() && labels.satisfies(&s.selector)
-    });
-    for (_, kube) in selected {
+    let own = world.store.services.in_namespace(&proxy.namespace);
+    let selected = own.filter(|s| !s.selector.is_empty() && labels.satisfies(&s.selector));
+    for kube in selected {
         add_selected(world, kube, ports, &mut found);
     }
-    if found.is_empty() {
-        add_by_address(world, proxy, true, &mut found);
+    let addresses: Vec<String> = proxy.ips.iter().map(IpAddr::to_string).collect();
+    if found.is_empty() && !world.store.services.is_empty() {
+        add_by_address(world, proxy, true, &addresses, &mut found);
     }
-    add_by_address(world, proxy, false, &mut found);
+    if !world.store.service_entries.is_empty() {
+        add_by_address(world, proxy, false, &addresses, &mut found);
+    }
     found.sort_by(|a, b| {
         (a.service.created, &a.service.key.host).cmp(&(b.service.created, &b.service.key.host))
     });
@@ -191,7 +194,7 @@ fn add_selected(
 }
 
 fn owned<'a>(world: &'a World, host: &Hostname, namespace: &str) -> Option<&'a Shared<Service>> {
-    world.services.by_host.get(host)?.get(namespace)
+    world.services.owner(host, namespace)
 }
 
 /// Services that name the proxy's address among their endpoints: those without a selector, and ServiceEntries.
@@ -199,16 +202,15 @@ fn add_by_address(
     world: &World,
     proxy: &Proxy,
     kubernetes: bool,
+    addresses: &[String],
     found: &mut Vec<ServiceInstance>,
 ) {
-    let addresses: Vec<String> = proxy.ips.iter().map(IpAddr::to_string).collect();
-    let mine = world.services.sorted.iter().filter(|s| {
-        s.kubernetes == kubernetes
-            && s.key.namespace == proxy.namespace
-            && (!kubernetes || (s.headless && s.selector.is_empty()))
-    });
-    for service in mine {
-        let Some(row) = world.endpoints.get(&service.key) else {
+    for (place, service) in world.services.sorted.iter().enumerate() {
+        let mine = service.kubernetes == kubernetes
+            && (!kubernetes || (service.headless && service.selector.is_empty()))
+            && service.key.namespace == proxy.namespace;
+        let row = mine.then(|| world.endpoints.at(place)).flatten();
+        let Some(row) = row.filter(|row| addresses.iter().any(|a| row.is_at(a))) else {
             continue;
         };
         for port in &service.ports {
@@ -272,13 +274,6 @@ fn gateway_services(
         }
     }
     services
-}
-
-/// Whether any service sends to endpoints of the caller's own node.
-fn chooses_by_node(world: &World) -> bool {
-    let by_node =
-        |s: &Service| s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode;
-    world.services.sorted.iter().any(|s| by_node(s))
 }
 
 fn ip_mode(ips: &[IpAddr]) -> IpMode {

@@ -1,7 +1,6 @@
 //! What the proxies of one class may see, with the choices already made: which services, which rule and which
 //! routes for each. Istio 1.31: `SidecarScope`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meltemi_model::mesh::Mesh;
@@ -14,9 +13,9 @@ use meltemi_model::{Hostname, Labels, Shared, Str};
 
 use crate::stages::peer_authentications::PeerAuthentications;
 
+mod egress;
 mod select;
 
-pub(crate) use select::destinations;
 pub use select::{scope, scope_key};
 
 /// What decides a scope: proxies of equal keys see the same.
@@ -58,6 +57,28 @@ pub struct EgressScope {
     pub virtual_services: Vec<Shared<VirtualService>>,
 }
 
+/// The places of hosts in a list.
+#[derive(Debug, Clone, Default)]
+pub struct ByHost(Vec<(Hostname, usize)>);
+
+impl ByHost {
+    /// The place of a host.
+    pub fn get(&self, host: &Hostname) -> Option<&usize> {
+        let found = self.0.binary_search_by(|(other, _)| other.cmp(host)).ok()?;
+        self.0.get(found).map(|(_, place)| place)
+    }
+
+    /// The number of hosts.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// What one class of proxies may see.
 #[derive(Debug, Clone)]
 pub struct Scope {
@@ -75,7 +96,7 @@ pub struct Scope {
     /// Oldest first, then by host name (Istio 1.31: `sortServicesByCreationTime`).
     pub services: Vec<ScopedService>,
     /// Index of each host in `services`; where namespaces claim the same host, the one that was chosen.
-    pub by_host: BTreeMap<Hostname, usize>,
+    pub by_host: ByHost,
     /// Its outbound listeners; never empty.
     pub egress: Vec<EgressScope>,
 }

@@ -10,7 +10,7 @@ use meltemi_model::{Labels, ObjectKey, Shared};
 
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
-use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::endpoints::{Before, Endpoints, Tables, endpoints};
 use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
 use crate::stages::networks::{Networks, networks};
@@ -129,10 +129,15 @@ impl World {
             && store.network_facts.same(&old.network_facts);
         let networks = reuse(same && !first, &self.networks, || networks(store, &mesh));
 
-        let same_endpoints = same_services
+        // What shapes every row is the same.
+        let comparable = !first
+            && same_mesh
+            && store.nodes.same(&old.nodes)
             && networks.places == self.networks.places
+            && peer_authentications.disable_as(&self.peer_authentications);
+        let same_endpoints = comparable
+            && same_services
             && same_workloads
-            && peer_authentications.disable_as(&self.peer_authentications)
             && store.endpoint_slices.same(&old.endpoint_slices)
             && store.workload_entries.same(&old.workload_entries);
         let endpoints = reuse(same_endpoints, &self.endpoints, || {
@@ -148,7 +153,12 @@ impl World {
                 mesh: &mesh,
                 places: &networks.places,
             };
-            endpoints(tables, &self.endpoints)
+            let before = Before {
+                endpoints: &self.endpoints,
+                store: old,
+                comparable,
+            };
+            endpoints(tables, before)
         });
 
         // Without Ingresses nothing else counts. Services do for the names of their ports.
