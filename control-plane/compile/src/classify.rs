@@ -36,7 +36,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let locality = locality(world, proxy, pod, &own);
     let node = pod.map_or_else(|| proxy.meta.node_name.clone(), |p| p.node.clone());
     // The node is left out: it would make every pod a class of its own. Where it matters it is in `node`.
-    let labels = augment(&own, cluster, &locality, "", &proxy.meta.network);
+    let labels = augment(&own, cluster, &locality, &empty(), &proxy.meta.network);
     let instances = instances(world, proxy, pod, &labels);
     let headless = instances.iter().any(|i| i.service.headless);
     let interception = interception(proxy, config);
@@ -104,7 +104,7 @@ fn pod_of<'a>(world: &'a World, proxy: &Proxy) -> Option<&'a Shared<Pod>> {
     let by_ip = proxy
         .ips
         .iter()
-        .find_map(|ip| world.workloads.by_ip.get(ip));
+        .find_map(|ip| world.workloads.at(*ip));
     by_ip
         .filter(|pod| pod.meta.key.namespace == proxy.namespace)
         .or_else(|| {

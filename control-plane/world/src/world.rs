@@ -113,8 +113,12 @@ impl World {
         });
 
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);
-        let workloads = reuse(same_workloads, &self.workloads, || {
-            workloads(&store.pods, &store.nodes)
+        let workloads = reuse(same_workloads, &self.workloads, || match first {
+            true => workloads(&store.pods, &store.nodes),
+            false => self.workloads.after(
+                (&store.pods, &old.pods),
+                (&store.nodes, &old.nodes),
+            ),
         });
 
         let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);

@@ -37,11 +37,10 @@ pub struct Row {
     pub identities: Shared<Vec<(Str, Vec<Str>)>>,
     /// The addresses of all of them, sorted.
     addresses: Vec<Str>,
-    selects: Selects,
 }
 
 /// What the objects of a service look for by themselves, so that any such row of their namespace may be one of theirs.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Selects {
     /// Pods: ServiceEntries with a selector, and Services with one but without slices.
     pods: bool,
@@ -147,6 +146,7 @@ struct Inputs {
     /// What disables mutual TLS in the namespace.
     disabling: Option<Fingerprint>,
     parts: Vec<Part>,
+    selects: Selects,
 }
 
 /// A source by its content.
@@ -193,6 +193,7 @@ pub fn endpoints(tables: Tables<'_>, before: Before<'_>) -> Endpoints {
         places: tables.places.fingerprint(),
         disabling: None,
         parts: Vec::new(),
+        selects: Selects::default(),
     };
     for Open { places, old } in open {
         // An ExternalName has no endpoints of its own.
@@ -204,6 +205,7 @@ pub fn endpoints(tables: Tables<'_>, before: Before<'_>) -> Endpoints {
         sources.collect(places, &owners, &tables);
         inputs.disabling = tables.peers.disabling(&service.key.namespace);
         sources.parts(&mut inputs.parts);
+        inputs.selects = sources.selects;
         let make = |service: &Shared<Service>| build(service, &sources, inputs.clone(), &tables);
         let row = match old.filter(|old| old.inputs == inputs) {
             Some(old) => Arc::clone(old),

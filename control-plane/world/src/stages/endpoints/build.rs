@@ -106,7 +106,6 @@ pub(super) fn build(
         set: Shared::new(EndpointSet { ports }),
         identities: Shared::new(identities),
         addresses,
-        selects: sources.selects,
     }
 }
 
@@ -289,7 +288,7 @@ fn unknown(tables: &Tables<'_>) -> Endpoint {
             &Labels::default(),
             &tables.mesh.cluster_id,
             &Locality::default(),
-            "",
+            &empty(),
             &network,
         ),
         cluster: tables.mesh.cluster_id.clone(),
@@ -404,7 +403,13 @@ fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, tables: &Tables<'_>)
     };
     Endpoint {
         address: spec.address.clone(),
-        labels: augment(labels, &tables.mesh.cluster_id, &locality, "", &network),
+        labels: augment(
+            labels,
+            &tables.mesh.cluster_id,
+            &locality,
+            &empty(),
+            &network,
+        ),
         identity: if spec.service_account.is_empty() {
             empty()
         } else {

@@ -58,7 +58,7 @@ impl<'a> Touched<'a> {
         services: &Services,
         row: Option<&Arc<Row>>,
     ) -> bool {
-        let selects = row.map(|row| row.selects).unwrap_or_default();
+        let selects = row.map(|row| row.inputs.selects).unwrap_or_default();
         places.iter().any(|place| {
             let service = &services.sorted[*place];
             let object = &service.object;
