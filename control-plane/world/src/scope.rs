@@ -14,9 +14,14 @@ use meltemi_model::{Hostname, Labels, Shared, Str};
 use crate::stages::peer_authentications::PeerAuthentications;
 
 mod egress;
+mod kept;
+mod list;
 mod select;
 
-pub use select::{scope, scope_key};
+pub(crate) use kept::KeptScopes;
+pub use kept::scope;
+pub use list::List;
+pub use select::scope_key;
 
 /// What decides a scope: proxies of equal keys see the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,14 +57,14 @@ pub struct EgressScope {
     /// The Sidecar's egress listener; `None`: the default one.
     pub listener: Option<EgressListener>,
     /// The services that it shows, oldest first, then by name; trimmed to the listener's port where it has one.
-    pub services: Vec<ScopedService>,
+    pub services: List<ScopedService>,
     /// The VirtualServices for gateway `mesh` that it shows, in order of precedence (oldest first).
-    pub virtual_services: Vec<Shared<VirtualService>>,
+    pub virtual_services: List<Shared<VirtualService>>,
 }
 
 /// The places of hosts in a list.
 #[derive(Debug, Clone, Default)]
-pub struct ByHost(Vec<(Hostname, usize)>);
+pub struct ByHost(Arc<Vec<(Hostname, usize)>>);
 
 impl ByHost {
     /// The place of a host.
@@ -79,7 +84,7 @@ impl ByHost {
     }
 }
 
-/// What one class of proxies may see.
+/// What one class of proxies may see. Cloning shares the lists.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// The mesh configuration.
@@ -94,7 +99,7 @@ pub struct Scope {
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.
     /// Oldest first, then by host name (Istio 1.31: `sortServicesByCreationTime`).
-    pub services: Vec<ScopedService>,
+    pub services: List<ScopedService>,
     /// Index of each host in `services`; where namespaces claim the same host, the one that was chosen.
     pub by_host: ByHost,
     /// Its outbound listeners; never empty.

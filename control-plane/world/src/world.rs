@@ -8,6 +8,7 @@ use meltemi_model::mesh::Mesh;
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, ObjectKey, Shared};
 
+use crate::scope::KeptScopes;
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
 use crate::stages::endpoints::{Before, Endpoints, Tables, endpoints};
@@ -53,6 +54,8 @@ pub struct World {
     pub envoy_filters: Arc<EnvoyFilters>,
     /// Which network an endpoint is in, and where the networks are entered.
     pub networks: Arc<Networks>,
+    /// Scopes that were asked for, shared with the worlds before and after.
+    pub(crate) scopes: KeptScopes,
 }
 
 impl World {
@@ -74,6 +77,7 @@ impl World {
             gateways: Arc::default(),
             envoy_filters: Arc::default(),
             networks: Arc::default(),
+            scopes: KeptScopes::default(),
         }
     }
 
@@ -218,6 +222,7 @@ impl World {
             gateways,
             envoy_filters,
             networks,
+            scopes: self.scopes.clone(),
         }
     }
 

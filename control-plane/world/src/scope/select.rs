@@ -1,5 +1,6 @@
 //! How a scope is chosen. Istio 1.31: `convertToSidecarScope` and `DefaultSidecarScopeForGateway`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use meltemi_model::traffic::MergedRule;
 use meltemi_model::{Hostname, Labels, Shared, Str};
 
 use super::egress::{Hosts, match_port, with_ports};
-use super::{ByHost, EgressScope, Scope, ScopeKey, ScopedService};
+use super::{ByHost, EgressScope, List, Scope, ScopeKey, ScopedService};
 use crate::World;
 use crate::stages::virtual_services::destinations;
 
@@ -22,8 +23,9 @@ pub(super) struct Seen {
     pub(super) service: Shared<Service>,
 }
 
-/// What the proxies of a key may see.
-pub fn scope(world: &World, key: &ScopeKey) -> Scope {
+/// What the proxies of a key may see, and whether that are more services than its listeners show, since VirtualServices
+/// route to them.
+pub(super) fn select(world: &World, key: &ScopeKey) -> (Scope, bool) {
     let mut picked = Picked::new(world);
     let visible = exported_to(world, &key.namespace);
     let mut egress = Vec::new();
@@ -56,13 +58,15 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
     for (_, services, _) in &egress {
         services.iter().for_each(|s| picked.add(s));
     }
+    let shown = picked.changes;
     if !key.gateway {
         for (listener, _, virtual_services) in &egress {
             let port = listener.as_ref().and_then(match_port);
             add_destinations(world, key, virtual_services, port, &mut picked);
         }
     }
-    assemble(world, key, picked, egress)
+    let added = picked.changes != shown;
+    (assemble(world, key, picked, egress), added)
 }
 
 type Egress = (Option<EgressListener>, Vec<Seen>, Vec<Shared<VirtualService>>);
@@ -84,7 +88,7 @@ fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egres
             identities: found.map(|r| r.identities.clone()).unwrap_or_default(),
         }
     };
-    let services: Vec<ScopedService> = picked.services.iter().map(row).collect();
+    let services: List<ScopedService> = picked.services.iter().map(row).collect();
     let egress = egress
         .into_iter()
         .map(|(listener, shown, virtual_services)| EgressScope {
@@ -99,7 +103,7 @@ fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egres
                     }
                 })
                 .collect(),
-            virtual_services,
+            virtual_services: virtual_services.into(),
         })
         .collect();
     let sidecar_policy = key.sidecar.as_ref().and_then(|s| s.outbound_policy);
@@ -188,6 +192,19 @@ fn add_destinations(
     listener_port: Option<u16>,
     picked: &mut Picked<'_>,
 ) {
+    each_destination(world, key, virtual_services, listener_port, |seen| {
+        picked.add(&seen);
+    });
+}
+
+/// The services to which VirtualServices route, trimmed to the ports that are reached.
+pub(super) fn each_destination(
+    world: &World,
+    key: &ScopeKey,
+    virtual_services: &[Shared<VirtualService>],
+    listener_port: Option<u16>,
+    mut add: impl FnMut(Seen),
+) {
     for vs in virtual_services {
         for (host, ports) in destinations(vs, Some(&key.namespace)).iter() {
             let owner = world.services.owner_place(host, &key.namespace);
@@ -201,7 +218,7 @@ fn add_destinations(
                 None => with_ports(service, &|p| ports.contains(&p)),
             };
             if let Some(service) = trimmed {
-                picked.add(&Seen { at, service });
+                add(Seen { at, service });
             }
         }
     }
@@ -221,6 +238,8 @@ struct Picked<'w> {
     services: Vec<Seen>,
     /// For each number of a host, the place in `services`; [`NONE`]: not there.
     by_host: Vec<usize>,
+    /// How often `services` changed.
+    changes: usize,
 }
 
 const NONE: usize = usize::MAX;
@@ -231,6 +250,7 @@ impl<'w> Picked<'w> {
             world,
             services: Vec::with_capacity(world.services.host_count()),
             by_host: vec![NONE; world.services.host_count()],
+            changes: 0,
         }
     }
 
@@ -243,37 +263,54 @@ impl<'w> Picked<'w> {
     fn by_host(&self) -> ByHost {
         let places = self.by_host.iter().filter(|place| **place != NONE);
         let hosts = places.map(|place| (self.services[*place].service.key.host.clone(), *place));
-        ByHost(hosts.collect())
+        ByHost(Arc::new(hosts.collect()))
     }
 
     fn add(&mut self, seen: &Seen) {
         let Some(place) = self.place(seen) else {
             self.by_host[self.world.services.host_number(seen.at)] = self.services.len();
             self.services.push(seen.clone());
+            self.changes += 1;
             return;
         };
         let existing = &mut self.services[place];
-        let (known, service) = (&existing.service, &seen.service);
-        if service == known {
-            return;
-        }
-        if !known.kubernetes && service.kubernetes {
-            *existing = seen.clone();
-        } else if mergeable(known, service) {
-            let mut ports = known.ports.clone();
-            for port in &service.ports {
-                if ports.iter().all(|p| p.number != port.number) {
-                    ports.push(port.clone());
-                }
+        if let Some(service) = joined(&existing.service, &seen.service) {
+            self.changes += 1;
+            if service.same(&seen.service) {
+                existing.at = seen.at;
             }
-            if ports.len() != known.ports.len() {
-                existing.service = Shared::new(Service {
-                    ports,
-                    ..(**known).clone()
-                });
-            }
+            existing.service = service;
         }
     }
+}
+
+/// What two services of one host come to, if it is not the first as it is.
+pub(super) fn joined(
+    known: &Shared<Service>,
+    service: &Shared<Service>,
+) -> Option<Shared<Service>> {
+    if service == known {
+        return None;
+    }
+    if !known.kubernetes && service.kubernetes {
+        return Some(service.clone());
+    }
+    if !mergeable(known, service) {
+        return None;
+    }
+    let mut ports = Cow::Borrowed(&known.ports);
+    for port in &service.ports {
+        if ports.iter().all(|p| p.number != port.number) {
+            ports.to_mut().push(port.clone());
+        }
+    }
+    let Cow::Owned(ports) = ports else {
+        return None;
+    };
+    Some(Shared::new(Service {
+        ports,
+        ..(**known).clone()
+    }))
 }
 
 /// Istio 1.31: `canMergeServices`.

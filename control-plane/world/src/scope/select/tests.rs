@@ -9,6 +9,7 @@ use meltemi_model::testing::{
 };
 
 use super::*;
+use crate::scope::scope;
 use crate::fixtures::{later, world};
 
 mod destinations;
