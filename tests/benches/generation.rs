@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use meltemi_tests::bench::anchors::{self, Ours, table};
-use meltemi_tests::bench::cases::{
-    ALL, BenchCase, INIT, NEXT, NO_ENVOY_FILTERS, cases, proxy_of,
-};
+use meltemi_tests::bench::cases::{ALL, BenchCase, INIT, NEXT, NO_ENVOY_FILTERS, cases, proxy_of};
 use meltemi_tests::bench::changed::{changed, objects};
 use meltemi_tests::bench::counts::{Counts, Table, parse, render, violations};
 use meltemi_tests::bench::patches::envoy_filter;
@@ -235,7 +233,9 @@ fn next_rows(
         let mut times = timed(rounds, subject, NEXT, &mut change)?;
         change(subject, times.len())?;
         let name = format!("{}-{kind}", case.name);
-        report.rows.push(measure(&name, NEXT, subject, median(&mut times))?);
+        report
+            .rows
+            .push(measure(&name, NEXT, subject, median(&mut times))?);
     }
     Ok(())
 }

@@ -101,10 +101,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
 
 /// The proxy's pod: by address, but only in its own namespace; else by name.
 fn pod_of<'a>(world: &'a World, proxy: &Proxy) -> Option<&'a Shared<Pod>> {
-    let by_ip = proxy
-        .ips
-        .iter()
-        .find_map(|ip| world.workloads.at(*ip));
+    let by_ip = proxy.ips.iter().find_map(|ip| world.workloads.at(*ip));
     by_ip
         .filter(|pod| pod.meta.key.namespace == proxy.namespace)
         .or_else(|| {

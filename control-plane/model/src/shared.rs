@@ -210,7 +210,12 @@ mod tests {
             row.made(|made: &String| made.ends_with(end), make)
         };
         let mut calls = 0;
-        for (end, want, times) in [("a", "xa", 1), ("a", "xa", 1), ("b", "xb", 2), ("a", "xa", 3)] {
+        for (end, want, times) in [
+            ("a", "xa", 1),
+            ("a", "xa", 1),
+            ("b", "xb", 2),
+            ("a", "xa", 3),
+        ] {
             assert_eq!(*joined(end, &mut calls), want);
             assert_eq!(calls, times, "{end}");
         }

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use crate::ids::empty;
 use crate::object::Meta;
 use crate::service::{Service, TargetPort};
-use crate::ids::empty;
 use crate::{Labels, Locality, Shared, Str};
 
 /// A Namespace.

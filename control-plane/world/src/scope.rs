@@ -18,7 +18,7 @@ mod kept;
 mod list;
 mod select;
 
-pub(crate) use kept::KeptScopes;
+pub use kept::KeptScopes;
 pub use kept::scope;
 pub use list::List;
 pub use select::scope_key;

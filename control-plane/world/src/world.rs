@@ -55,7 +55,7 @@ pub struct World {
     /// Which network an endpoint is in, and where the networks are entered.
     pub networks: Arc<Networks>,
     /// Scopes that were asked for, shared with the worlds before and after.
-    pub(crate) scopes: KeptScopes,
+    pub scopes: KeptScopes,
 }
 
 impl World {
@@ -84,8 +84,10 @@ impl World {
     /// The next world. A stage runs only when one of the tables that it reads is another one than before.
     /// `mesh` is used while no mesh configuration was read.
     pub fn next(&self, store: &Store, mesh: &Shared<Mesh>) -> Self {
-        let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m).clone();
-        let same_mesh = mesh == self.mesh;
+        let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m);
+        let same_mesh = *mesh == self.mesh;
+        // The very row of before, if it says the same: scopes are kept by it.
+        let mesh = if same_mesh { &self.mesh } else { mesh }.clone();
         let first = self.revision == 0;
 
         let known = same_mesh && store.namespaces.same(&self.discovery.all.namespaces);
@@ -119,10 +121,9 @@ impl World {
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);
         let workloads = reuse(same_workloads, &self.workloads, || match first {
             true => workloads(&store.pods, &store.nodes),
-            false => self.workloads.after(
-                (&store.pods, &old.pods),
-                (&store.nodes, &old.nodes),
-            ),
+            false => self
+                .workloads
+                .after((&store.pods, &old.pods), (&store.nodes, &old.nodes)),
         });
 
         let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);
@@ -151,8 +152,6 @@ impl World {
         let endpoints = reuse(same_endpoints, &self.endpoints, || {
             let tables = Tables {
                 services: &services,
-                kube: &store.services,
-                entries: &store.service_entries,
                 slices: &store.endpoint_slices,
                 pods: &store.pods,
                 workload_entries: &store.workload_entries,

@@ -77,7 +77,12 @@ fn a_change_shares_the_other_chunks() {
     let shared = now
         .chunks()
         .iter()
-        .filter(|chunk| before.chunks().iter().any(|other| Arc::ptr_eq(chunk, other)))
+        .filter(|chunk| {
+            before
+                .chunks()
+                .iter()
+                .any(|other| Arc::ptr_eq(chunk, other))
+        })
         .count();
     assert_eq!(shared, before.chunks().len() - 3);
     let asked = std::cell::Cell::new(0);

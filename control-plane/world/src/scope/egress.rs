@@ -1,5 +1,6 @@
 //! What an egress listener of a Sidecar shows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use meltemi_model::port::Protocol;
@@ -61,8 +62,8 @@ impl<'a> Hosts<'a> {
             .flatten()
     }
 
-    pub(super) fn services(&self, visible: &[Seen], port: Option<u16>) -> Vec<Seen> {
-        let shown = |Seen { at, service }: &Seen| {
+    pub(super) fn services<'w>(&self, visible: &[Seen<'w>], port: Option<u16>) -> Vec<Seen<'w>> {
+        let shown = |Seen { at, service }: &Seen<'w>| {
             let key = &service.key;
             if self.excludes(&key.namespace, &key.host) {
                 return None;
@@ -70,18 +71,22 @@ impl<'a> Hosts<'a> {
             self.lists(&key.namespace)
                 .filter(|list| list.iter().any(|h| key.host.subset_of(h)))
                 .find_map(|list| {
-                    let trimmed = match port {
-                        Some(port) => with_ports(service, &|p| p == port)?,
+                    let with_ports = match port {
+                        Some(port) => ported(service, port)?,
                         None => service.clone(),
                     };
-                    let service = with_aliases(&trimmed, list);
+                    let service = with_aliases(with_ports, list);
                     Some(Seen { at: *at, service })
                 })
         };
         visible.iter().filter_map(shown).collect()
     }
 
-    pub(super) fn virtual_services(&self, world: &World, namespace: &str) -> Vec<Shared<VirtualService>> {
+    pub(super) fn virtual_services(
+        &self,
+        world: &World,
+        namespace: &str,
+    ) -> Vec<Shared<VirtualService>> {
         let mut visible = world
             .virtual_services
             .visible(MESH_GATEWAY, namespace, &world.mesh);
@@ -97,31 +102,40 @@ impl<'a> Hosts<'a> {
     }
 }
 
+/// The service with only a port; `None` when it does not have it.
+fn ported<'w>(service: &Cow<'w, Shared<Service>>, port: u16) -> Option<Cow<'w, Shared<Service>>> {
+    match service {
+        Cow::Borrowed(service) => with_ports(service, &|p| p == port),
+        Cow::Owned(service) => {
+            with_ports(service, &|p| p == port).map(|service| Cow::Owned(service.into_owned()))
+        }
+    }
+}
+
 /// The service with only the ports that pass; `None` when none does.
-pub(super) fn with_ports(service: &Shared<Service>, keep: &dyn Fn(u16) -> bool) -> Option<Shared<Service>> {
-    let kept: Vec<_> = service
-        .ports
-        .iter()
-        .filter(|p| keep(p.number))
-        .cloned()
-        .collect();
-    if kept.is_empty() {
-        None
-    } else if kept.len() == service.ports.len() {
-        Some(service.clone())
-    } else {
-        Some(Shared::new(Service {
-            ports: kept,
+pub(super) fn with_ports<'w>(
+    service: &'w Shared<Service>,
+    keep: &dyn Fn(u16) -> bool,
+) -> Option<Cow<'w, Shared<Service>>> {
+    let kept = service.ports.iter().filter(|p| keep(p.number));
+    match kept.clone().count() {
+        0 => None,
+        all if all == service.ports.len() => Some(Cow::Borrowed(service)),
+        _ => Some(Cow::Owned(Shared::new(Service {
+            ports: kept.cloned().collect(),
             ..(**service).clone()
-        }))
+        }))),
     }
 }
 
 /// The service with only the aliases that the listener names.
-fn with_aliases(service: &Shared<Service>, hosts: &[&Hostname]) -> Shared<Service> {
+fn with_aliases<'w>(
+    service: Cow<'w, Shared<Service>>,
+    hosts: &[&Hostname],
+) -> Cow<'w, Shared<Service>> {
     let named = |alias: &ServiceKey| hosts.iter().any(|h| alias.host.subset_of(h));
     if service.aliases.iter().all(named) {
-        return service.clone();
+        return service;
     }
     let aliases = service
         .aliases
@@ -129,9 +143,8 @@ fn with_aliases(service: &Shared<Service>, hosts: &[&Hostname]) -> Shared<Servic
         .filter(|a| named(a))
         .cloned()
         .collect();
-    Shared::new(Service {
+    Cow::Owned(Shared::new(Service {
         aliases,
         ..(**service).clone()
-    })
+    }))
 }
-

@@ -18,7 +18,7 @@ use crate::stages::virtual_services::VirtualServices;
 /// The scopes of a world and of those before it. Each is compared with what a world has, so it does not matter which worlds
 /// share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KeptScopes(Arc<Mutex<BTreeMap<ScopeKey, Kept>>>);
+pub struct KeptScopes(Arc<Mutex<BTreeMap<ScopeKey, Kept>>>);
 
 /// For how many revisions a scope is kept that nobody asks for.
 const REVISIONS: u64 = 2;
@@ -65,7 +65,13 @@ impl From {
 
 /// What the proxies of a key may see.
 pub fn scope(world: &World, key: &ScopeKey) -> Scope {
-    let lock = || world.scopes.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || {
+        world
+            .scopes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
     let old = lock().remove(key);
     let (mut scope, added) = match old.filter(|old| old.from.fits(world)) {
         Some(old) if Arc::ptr_eq(&old.from.virtual_services, &world.virtual_services) => {

@@ -17,10 +17,10 @@ use crate::stages::virtual_services::destinations;
 
 /// A service that may be seen. A listener may have trimmed it.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct Seen<'w> {
     /// The place among the world's services of the one that it is or was trimmed from.
     pub(super) at: usize,
-    pub(super) service: Shared<Service>,
+    pub(super) service: Cow<'w, Shared<Service>>,
 }
 
 /// What the proxies of a key may see, and whether that are more services than its listeners show, since VirtualServices
@@ -69,11 +69,17 @@ pub(super) fn select(world: &World, key: &ScopeKey) -> (Scope, bool) {
     (assemble(world, key, picked, egress), added)
 }
 
-type Egress = (Option<EgressListener>, Vec<Seen>, Vec<Shared<VirtualService>>);
+type Egress<'w> = (
+    Option<EgressListener>,
+    Vec<Seen<'w>>,
+    Vec<Shared<VirtualService>>,
+);
 
-fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egress>) -> Scope {
-    let rules = world.destination_rules.seen_from(&key.namespace, &world.mesh);
-    let row = |seen: &Seen| -> ScopedService {
+fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egress<'_>>) -> Scope {
+    let rules = world
+        .destination_rules
+        .seen_from(&key.namespace, &world.mesh);
+    let row = |seen: &Seen<'_>| -> ScopedService {
         let rule = rules.choose(&seen.service, &key.labels);
         let found = world.endpoints.at(seen.at);
         let (rule, selects) = match rule {
@@ -81,7 +87,7 @@ fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egres
             None => (None, false),
         };
         ScopedService {
-            service: seen.service.clone(),
+            service: Shared::clone(&seen.service),
             rule_selects_workload: selects,
             rule,
             endpoints: found.map(|r| r.set.clone()).unwrap_or_default(),
@@ -93,16 +99,18 @@ fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egres
         .into_iter()
         .map(|(listener, shown, virtual_services)| EgressScope {
             listener,
-            services: shown
-                .iter()
-                .map(|seen| {
+            services: if shown.len() == services.len() && picked.is(&shown) {
+                services.clone()
+            } else {
+                let rows = shown.iter().map(|seen| {
                     let known = picked.place(seen).and_then(|place| services.get(place));
                     match known.filter(|known| known.service.same(&seen.service)) {
                         Some(known) => known.clone(),
                         None => row(seen),
                     }
-                })
-                .collect(),
+                });
+                rows.collect()
+            },
             virtual_services: virtual_services.into(),
         })
         .collect();
@@ -120,10 +128,10 @@ fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egres
 }
 
 /// Services that a namespace sees: those exported to it by name first, then the public ones, each oldest first.
-fn exported_to(world: &World, namespace: &str) -> Vec<Seen> {
+fn exported_to<'w>(world: &'w World, namespace: &str) -> Vec<Seen<'w>> {
     let sorted = &world.services.sorted;
     let default = &world.mesh.service_export_to;
-    let mut seen = Vec::with_capacity(sorted.len());
+    let mut seen = Vec::new();
     let mut public = Vec::with_capacity(sorted.len());
     for (at, service) in sorted.iter().enumerate() {
         let export = match &service.export_to {
@@ -132,7 +140,7 @@ fn exported_to(world: &World, namespace: &str) -> Vec<Seen> {
         };
         let row = || Seen {
             at,
-            service: service.clone(),
+            service: Cow::Borrowed(service),
         };
         match export {
             ExportTo::Everybody | ExportTo::Default => public.push(row()),
@@ -156,7 +164,7 @@ fn visible_in(world: &World, service: &Service, namespace: &str) -> bool {
 
 /// Where several namespaces declare a host, only one of them is shown: the clients' own, else the first, unless a
 /// Kubernetes Service comes after a ServiceEntry. Istio 1.31: `selectServices`.
-fn one_namespace_each(world: &World, mut services: Vec<Seen>, own: &str) -> Vec<Seen> {
+fn one_namespace_each<'w>(world: &World, mut services: Vec<Seen<'w>>, own: &str) -> Vec<Seen<'w>> {
     let mut chosen: BTreeMap<usize, (Str, bool)> = BTreeMap::new();
     for Seen { at, service } in &services {
         if !world.services.is_contested(*at) {
@@ -185,12 +193,12 @@ fn one_namespace_each(world: &World, mut services: Vec<Seen>, own: &str) -> Vec<
 }
 
 /// Services that a listener does not name, but to which one of its VirtualServices routes, get clusters too.
-fn add_destinations(
-    world: &World,
+fn add_destinations<'w>(
+    world: &'w World,
     key: &ScopeKey,
     virtual_services: &[Shared<VirtualService>],
     listener_port: Option<u16>,
-    picked: &mut Picked<'_>,
+    picked: &mut Picked<'w>,
 ) {
     each_destination(world, key, virtual_services, listener_port, |seen| {
         picked.add(&seen);
@@ -198,12 +206,12 @@ fn add_destinations(
 }
 
 /// The services to which VirtualServices route, trimmed to the ports that are reached.
-pub(super) fn each_destination(
-    world: &World,
+pub(super) fn each_destination<'w>(
+    world: &'w World,
     key: &ScopeKey,
     virtual_services: &[Shared<VirtualService>],
     listener_port: Option<u16>,
-    mut add: impl FnMut(Seen),
+    mut add: impl FnMut(Seen<'w>),
 ) {
     for vs in virtual_services {
         for (host, ports) in destinations(vs, Some(&key.namespace)).iter() {
@@ -214,7 +222,7 @@ pub(super) fn each_destination(
             let service = &world.services.sorted[at];
             let trimmed = match listener_port {
                 Some(port) => with_ports(service, &|p| p == port),
-                None if ports.contains(&0) => Some(service.clone()),
+                None if ports.contains(&0) => Some(Cow::Borrowed(service)),
                 None => with_ports(service, &|p| ports.contains(&p)),
             };
             if let Some(service) = trimmed {
@@ -235,7 +243,7 @@ fn best_owner(world: &World, host: &Hostname, namespace: &str) -> Option<usize> 
 /// The services of a scope while it is put together, one for each host. Istio 1.31: `appendSidecarServices`.
 struct Picked<'w> {
     world: &'w World,
-    services: Vec<Seen>,
+    services: Vec<Seen<'w>>,
     /// For each number of a host, the place in `services`; [`NONE`]: not there.
     by_host: Vec<usize>,
     /// How often `services` changed.
@@ -255,7 +263,7 @@ impl<'w> Picked<'w> {
     }
 
     /// The place of the service of the same host.
-    fn place(&self, seen: &Seen) -> Option<usize> {
+    fn place(&self, seen: &Seen<'_>) -> Option<usize> {
         let place = self.by_host[self.world.services.host_number(seen.at)];
         (place != NONE).then_some(place)
     }
@@ -266,7 +274,7 @@ impl<'w> Picked<'w> {
         ByHost(Arc::new(hosts.collect()))
     }
 
-    fn add(&mut self, seen: &Seen) {
+    fn add(&mut self, seen: &Seen<'w>) {
         let Some(place) = self.place(seen) else {
             self.by_host[self.world.services.host_number(seen.at)] = self.services.len();
             self.services.push(seen.clone());
@@ -279,8 +287,14 @@ impl<'w> Picked<'w> {
             if service.same(&seen.service) {
                 existing.at = seen.at;
             }
-            existing.service = service;
+            existing.service = Cow::Owned(service);
         }
+    }
+
+    /// Whether these are the very services of the scope, in order.
+    fn is(&self, shown: &[Seen<'_>]) -> bool {
+        let mut pairs = self.services.iter().zip(shown);
+        pairs.all(|(a, b)| a.service.same(&b.service))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The endpoints of every service, and the identities that they may have.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::ops::Index;
 use std::sync::Arc;
@@ -97,7 +97,8 @@ impl Endpoints {
 impl Index<&ServiceKey> for Endpoints {
     type Output = Row;
     fn index(&self, key: &ServiceKey) -> &Row {
-        self.get(key).expect("the caller knows that the service has a row")
+        self.get(key)
+            .expect("the caller knows that the service has a row")
     }
 }
 
@@ -106,10 +107,6 @@ impl Index<&ServiceKey> for Endpoints {
 pub struct Tables<'a> {
     /// The joined services.
     pub services: &'a Arc<Services>,
-    /// Kubernetes Services.
-    pub kube: &'a Table<KubeService>,
-    /// ServiceEntries.
-    pub entries: &'a Table<ServiceEntry>,
     /// EndpointSlices.
     pub slices: &'a Table<EndpointSlice>,
     /// Pods.
@@ -211,7 +208,10 @@ pub fn endpoints(tables: Tables<'_>, before: Before<'_>) -> Endpoints {
             Some(old) => Arc::clone(old),
             None => service.made(|row: &Row| row.inputs == inputs, make),
         };
-        set(&mut rows, places, Some(&row));
+        match places {
+            &[place] => rows[place] = Some(row),
+            _ => set(&mut rows, places, Some(&row)),
+        }
     }
     Endpoints {
         services: Arc::clone(services),

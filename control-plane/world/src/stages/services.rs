@@ -22,8 +22,12 @@ mod hashed;
 pub struct Services {
     /// Oldest first, then by name and namespace. Istio 1.31: `SortServicesByCreationTime`.
     pub sorted: Vec<Shared<Service>>,
+    /// In the same order, the objects that declare them.
+    objects: Vec<Declared>,
     /// Places by host, namespace, then age.
     by_key: Vec<usize>,
+    /// Where the services of each key begin in `by_key`, and at the end the length of that.
+    keys: Vec<usize>,
     /// For each place, the number of its host: services of one host have one number, and numbers rise with hosts.
     hosts: Vec<usize>,
     /// For each number of a host, where its services begin in `by_key`, and at the end the length of that.
@@ -32,33 +36,53 @@ pub struct Services {
     pub by_node: bool,
 }
 
+/// The object that declares a service.
+#[derive(Debug, Clone)]
+pub(crate) enum Declared {
+    Kube(Shared<KubeService>),
+    Entry(Shared<ServiceEntry>),
+}
+
 impl Services {
-    fn new(sorted: Vec<Shared<Service>>) -> Self {
+    fn new(sorted: Vec<Shared<Service>>, objects: Vec<Declared>) -> Self {
         let mut by_key: Vec<usize> = (0..sorted.len()).collect();
         by_key.sort_by(|a, b| sorted[*a].key.cmp(&sorted[*b].key));
         let mut hosts = vec![0; sorted.len()];
+        let mut keys = Vec::with_capacity(sorted.len() + 1);
         let mut starts = Vec::with_capacity(sorted.len() + 1);
-        let mut last: Option<&Hostname> = None;
+        let mut last: Option<&ServiceKey> = None;
         for (rank, at) in by_key.iter().enumerate() {
-            let host = &sorted[*at].key.host;
-            if last != Some(host) {
+            let key = &sorted[*at].key;
+            let same_host = last.is_some_and(|last| last.host == key.host);
+            if !same_host {
                 starts.push(rank);
-                last = Some(host);
             }
+            if !same_host || last.is_some_and(|last| last.namespace != key.namespace) {
+                keys.push(rank);
+            }
+            last = Some(key);
             hosts[*at] = starts.len() - 1;
         }
         starts.push(by_key.len());
+        keys.push(by_key.len());
         let near = |s: &Service| {
             s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode
         };
         let by_node = sorted.iter().any(|s| near(s));
         Self {
             sorted,
+            objects,
             by_key,
+            keys,
             hosts,
             starts,
             by_node,
         }
+    }
+
+    /// The object that declares the service at a place.
+    pub(crate) fn object(&self, place: usize) -> &Declared {
+        &self.objects[place]
     }
 
     /// The places of the services of a host, by namespace, then age.
@@ -98,8 +122,10 @@ impl Services {
 
     /// The places of the services of each key, by key; of each oldest first.
     pub fn by_key(&self) -> impl Iterator<Item = &[usize]> {
-        let same = |a: &usize, b: &usize| self.sorted[*a].key == self.sorted[*b].key;
-        self.by_key.chunk_by(same)
+        self.keys.windows(2).filter_map(|range| match range {
+            &[start, end] => self.by_key.get(start..end),
+            _ => None,
+        })
     }
 
     /// Whether several services declare the host of the service at a place.
@@ -125,8 +151,7 @@ impl Services {
 
     /// The same, the service.
     pub fn owner(&self, host: &Hostname, namespace: &str) -> Option<&Shared<Service>> {
-        self.owner_place(host, namespace)
-            .map(|at| &self.sorted[at])
+        self.owner_place(host, namespace).map(|at| &self.sorted[at])
     }
 
     fn first(&self, sharing: &[usize]) -> Option<usize> {
@@ -136,9 +161,8 @@ impl Services {
 
     /// The places of the services that own a host name, one for each namespace, by namespace.
     pub(crate) fn owner_places(&self, host: &Hostname) -> impl Iterator<Item = usize> {
-        let same = |a: &usize, b: &usize| {
-            self.sorted[*a].key.namespace == self.sorted[*b].key.namespace
-        };
+        let same =
+            |a: &usize, b: &usize| self.sorted[*a].key.namespace == self.sorted[*b].key.namespace;
         let namespaces = self.places_of(host).chunk_by(same);
         namespaces.filter_map(|sharing| self.first(sharing))
     }
@@ -179,22 +203,25 @@ pub fn services(
         true => None,
         false => said.get(namespace).copied(),
     };
-    let fits = |made: &Converted, namespace| {
-        made.namespace == namespace && made.domain == mesh.domain
-    };
+    let fits =
+        |made: &Converted, namespace| made.namespace == namespace && made.domain == mesh.domain;
     let converted = |namespace, services| Converted {
         namespace,
         domain: mesh.domain.clone(),
         services,
     };
-    let mut all: Vec<Shared<Service>> = Vec::with_capacity(kube.len() + entries.len());
+    let mut all: Vec<(Shared<Service>, Declared)> = Vec::with_capacity(kube.len() + entries.len());
     for (key, service) in kube.iter() {
         let namespace = distribution(&key.namespace);
         let make = |s: &Shared<KubeService>| {
-            converted(namespace, vec![Shared::new(from_kubernetes(s, namespace, mesh))])
+            converted(
+                namespace,
+                vec![Shared::new(from_kubernetes(s, namespace, mesh))],
+            )
         };
         let made = service.made(|made| fits(made, namespace), make);
-        all.extend_from_slice(&made.services);
+        let services = made.services.iter().cloned();
+        all.extend(services.map(|s| (s, Declared::Kube(service.clone()))));
     }
     for (key, entry) in entries.iter() {
         let namespace = distribution(&key.namespace);
@@ -204,20 +231,21 @@ pub fn services(
             converted(namespace, services.collect())
         };
         let made = entry.made(|made| fits(made, namespace), make);
-        all.extend_from_slice(&made.services);
+        let services = made.services.iter().cloned();
+        all.extend(services.map(|s| (s, Declared::Entry(entry.clone()))));
     }
-    set_aliases(&mut all);
-    all.sort_by(|a, b| {
+    all.sort_by(|(a, _), (b, _)| {
         let order = |s: &Shared<Service>| s.created;
-        let names = || {
-            (&a.name, &a.key.namespace, &a.object).cmp(&(&b.name, &b.key.namespace, &b.object))
-        };
+        let names =
+            || (&a.name, &a.key.namespace, &a.object).cmp(&(&b.name, &b.key.namespace, &b.object));
         order(a).cmp(&order(b)).then_with(names)
     });
+    let (mut sorted, objects): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    set_aliases(&mut sorted);
     if !mesh.ip_autoallocate {
-        hashed::allocate(&mut all);
+        hashed::allocate(&mut sorted);
     }
-    Services::new(all)
+    Services::new(sorted, objects)
 }
 
 /// The host name of a Kubernetes Service.

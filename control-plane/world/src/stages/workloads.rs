@@ -75,7 +75,10 @@ impl Workloads {
 
     /// The pod of a namespace that has an address, if there is one, even one of the host network.
     pub fn guess(&self, namespace: &Str, address: IpAddr) -> Option<&Shared<Pod>> {
-        newest(self.with(address).filter(|pod| pod.meta.key.namespace == *namespace))
+        newest(
+            self.with(address)
+                .filter(|pod| pod.meta.key.namespace == *namespace),
+        )
     }
 
     fn with(&self, address: IpAddr) -> impl Iterator<Item = &Shared<Pod>> {

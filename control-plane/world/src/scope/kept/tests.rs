@@ -48,11 +48,12 @@ fn objects() -> Vec<Object> {
 
 fn keys(world: &World) -> Vec<ScopeKey> {
     let namespaces = ["ns", "ns2", "narrow"];
-    let key = |gateway| {
-        move |ns: &str| scope_key(world, gateway, &Str::from(ns), &Labels::default())
-    };
+    let key =
+        |gateway| move |ns: &str| scope_key(world, gateway, &Str::from(ns), &Labels::default());
     let sidecars = namespaces.iter().map(|ns| key(false)(ns));
-    sidecars.chain(["ns"].iter().map(|ns| key(true)(ns))).collect()
+    sidecars
+        .chain(["ns"].iter().map(|ns| key(true)(ns)))
+        .collect()
 }
 
 #[test]
@@ -82,7 +83,10 @@ fn a_kept_scope_is_the_one_that_would_be_chosen() {
             let (want, _) = select(&now, &key);
             let found = scope(&now, &key);
             let again = scope(&now, &key);
-            assert!(std::ptr::eq(&*found.services, &*again.services), "it is kept");
+            assert!(
+                std::ptr::eq(&*found.services, &*again.services),
+                "it is kept"
+            );
             let said = |scope: &Scope| format!("{scope:?}");
             assert_eq!(said(&found), said(&want), "{key:?} after {shown}");
             assert_eq!(said(&again), said(&want), "{key:?} again");
@@ -104,7 +108,10 @@ fn what_nobody_asks_for_is_forgotten() {
     let kept = |world: &World| world.scopes.0.lock().unwrap().len();
     assert_eq!(kept(&now), all.len());
     for n in 0..4 {
-        now = after(&now, [Change::Apply(pod("ns", "x", &format!("10.0.0.{n}")).into())]);
+        now = after(
+            &now,
+            [Change::Apply(pod("ns", "x", &format!("10.0.0.{n}")).into())],
+        );
         scope(&now, &all[0]);
     }
     assert_eq!(kept(&now), 1);

@@ -9,8 +9,8 @@ use meltemi_model::testing::{
 };
 
 use super::*;
-use crate::scope::scope;
 use crate::fixtures::{later, world};
+use crate::scope::scope;
 
 mod destinations;
 mod hosts;

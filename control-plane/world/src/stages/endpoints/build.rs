@@ -5,9 +5,7 @@ use super::*;
 use crate::stages::workloads::augment;
 use meltemi_model::ids::empty;
 use meltemi_model::security::MtlsMode;
-use meltemi_model::workload::{
-    Endpoint, Health, SliceEndpoint, WorkloadEntrySpec, resolve_target,
-};
+use meltemi_model::workload::{Endpoint, Health, SliceEndpoint, WorkloadEntrySpec, resolve_target};
 use meltemi_model::{Kind, Labels, ObjectKey};
 use std::net::IpAddr;
 

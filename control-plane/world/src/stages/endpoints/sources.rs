@@ -2,6 +2,7 @@
 
 use super::selected::{Wish, selected};
 use super::*;
+use crate::stages::services::Declared;
 use crate::stages::workloads::pod_key;
 use meltemi_model::workload::SliceEndpoint;
 
@@ -37,20 +38,12 @@ pub(super) struct Sources<'a> {
     pub(super) selects: Selects,
 }
 
-/// The object that declares a service.
-#[derive(Debug, Clone, Copy)]
-enum Object<'a> {
-    Kube(&'a Shared<KubeService>),
-    Entry(&'a Shared<ServiceEntry>),
-}
-
-/// The objects of some services, and the rows that their selectors select.
+/// What the objects of some services find for them.
 #[derive(Debug)]
 pub(super) struct Owners<'a> {
-    /// By the service's place.
-    objects: BTreeMap<usize, Object<'a>>,
     /// By namespace and service, in the order of their names.
     slices: Vec<(&'a Str, &'a Str, &'a Shared<EndpointSlice>)>,
+    /// What selectors select, by the service's place.
     pods: BTreeMap<usize, Vec<&'a Shared<Pod>>>,
     workload_entries: BTreeMap<usize, Vec<&'a Shared<WorkloadEntry>>>,
 }
@@ -58,76 +51,71 @@ pub(super) struct Owners<'a> {
 impl<'a> Owners<'a> {
     /// Of the services at these places.
     pub(super) fn of<'p>(
-        places: impl Iterator<Item = &'p usize>,
+        places: impl Iterator<Item = &'p usize> + Clone,
         tables: &Tables<'a>,
     ) -> Self {
-        let mut objects = Vec::new();
-        for place in places {
-            let service = &tables.services.sorted[*place];
-            let object = match service.kubernetes {
-                true => tables.kube.get(&service.object).map(Object::Kube),
-                false => tables.entries.get(&service.object).map(Object::Entry),
-            };
-            objects.extend(object.map(|object| (*place, object)));
-        }
-        objects.sort_by_key(|(place, _)| *place);
-        let objects: BTreeMap<usize, Object<'a>> = objects.into_iter().collect();
-        let slices = slices(&objects, tables.slices);
         let mut owners = Self {
-            objects,
-            slices,
+            slices: slices(places.clone(), tables),
             pods: BTreeMap::new(),
             workload_entries: BTreeMap::new(),
         };
-        let wishes = owners.wishes(|_| true);
-        owners.workload_entries =
-            selected(wishes, tables.workload_entries, |entry| &entry.spec.labels);
-        let wishes = owners.wishes(|kube| owners.slices_of(kube).is_empty());
-        owners.pods = selected(wishes, tables.pods, |pod| &pod.meta.labels);
+        if !tables.workload_entries.is_empty() {
+            let wishes = wishes(places.clone(), tables, |_| true);
+            owners.workload_entries =
+                selected(wishes, tables.workload_entries, |entry| &entry.spec.labels);
+        }
+        if !tables.pods.is_empty() {
+            let wishes = wishes(places, tables, |kube| owners.slices_of(kube).is_empty());
+            owners.pods = selected(wishes, tables.pods, |pod| &pod.meta.labels);
+        }
         owners
-    }
-
-    /// What the selectors of ServiceEntries, and of those Services that want to, look for.
-    fn wishes(&self, wants: impl Fn(&KubeService) -> bool) -> Vec<Wish<'a>> {
-        let objects = self.objects.iter();
-        let wishes = objects.filter_map(|(place, object)| {
-            let (key, selector) = match *object {
-                Object::Kube(kube) if !kube.selector.is_empty() && wants(kube) => {
-                    (&kube.meta.key, &kube.selector)
-                }
-                Object::Entry(entry) => (&entry.meta.key, entry.workload_selector.as_ref()?),
-                Object::Kube(_) => return None,
-            };
-            Some(Wish {
-                place: *place,
-                namespace: &key.namespace,
-                selector,
-            })
-        });
-        wishes.collect()
     }
 
     fn slices_of(&self, kube: &KubeService) -> &[(&'a Str, &'a Str, &'a Shared<EndpointSlice>)] {
         let key = (&kube.meta.key.namespace, &kube.meta.key.name);
-        let start = self.slices.partition_point(|(ns, name, _)| (*ns, *name) < key);
+        let start = self
+            .slices
+            .partition_point(|(ns, name, _)| (*ns, *name) < key);
         let rest = &self.slices[start..];
         &rest[..rest.partition_point(|(ns, name, _)| (*ns, *name) == key)]
     }
 }
 
-/// The slices of the Services among some objects.
-fn slices<'a>(
-    objects: &BTreeMap<usize, Object<'a>>,
-    table: &'a Table<EndpointSlice>,
+/// What the selectors of ServiceEntries, and of those Services that want to, look for.
+fn wishes<'a, 'p>(
+    places: impl Iterator<Item = &'p usize>,
+    tables: &Tables<'a>,
+    wants: impl Fn(&KubeService) -> bool,
+) -> Vec<Wish<'a>> {
+    let wishes = places.filter_map(|place| {
+        let (key, selector) = match tables.services.object(*place) {
+            Declared::Kube(kube) if !kube.selector.is_empty() && wants(kube) => {
+                (&kube.meta.key, &kube.selector)
+            }
+            Declared::Entry(entry) => (&entry.meta.key, entry.workload_selector.as_ref()?),
+            Declared::Kube(_) => return None,
+        };
+        Some(Wish {
+            place: *place,
+            namespace: &key.namespace,
+            selector,
+        })
+    });
+    wishes.collect()
+}
+
+/// The slices of the Services among some services.
+fn slices<'a, 'p>(
+    places: impl Iterator<Item = &'p usize>,
+    tables: &Tables<'a>,
 ) -> Vec<(&'a Str, &'a Str, &'a Shared<EndpointSlice>)> {
-    if table.is_empty() {
+    if tables.slices.is_empty() {
         return Vec::new();
     }
-    let mut names: Vec<(&Str, &Str)> = objects
-        .values()
-        .filter_map(|object| match object {
-            Object::Kube(kube) => Some((&kube.meta.key.namespace, &kube.meta.key.name)),
-            Object::Entry(_) => None,
+    let mut names: Vec<(&Str, &Str)> = places
+        .filter_map(|place| match tables.services.object(*place) {
+            Declared::Kube(kube) => Some((&kube.meta.key.namespace, &kube.meta.key.name)),
+            Declared::Entry(_) => None,
         })
         .collect();
     names.sort();
@@ -136,10 +124,12 @@ fn slices<'a>(
         let Some((namespace, _)) = names.first() else {
             continue;
         };
-        let own = table.in_namespace(namespace).filter(|slice| {
+        let own = tables.slices.in_namespace(namespace).filter(|slice| {
             !slice.fqdn
                 && !slice.service.is_empty()
-                && names.binary_search_by(|(_, name)| (*name).cmp(&slice.service)).is_ok()
+                && names
+                    .binary_search_by(|(_, name)| (*name).cmp(&slice.service))
+                    .is_ok()
         });
         let first = found.len();
         found.extend(own.map(|slice| (&slice.meta.key.namespace, &slice.service, slice)));
@@ -151,20 +141,14 @@ fn slices<'a>(
 impl<'a> Sources<'a> {
     /// Those of the services of one key. A Kubernetes Service and ServiceEntries may declare the same host in one namespace:
     /// their endpoints are joined.
-    pub(super) fn collect(
-        &mut self,
-        places: &[usize],
-        owners: &Owners<'a>,
-        tables: &Tables<'a>,
-    ) {
+    pub(super) fn collect(&mut self, places: &[usize], owners: &Owners<'a>, tables: &Tables<'a>) {
         self.all.clear();
         self.pods.clear();
         self.selects = Selects::default();
         for place in places {
-            match owners.objects.get(place) {
-                Some(Object::Kube(kube)) => self.add_service(*place, kube, owners, tables),
-                Some(Object::Entry(entry)) => self.add_entry(*place, entry, owners, tables),
-                None => {}
+            match tables.services.object(*place) {
+                Declared::Kube(kube) => self.add_service(*place, kube, owners, tables),
+                Declared::Entry(entry) => self.add_entry(*place, entry, owners, tables),
             }
         }
     }
@@ -234,7 +218,8 @@ impl<'a> Sources<'a> {
         }
         let workloads = owners.workload_entries.get(&place).into_iter().flatten();
         let workloads = workloads.filter(|e| !e.unhealthy);
-        self.all.extend(workloads.map(|e| Source::EntryWorkload(entry, e)));
+        self.all
+            .extend(workloads.map(|e| Source::EntryWorkload(entry, e)));
     }
 
     /// The same by content: equal parts make equal endpoints.

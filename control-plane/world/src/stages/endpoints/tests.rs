@@ -1,4 +1,3 @@
-use meltemi_model::{Hostname, Kind, Labels};
 use meltemi_model::object::{Meta, Object};
 use meltemi_model::port::Protocol;
 use meltemi_model::service::TargetPort;
@@ -8,6 +7,7 @@ use meltemi_model::testing::{
 use meltemi_model::workload::{
     Endpoint, Health, SliceEndpoint, SlicePort, WorkloadEntry, WorkloadEntrySpec,
 };
+use meltemi_model::{Hostname, Kind, Labels};
 
 use super::*;
 use crate::fixtures::{after, endpoints, key, world};

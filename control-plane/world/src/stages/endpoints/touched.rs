@@ -29,13 +29,22 @@ impl<'a> Touched<'a> {
         let before = before.store;
         for (key, old, new) in now.slices.changes(&before.endpoint_slices) {
             let services = [old, new].into_iter().flatten().map(|slice| &slice.service);
-            touched.services.extend(services.map(|service| (&key.namespace, service)));
+            touched
+                .services
+                .extend(services.map(|service| (&key.namespace, service)));
         }
         for (key, _, _) in now.workload_entries.changes(&before.workload_entries) {
             touched.entries.insert(&key.namespace);
         }
         let mut pods: BTreeMap<&Str, BTreeSet<&Str>> = BTreeMap::new();
-        for (ObjectKey { namespace, name, .. }, _, _) in now.pods.changes(&before.pods) {
+        for (
+            ObjectKey {
+                namespace, name, ..
+            },
+            _,
+            _,
+        ) in now.pods.changes(&before.pods)
+        {
             pods.entry(namespace).or_default().insert(name);
         }
         for (namespace, names) in pods {

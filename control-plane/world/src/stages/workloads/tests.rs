@@ -92,7 +92,8 @@ fn an_address_is_its_newest_pods() {
         let world = world(pods.map(Into::into));
         let address = "10.0.0.1".parse().unwrap();
         assert_eq!(
-            &*world.workloads.at(address).unwrap().meta.key.name, want,
+            &*world.workloads.at(address).unwrap().meta.key.name,
+            want,
             "{name}"
         );
         let guess = world.workloads.guess(&"ns".into(), address).unwrap();

@@ -31,18 +31,13 @@ impl Draw {
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const NAMESPACES: [&str; 2] = ["default", "other"];
 const ADDRESSES: [&str; 4] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"];
-const PORTS: &[(u16, meltemi_model::port::Protocol)] =
-    &[(80, meltemi_model::port::Protocol::Http)];
+const PORTS: &[(u16, meltemi_model::port::Protocol)] = &[(80, meltemi_model::port::Protocol::Http)];
 
 fn drawn(draw: &mut Draw) -> Object {
-    let (ns, name, address) = (
-        draw.of(&NAMESPACES),
-        draw.of(&NAMES),
-        draw.of(&ADDRESSES),
-    );
+    let (ns, name, address) = (draw.of(&NAMESPACES), draw.of(&NAMES), draw.of(&ADDRESSES));
     let app = format!("app={}", draw.of(&NAMES));
     let host = format!("{name}.com");
-    match draw.below(9) {
+    match draw.below(10) {
         0 => {
             let plain = kube_service(ns, name, PORTS);
             KubeService {
@@ -105,7 +100,19 @@ fn drawn(draw: &mut Draw) -> Object {
             }
             .into()
         }
-        7 => node(draw.of(&["n1", "n2"]), draw.of(&["r1", "r2"])).into(),
+        7 => {
+            let annotations =
+                draw.of(&["", "networking.istio.io/traffic-distribution=PreferClose"]);
+            let plain = meta(Kind::Namespace, "", ns);
+            Namespace {
+                meta: Meta {
+                    annotations: labels(annotations),
+                    ..plain
+                },
+            }
+            .into()
+        }
+        8 => node(draw.of(&["n1", "n2"]), draw.of(&["r1", "r2"])).into(),
         _ => {
             let modes = [MtlsMode::Strict, MtlsMode::Disable, MtlsMode::Permissive];
             let mode = Some(draw.of(&modes));
@@ -136,7 +143,7 @@ fn said(world: &World) -> Vec<String> {
 
 #[test]
 fn the_world_is_the_one_that_its_objects_make_from_scratch() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         let mut draw = Draw(seed * 7_919);
         let mut world = World::empty(Shared::default());
         let mut keys: Vec<ObjectKey> = Vec::new();
@@ -172,6 +179,7 @@ fn the_world_is_the_one_that_its_objects_make_from_scratch() {
 
 fn copied(object: Object) -> Object {
     match object {
+        Object::Namespace(o) => Object::Namespace(Shared::new((*o).clone())),
         Object::Node(o) => Object::Node(Shared::new((*o).clone())),
         Object::Pod(o) => Object::Pod(Shared::new((*o).clone())),
         Object::Service(o) => Object::Service(Shared::new((*o).clone())),
