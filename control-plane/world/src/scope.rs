@@ -66,6 +66,14 @@ pub struct EgressScope {
 #[derive(Debug, Clone, Default)]
 pub struct ByHost(Arc<Vec<(Hostname, usize)>>);
 
+impl FromIterator<(Hostname, usize)> for ByHost {
+    fn from_iter<I: IntoIterator<Item = (Hostname, usize)>>(places: I) -> Self {
+        let mut places: Vec<(Hostname, usize)> = places.into_iter().collect();
+        places.sort();
+        Self(Arc::new(places))
+    }
+}
+
 impl ByHost {
     /// The place of a host.
     pub fn get(&self, host: &Hostname) -> Option<&usize> {

@@ -271,7 +271,7 @@ impl<'w> Picked<'w> {
     fn by_host(&self) -> ByHost {
         let places = self.by_host.iter().filter(|place| **place != NONE);
         let hosts = places.map(|place| (self.services[*place].service.key.host.clone(), *place));
-        ByHost(Arc::new(hosts.collect()))
+        hosts.collect()
     }
 
     fn add(&mut self, seen: &Seen<'w>) {
