@@ -8,9 +8,9 @@ use meltemi_model::testing::{
 use meltemi_model::{Labels, Str};
 
 use super::*;
+use crate::Change;
 use crate::fixtures::{after, world};
 use crate::scope::scope_key;
-use crate::{Change, Store};
 
 const HTTP: &[(u16, Protocol)] = &[(80, Protocol::Http)];
 
@@ -77,8 +77,6 @@ fn a_kept_scope_is_the_one_that_would_be_chosen() {
     for step in steps {
         let shown = format!("{step:?}");
         now = after(&now, [step]);
-        let mut copies = Store::default();
-        copies.apply(objects().into_iter().map(Change::Apply));
         for key in keys(&now) {
             let (want, _) = select(&now, &key);
             let found = scope(&now, &key);
