@@ -7,9 +7,10 @@ use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// 128 bits of BLAKE3 over the `Hash` of a value. Tenants cannot forge collisions, unlike with a fast hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,15 +87,14 @@ impl<T> Shared<T> {
         fits: impl FnOnce(&D) -> bool,
         make: impl FnOnce(&Self) -> D,
     ) -> Arc<D> {
-        let slot = || self.0.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = slot().clone();
+        let kept = self.0.made.lock().clone();
         if let Some(kept) = kept.and_then(|kept| kept.downcast::<D>().ok())
             && fits(&kept)
         {
             return kept;
         }
         let made = Arc::new(make(self));
-        *slot() = Some(made.clone());
+        *self.0.made.lock() = Some(made.clone());
         made
     }
 

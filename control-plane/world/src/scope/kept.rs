@@ -1,11 +1,12 @@
 //! Scopes that are kept from world to world while all that they were chosen from is the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use meltemi_model::Shared;
 use meltemi_model::mesh::Mesh;
 use meltemi_model::routing::MESH_GATEWAY;
+use parking_lot::Mutex;
 
 use super::select::{each_destination, joined, select};
 use super::{Scope, ScopeKey};
@@ -65,14 +66,7 @@ impl From {
 
 /// What the proxies of a key may see.
 pub fn scope(world: &World, key: &ScopeKey) -> Scope {
-    let lock = || {
-        world
-            .scopes
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    let old = lock().remove(key);
+    let old = world.scopes.0.lock().remove(key);
     let (mut scope, added) = match old.filter(|old| old.from.fits(world)) {
         Some(old) if Arc::ptr_eq(&old.from.virtual_services, &world.virtual_services) => {
             (old.scope, old.added)
@@ -91,7 +85,7 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
         from: From::of(world),
         revision: world.revision,
     };
-    let mut all = lock();
+    let mut all = world.scopes.0.lock();
     all.insert(key.clone(), kept);
     all.retain(|_, kept| kept.revision + REVISIONS >= world.revision);
     scope

@@ -66,7 +66,7 @@ pub(super) fn select(world: &World, key: &ScopeKey) -> (Scope, bool) {
         }
     }
     let added = picked.changes != shown;
-    (assemble(world, key, picked, egress), added)
+    (assemble(world, key, &picked, egress), added)
 }
 
 type Egress<'w> = (
@@ -75,7 +75,7 @@ type Egress<'w> = (
     Vec<Shared<VirtualService>>,
 );
 
-fn assemble(world: &World, key: &ScopeKey, picked: Picked<'_>, egress: Vec<Egress<'_>>) -> Scope {
+fn assemble(world: &World, key: &ScopeKey, picked: &Picked<'_>, egress: Vec<Egress<'_>>) -> Scope {
     let rules = world
         .destination_rules
         .seen_from(&key.namespace, &world.mesh);

@@ -103,7 +103,7 @@ fn what_nobody_asks_for_is_forgotten() {
     for key in &all {
         scope(&now, key);
     }
-    let kept = |world: &World| world.scopes.0.lock().unwrap().len();
+    let kept = |world: &World| world.scopes.0.lock().len();
     assert_eq!(kept(&now), all.len());
     for n in 0..4 {
         now = after(

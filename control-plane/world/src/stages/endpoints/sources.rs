@@ -133,7 +133,7 @@ fn slices<'a, 'p>(
         });
         let first = found.len();
         found.extend(own.map(|slice| (&slice.meta.key.namespace, &slice.service, slice)));
-        found[first..].sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+        found[first..].sort_by_key(|(_, name, _)| *name);
     }
     found
 }
