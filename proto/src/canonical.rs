@@ -5,14 +5,16 @@
 //! the known ones; shortest varints, numbers packed where the proto says so, defaults absent (also as values of a map); the same inside nested messages and
 //! inside every Any whose type is known.
 //!
-//! There are two ways to it:
+//! There are three ways to it:
 //! - [`encode`] starts from a message in memory. prost writes it, and then only what prost leaves open is put in order: it writes
 //!   maps in the order of a `HashMap`, and a oneof where its lowest number belongs. Both are permutations of bytes inside a
 //!   message of fixed length, done in place; parts of a type that can hold neither are skipped without being read.
+//! - [`Stencil`] starts from the bytes of one message and gives those of others that differ in names only.
 //! - [`canonicalize`] starts from bytes which anyone may have written. They are decoded by reflection, merged as protobuf
-//!   prescribes, and written anew. It is slow, and the oracle of the first.
+//!   prescribes, and written anew. It is slow, and the oracle of the others.
 
 mod settle;
+mod stencil;
 mod strict;
 mod tables;
 mod wire;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 
 use settle::{Source, settle};
 
+pub use stencil::Stencil;
 pub use strict::canonicalize;
 pub(crate) use strict::canonicalize_dynamic;
 

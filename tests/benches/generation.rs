@@ -5,7 +5,6 @@
 #[path = "generation/subject.rs"]
 mod subject;
 
-use std::alloc::System;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,10 +19,11 @@ use meltemi_tests::bench::counts::{Counts, Table, parse, render, violations};
 use meltemi_tests::bench::patches::envoy_filter;
 use meltemi_tests::bench::{Subject, churn};
 use meltemi_tests::shared;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use mimalloc::MiMalloc;
+use stats_alloc::{Region, StatsAlloc};
 
 #[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static ALLOCATOR: StatsAlloc<MiMalloc> = StatsAlloc::new(MiMalloc);
 
 /// The types, and the whole way from a world to a snapshot.
 const KINDS: [&str; 5] = ["cds", "eds", "lds", "rds", ALL];
@@ -100,7 +100,7 @@ fn measure(
     subject: &mut dyn Subject,
     time: Option<Duration>,
 ) -> Result<Row> {
-    let region = Region::new(ALLOCATOR);
+    let region = Region::new(&ALLOCATOR);
     let generated = subject
         .generate(kind)
         .with_context(|| format!("{name} {kind}"))?;

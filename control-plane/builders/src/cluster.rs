@@ -9,6 +9,7 @@ use meltemi_model::service::{Service, ServicePort};
 use meltemi_model::traffic::{ConnectionPool, MergedRule};
 use meltemi_model::workload::EndpointSet;
 use meltemi_model::{Labels, Locality, ObjectKey, ResourceType, Shared, Str};
+use meltemi_proto::canonical::Stencil;
 use meltemi_proto::envoy::config::cluster::v3 as pb;
 
 use crate::endpoint::Horizon;
@@ -25,9 +26,11 @@ mod outlier;
 mod policy;
 mod pool;
 mod protocol;
+mod shape;
 mod tls;
 
 pub use policy::{Effective, effective};
+pub use shape::OutboundShape;
 
 /// The cluster that answers nothing.
 pub const BLACK_HOLE: &str = "BlackHoleCluster";
@@ -161,6 +164,25 @@ pub enum InboundAddress {
 impl Input for ClusterInput {
     const TYPE: ResourceType = ResourceType::Cluster;
     type Part = ();
+    type Shape = OutboundShape;
+
+    fn shape(&self) -> Option<OutboundShape> {
+        match self {
+            ClusterInput::Outbound(input) => OutboundShape::of(input),
+            _ => None,
+        }
+    }
+
+    fn stencil(shape: &OutboundShape) -> Option<Stencil> {
+        shape::stencil(shape)
+    }
+
+    fn fill(&self, stencil: &Stencil) -> Built {
+        match self {
+            ClusterInput::Outbound(input) => shape::fill(input, stencil),
+            _ => self.build(),
+        }
+    }
 
     fn build(&self) -> Built {
         match self {

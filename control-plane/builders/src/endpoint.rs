@@ -82,6 +82,7 @@ pub struct Choice {
 impl Input for EndpointInput {
     const TYPE: ResourceType = ResourceType::Endpoint;
     type Part = ();
+    type Shape = ();
 
     fn build(&self) -> Built {
         let bytes = |groups: &[Group<'_>]| {

@@ -12,6 +12,8 @@ use std::hash::Hash;
 use bytes::Bytes;
 use meltemi_model::{ObjectKey, ResourceType, Shared, Str};
 
+pub use meltemi_proto::canonical::Stencil;
+
 pub mod cluster;
 pub mod endpoint;
 pub mod listener;
@@ -20,6 +22,7 @@ pub mod patch;
 pub mod route;
 pub mod sds;
 pub mod secret;
+mod stencils;
 
 /// What a builder made.
 #[derive(Debug, Clone)]
@@ -45,6 +48,24 @@ pub trait Input: Debug + Hash + Eq + Send + Sync + 'static {
 
     /// What [`Input::parts`] holds; `()` for a resource that is written as a whole.
     type Part: Send + Sync + 'static;
+
+    /// What inputs have in common whose resources differ in names only; `()` where that is not used.
+    type Shape: Hash + Eq + Debug + Send + Sync + 'static;
+
+    /// The shape, where there is one. All that [`Input::build`] looks at must be part of it, or of the names.
+    fn shape(&self) -> Option<Self::Shape> {
+        None
+    }
+
+    /// The stencil of a shape; `None`: inputs of the shape are built one by one.
+    fn stencil(_shape: &Self::Shape) -> Option<Stencil> {
+        None
+    }
+
+    /// What [`Input::build`] makes, by the stencil of the shape.
+    fn fill(&self, _stencil: &Stencil) -> Built {
+        self.build()
+    }
 
     /// Builds it. Cannot fail: what could be wrong was found when the objects were lowered (I3).
     fn build(&self) -> Built;

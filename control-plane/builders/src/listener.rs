@@ -143,6 +143,7 @@ impl ListenerInput {
 impl Input for ListenerInput {
     const TYPE: ResourceType = ResourceType::Listener;
     type Part = ();
+    type Shape = ();
 
     fn build(&self) -> Built {
         Built {

@@ -34,6 +34,7 @@ pub struct NameInput {
 impl Input for NameTableInput {
     const TYPE: ResourceType = ResourceType::NameTable;
     type Part = NameInput;
+    type Shape = ();
 
     fn parts(&mut self) -> &mut [Shared<NameInput>] {
         &mut self.names

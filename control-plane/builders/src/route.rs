@@ -155,6 +155,7 @@ impl RouteSpec {
 impl Input for RouteInput {
     const TYPE: ResourceType = ResourceType::Route;
     type Part = VirtualHostInput;
+    type Shape = ();
 
     fn parts(&mut self) -> &mut [Shared<VirtualHostInput>] {
         &mut self.virtual_hosts
@@ -183,17 +184,27 @@ impl Input for RouteInput {
     }
 }
 
-/// The message of a virtual host.
+/// The message of a virtual host: the oracle of [`encode_virtual_host`].
 fn virtual_host(input: &VirtualHostInput) -> rt::VirtualHost {
-    let specs: Vec<&RouteSpec> = input.routes.iter().flat_map(|group| group.iter()).collect();
-    // Envoy takes the first route that matches, and VirtualServices of one host are concatenated: the catch-all of the
-    // first must not hide the second. Istio 1.31: `SortVHostRoutes`.
-    let (last, first): (Vec<&RouteSpec>, Vec<&RouteSpec>) =
-        specs.into_iter().partition(|spec| spec.is_catch_all());
     rt::VirtualHost {
         name: input.name.to_string(),
         domains: input.domains.iter().map(ToString::to_string).collect(),
-        routes: first.into_iter().chain(last).map(route).collect(),
+        routes: in_order(input).map(route).collect(),
+        ..virtual_host_settings(input)
+    }
+}
+
+/// The routes in the order in which Envoy tries them: it takes the first that matches, and VirtualServices of one host are
+/// concatenated, so the catch-all of the first must not hide the second. Istio 1.31: `SortVHostRoutes`.
+fn in_order(input: &VirtualHostInput) -> impl Iterator<Item = &RouteSpec> {
+    let all = || input.routes.iter().flat_map(|group| group.iter());
+    let specific = all().filter(|spec| !spec.is_catch_all());
+    specific.chain(all().filter(|spec| spec.is_catch_all()))
+}
+
+/// The fields with numbers above that of `routes`.
+fn virtual_host_settings(input: &VirtualHostInput) -> rt::VirtualHost {
+    rt::VirtualHost {
         require_tls: if input.require_tls {
             rt::virtual_host::TlsRequirementType::All as i32
         } else {

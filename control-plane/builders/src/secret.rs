@@ -25,6 +25,7 @@ pub struct SecretInput {
 impl Input for SecretInput {
     const TYPE: ResourceType = ResourceType::Secret;
     type Part = ();
+    type Shape = ();
 
     fn build(&self) -> Built {
         let root = self.credential.root.as_ref().filter(|_| self.root);

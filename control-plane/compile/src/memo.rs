@@ -1,11 +1,12 @@
 //! Input → Resource, each built at most once.
 
-use std::collections::hash_map::RandomState;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::RandomState;
 use dashmap::DashMap;
-use meltemi_builders::Input;
+use meltemi_builders::{Built, Input, Stencil};
 use meltemi_model::{Resource, Shared};
 
 /// How often a memo was asked and had to build.
@@ -20,13 +21,36 @@ pub struct Counts {
 /// Resources by the Input that they were built from. The key is the builder's argument, so an entry cannot be stale.
 #[derive(Debug)]
 pub struct Memo<I: Input> {
-    built: DashMap<I, Entry, RandomState>,
+    built: DashMap<Key<I>, Entry, RandomState>,
+    /// Stencils of the shapes that were built in this generation.
+    stencils: DashMap<I::Shape, Option<Arc<Stencil>>, RandomState>,
     /// Parts of aggregates that are in use; each knows its encoding.
     parts: DashMap<Shared<I::Part>, (), RandomState>,
     lookups: AtomicU64,
     misses: AtomicU64,
     /// The number of sweeps so far.
     generation: AtomicU64,
+}
+
+/// An Input and its hash, which is taken once: a lookup, the insertion and each growth of the table ask for it.
+#[derive(Debug)]
+struct Key<I> {
+    hash: u64,
+    input: I,
+}
+
+impl<I: Eq> PartialEq for Key<I> {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.input == other.input
+    }
+}
+
+impl<I: Eq> Eq for Key<I> {}
+
+impl<I> Hash for Key<I> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 #[derive(Debug)]
@@ -40,6 +64,7 @@ impl<I: Input> Default for Memo<I> {
     fn default() -> Self {
         Self {
             built: DashMap::default(),
+            stencils: DashMap::default(),
             parts: DashMap::default(),
             lookups: AtomicU64::default(),
             misses: AtomicU64::default(),
@@ -50,18 +75,21 @@ impl<I: Input> Default for Memo<I> {
 
 impl<I: Input> Memo<I> {
     /// The resource of an Input.
-    pub fn get(&self, mut input: I) -> Arc<Resource> {
+    pub fn get(&self, input: I) -> Arc<Resource> {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let generation = self.generation.load(Ordering::Relaxed);
-        if let Some(entry) = self.built.get(&input) {
+        let hash = self.built.hasher().hash_one(&input);
+        let mut key = Key { hash, input };
+        if let Some(entry) = self.built.get(&key) {
             entry.asked.store(generation, Ordering::Relaxed);
             return Arc::clone(&entry.resource);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        for part in input.parts() {
+        for part in key.input.parts() {
+            // A part that is the same row takes its place, so the hash stays.
             *part = self.parts.entry(part.clone()).or_insert(()).key().clone();
         }
-        let built = input.build();
+        let built = self.build(&key.input);
         let resource = Arc::new(Resource::new(
             I::TYPE,
             built.name,
@@ -72,8 +100,34 @@ impl<I: Input> Memo<I> {
             resource: Arc::clone(&resource),
             asked: AtomicU64::new(generation),
         };
-        self.built.insert(input, entry);
+        self.built.insert(key, entry);
         resource
+    }
+
+    /// By the stencil of the input's shape, where it has one: cutting one costs as much as building once.
+    fn build(&self, input: &I) -> Built {
+        let Some(shape) = input.shape() else {
+            return input.build();
+        };
+        let known = self.stencils.get(&shape).map(|found| found.clone());
+        let stencil = known.unwrap_or_else(|| {
+            let stencil = I::stencil(&shape).map(Arc::new);
+            self.stencils.insert(shape, stencil.clone());
+            stencil
+        });
+        let Some(stencil) = stencil else {
+            return input.build();
+        };
+        let built = input.fill(&stencil);
+        debug_assert!(
+            {
+                let oracle = input.build();
+                (&built.name, &built.body, &built.from)
+                    == (&oracle.name, &oracle.body, &oracle.from)
+            },
+            "a stencil writes what the builder builds: {input:?}"
+        );
+        built
     }
 
     /// Begins the next generation and drops what nobody asked for in the last two. Every class asks for everything it has
@@ -83,6 +137,7 @@ impl<I: Input> Memo<I> {
         let now = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         self.built
             .retain(|_, entry| entry.asked.load(Ordering::Relaxed) + 2 > now);
+        self.stencils.clear();
         self.parts.retain(|part, ()| !part.is_alone());
     }
 

@@ -3,11 +3,11 @@
 //! A class that no EnvoyFilter selects does none of this. For the others the resources are built as ever, and those that a
 //! patch can touch are looked up in a memo of their own; its key is the finished resource with the patches.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::RandomState;
 use dashmap::DashMap;
 use meltemi_builders::cluster::ClusterInput;
 use meltemi_builders::endpoint::EndpointInput;

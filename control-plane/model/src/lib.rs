@@ -12,6 +12,7 @@ pub mod envoy_filter;
 pub mod flag;
 pub mod gateway;
 pub mod ids;
+pub mod indexed;
 pub mod ingress;
 pub mod labels;
 pub mod mesh;

@@ -259,7 +259,7 @@ impl Service {
 
 /// `outbound|9080|v1|reviews.default.svc.cluster.local`. Istio 1.31: `BuildSubsetKey`.
 pub fn outbound_name(port: u16, subset: &str, host: &Hostname) -> String {
-    format!("outbound|{port}|{subset}|{host}")
+    joined("outbound|", port, "|", subset, host)
 }
 
 /// `inbound|9080||`. Istio 1.31: `BuildInboundSubsetKey`.
@@ -269,7 +269,21 @@ pub fn inbound_name(port: u16) -> String {
 
 /// The SNI between sidecars: `outbound_.9080_.v1_.reviews.default.svc.cluster.local`. Istio 1.31: `BuildDNSSrvSubsetKey`.
 pub fn sni_name(port: u16, subset: &str, host: &Hostname) -> String {
-    format!("outbound_.{port}_.{subset}_.{host}")
+    joined("outbound_.", port, "_.", subset, host)
+}
+
+/// Names are made for every cluster of every class, so without the formatting machinery.
+fn joined(head: &str, port: u16, separator: &str, subset: &str, host: &Hostname) -> String {
+    let (mut digits, host) = (itoa::Buffer::new(), host.as_str());
+    let pieces = [
+        head,
+        digits.format(port),
+        separator,
+        subset,
+        separator,
+        host,
+    ];
+    pieces.concat()
 }
 
 #[cfg(test)]

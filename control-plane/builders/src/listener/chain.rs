@@ -1,6 +1,6 @@
 //! Filter chains: which connections, over which transport, through which filters.
 
-use meltemi_model::{ObjectKey, Str};
+use meltemi_model::{ObjectKey, Shared, Str};
 
 use super::hcm::HttpChain;
 use super::tcp::TcpChain;
@@ -133,8 +133,8 @@ pub(super) fn filter_chain(chain: &Chain, input: &ListenerInput) -> pb::listener
     }
     match &chain.terminal {
         Terminal::Http(http) => {
-            let fallback = Default::default();
-            let facet = input.http.as_deref().unwrap_or(&fallback);
+            let fallback = Shared::default();
+            let facet = input.http.as_ref().unwrap_or(&fallback);
             network.push(hcm::filter(http, facet, kind));
         }
         Terminal::Tcp(proxy) => network.extend(tcp::filters(

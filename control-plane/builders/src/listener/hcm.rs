@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use meltemi_model::Str;
 use meltemi_model::mesh::PathNormalization;
+use meltemi_model::{Shared, Str};
+use meltemi_proto::canonical::Stencil;
 
 use super::facet::{ClientCert, DnsFamily, ForwardClientCert, HttpFacet};
 use super::inbound_route::InboundRoute;
 use super::{ListenerKind, access_log, filters, inbound_route, pb, tracing};
+use crate::stencils::Stencils;
 
 use pb::hcm::HttpConnectionManager;
 use pb::hcm::http_connection_manager as manager;
@@ -57,17 +59,60 @@ pub enum RouteSource {
     },
 }
 
+/// Stand-ins for the names of a chain; no name has such characters.
+const STAT_PREFIX: &str = "\u{1}stat prefix\u{1}";
+const ROUTE_NAME: &str = "\u{1}route name\u{1}";
+
+/// What connection managers have in common that differ in names only.
+type Shape = (ListenerKind, HttpChain);
+
 /// The network filter.
 pub(super) fn filter(
     chain: &HttpChain,
-    facet: &HttpFacet,
+    facet: &Shared<HttpFacet>,
     kind: ListenerKind,
 ) -> pb::listener::Filter {
-    let manager = connection_manager(chain, facet, kind);
-    filters::network(
-        "envoy.filters.network.http_connection_manager",
-        pb::any(&manager),
-    )
+    let manager = by_stencil(chain, facet, kind)
+        .unwrap_or_else(|| pb::any(&connection_manager(chain, facet, kind)));
+    filters::network("envoy.filters.network.http_connection_manager", manager)
+}
+
+/// The same manager with these names. A proxy has one of them for each port or server, and all are of a few shapes.
+fn by_stencil(
+    chain: &HttpChain,
+    facet: &Shared<HttpFacet>,
+    kind: ListenerKind,
+) -> Option<pb::protobuf::Any> {
+    let RouteSource::Rds(route) = &chain.route else {
+        return None;
+    };
+    if chain.stat_prefix.is_empty() || route.is_empty() {
+        return None;
+    }
+    let shape: Shape = (
+        kind,
+        HttpChain {
+            stat_prefix: STAT_PREFIX.into(),
+            route: RouteSource::Rds(ROUTE_NAME.into()),
+            dns_cache: chain.dns_cache.clone(),
+            ..*chain
+        },
+    );
+    let stencils = facet.derived(|_| Stencils::<Shape>::default())?;
+    let stencil = stencils.get(shape, |(kind, chain)| {
+        let manager = connection_manager(chain, facet, *kind);
+        Stencil::cut(&manager, &[STAT_PREFIX, ROUTE_NAME])
+    })?;
+    let value = stencil.fill(&[&chain.stat_prefix, route]);
+    debug_assert_eq!(
+        value,
+        meltemi_proto::encode(&connection_manager(chain, facet, kind)),
+        "a stencil writes what the builder builds"
+    );
+    Some(pb::protobuf::Any {
+        type_url: meltemi_proto::any::type_url::<HttpConnectionManager>(),
+        value: value.into(),
+    })
 }
 
 fn connection_manager(

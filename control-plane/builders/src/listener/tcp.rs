@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use meltemi_model::Str;
+use meltemi_model::{Shared, Str};
+use meltemi_proto::canonical::Stencil;
 
 use super::facet::{DnsFamily, NetworkFacet};
 use super::{access_log, filters, pb};
+use crate::stencils::Stencils;
 
 use pb::tcp_proxy::{TcpProxy, tcp_proxy};
 
@@ -89,7 +91,7 @@ pub struct SniDnsCache {
 /// The filters of a TCP chain. Istio 1.31: `buildCompleteNetworkFilters`.
 pub(super) fn filters(
     chain: &TcpChain,
-    facet: &NetworkFacet,
+    facet: &Shared<NetworkFacet>,
     disable_host_fallback: bool,
 ) -> Vec<pb::listener::Filter> {
     let mut list = Vec::with_capacity(3);
@@ -102,11 +104,44 @@ pub(super) fn filters(
     if chain.mongo {
         list.push(mongo(&chain.stat_prefix));
     }
-    list.push(filters::network(
-        "envoy.filters.network.tcp_proxy",
-        pb::any(&proxy(chain, facet)),
-    ));
+    let proxy = by_stencil(chain, facet).unwrap_or_else(|| pb::any(&proxy(chain, facet)));
+    list.push(filters::network("envoy.filters.network.tcp_proxy", proxy));
     list
+}
+
+/// Stand-ins for the names of a chain; no name has such characters.
+const STAT_PREFIX: &str = "\u{1}stat prefix\u{1}";
+const CLUSTER: &str = "\u{1}cluster\u{1}";
+
+/// The same proxy with these names, where it leads to one cluster.
+fn by_stencil(chain: &TcpChain, facet: &Shared<NetworkFacet>) -> Option<pb::protobuf::Any> {
+    let Clusters::One(cluster) = &chain.clusters else {
+        return None;
+    };
+    if chain.stat_prefix.is_empty() || cluster.is_empty() {
+        return None;
+    }
+    let shape = TcpChain {
+        stat_prefix: STAT_PREFIX.into(),
+        clusters: Clusters::One(CLUSTER.into()),
+        tunnel: chain.tunnel.clone(),
+        sni_dns_cache: chain.sni_dns_cache.clone(),
+        ..*chain
+    };
+    let stencils = facet.derived(|_| Stencils::<TcpChain>::default())?;
+    let stencil = stencils.get(shape, |chain| {
+        Stencil::cut(&proxy(chain, facet), &[STAT_PREFIX, CLUSTER])
+    })?;
+    let value = stencil.fill(&[&chain.stat_prefix, cluster]);
+    debug_assert_eq!(
+        value,
+        meltemi_proto::encode(&proxy(chain, facet)),
+        "a stencil writes what the builder builds"
+    );
+    Some(pb::protobuf::Any {
+        type_url: meltemi_proto::any::type_url::<TcpProxy>(),
+        value: value.into(),
+    })
 }
 
 fn proxy(chain: &TcpChain, facet: &NetworkFacet) -> TcpProxy {

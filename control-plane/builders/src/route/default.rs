@@ -1,10 +1,18 @@
 //! Routes that nobody wrote: to services without a VirtualService, to unknown hosts, and of inbound listeners.
 
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use bytes::Bytes;
+use meltemi_model::routing::Retries;
+use meltemi_model::traffic::HashKey;
+use meltemi_proto::canonical::Stencil;
+use meltemi_proto::encode;
 
 use super::policy::hash_policy;
 use super::wire::{boolean, duration, host_port, limit_grpc, rt};
 use super::{DEFAULT_ROUTE, DefaultRoute, retry};
+use crate::stencils::Stencils;
 
 /// Envoy's defaults (15 s, and no `grpc-timeout`) are not Istio's: without a VirtualService nothing times out.
 const NONE: Duration = Duration::ZERO;
@@ -24,6 +32,33 @@ pub(super) fn service_route(input: &DefaultRoute) -> rt::Route {
         ..untimed(&input.cluster)
     };
     to_cluster(DEFAULT_ROUTE, action, Some(input.operation.to_string()))
+}
+
+/// Stand-ins for the names of a route; no name has such characters.
+const CLUSTER: &str = "\u{1}cluster\u{1}";
+const OPERATION: &str = "\u{1}operation\u{1}";
+
+/// What routes of services have in common that differ in names only.
+type Shape = (Option<Retries>, Option<HashKey>);
+
+/// The canonical bytes of [`service_route`], of which a mesh has one for each service: by a stencil. Meshes have few of
+/// them, and they hold nothing of a mesh but its default retries.
+pub(super) fn encode_service_route(input: &DefaultRoute) -> Bytes {
+    static STENCILS: LazyLock<Stencils<Shape>> = LazyLock::new(Stencils::default);
+    let shape = (input.retries.clone(), input.hash.clone());
+    let stencil = STENCILS.get(shape, |(retries, hash)| {
+        let stand_in = DefaultRoute {
+            cluster: CLUSTER.into(),
+            operation: OPERATION.into(),
+            retries: retries.clone(),
+            hash: hash.clone(),
+        };
+        Stencil::cut(&service_route(&stand_in), &[CLUSTER, OPERATION])
+    });
+    match stencil {
+        Some(stencil) => stencil.fill(&[&input.cluster, &input.operation]),
+        None => encode(&service_route(input)),
+    }
 }
 
 /// The route for unknown hosts that may pass. Istio 1.31: `buildCatchAllVirtualHost`.

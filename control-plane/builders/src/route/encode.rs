@@ -1,20 +1,49 @@
-//! RouteConfigurations from the bytes of their virtual hosts.
+//! RouteConfigurations from the bytes of their virtual hosts, and those from the bytes of their routes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use meltemi_proto::encode;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::wire::{boolean, number, rt};
-use super::{RouteInput, VirtualHostInput, virtual_host};
+use super::{RouteInput, VirtualHostInput, default, in_order, route};
+use crate::route::RouteSpec;
 
 /// The number of `RouteConfiguration.virtual_hosts`.
 const VIRTUAL_HOSTS: u32 = 2;
+/// The numbers of `VirtualHost`.
+const NAME: u32 = 1;
+const DOMAINS: u32 = 2;
+const ROUTES: u32 = 3;
 /// Istio 1.31 raises Envoy's limit of 4 KiB to what its validation admits.
 const MAX_DIRECT_RESPONSE: u32 = 1 << 20;
 
-/// The canonical bytes of one virtual host.
+/// The canonical bytes of one virtual host: the fields in the order of their numbers. A mesh has one for each service, so
+/// its names are not copied into a message first.
 pub fn encode_virtual_host(input: &VirtualHostInput) -> Bytes {
-    encode(&virtual_host(input))
+    let mut out = Vec::with_capacity(256);
+    if !input.name.is_empty() {
+        delimited(NAME, input.name.as_bytes(), &mut out);
+    }
+    for domain in &input.domains {
+        delimited(DOMAINS, domain.as_bytes(), &mut out);
+    }
+    for spec in in_order(input) {
+        let body = match spec {
+            RouteSpec::Default(spec) => default::encode_service_route(spec),
+            _ => encode(&route(spec)),
+        };
+        delimited(ROUTES, &body, &mut out);
+    }
+    out.extend_from_slice(&encode(&super::virtual_host_settings(input)));
+    let out = Bytes::from(out);
+    debug_assert_eq!(out, encode(&super::virtual_host(input)), "as the message");
+    out
+}
+
+fn delimited(number: u32, body: &[u8], out: &mut Vec<u8>) {
+    encode_key(number, WireType::LengthDelimited, out);
+    encode_varint(body.len() as u64, out);
+    out.extend_from_slice(body);
 }
 
 /// The canonical bytes of a RouteConfiguration, given those of its virtual hosts: the fields before number 2, the
@@ -62,7 +91,7 @@ pub(super) fn message(input: &RouteInput) -> rt::RouteConfiguration {
         virtual_hosts: input
             .virtual_hosts
             .iter()
-            .map(|host| virtual_host(host))
+            .map(|host| super::virtual_host(host))
             .collect(),
         ..settings(input)
     }

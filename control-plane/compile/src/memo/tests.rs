@@ -33,6 +33,7 @@ impl Hash for Words {
 impl Input for Words {
     const TYPE: ResourceType = ResourceType::Route;
     type Part = String;
+    type Shape = ();
 
     fn parts(&mut self) -> &mut [Shared<String>] {
         &mut self.parts

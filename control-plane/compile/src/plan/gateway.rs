@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_model::gateway::{Gateway, Server, ServerHost, ServerTlsMode};
+use meltemi_model::indexed::IndexMap;
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::ProxyClass;
 use meltemi_model::{Hostname, ObjectKey, Shared, Str};
@@ -246,7 +247,7 @@ struct Merge {
     /// The last plain-text listener of each port.
     plain: BTreeMap<u16, PortKey>,
     /// Which address each TLS host of a port is served at.
-    tls_hosts: BTreeMap<(u16, ServerHost), Str>,
+    tls_hosts: IndexMap<(u16, ServerHost), Str>,
 }
 
 impl Merge {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use meltemi_model::Str;
 use meltemi_model::proxy::{IpMode, ProxyClass};
 use meltemi_model::service::{Resolution, Service};
 
@@ -11,9 +12,9 @@ use crate::plan::families::all_addresses;
 #[derive(Debug, Default)]
 pub(super) struct Domains {
     /// All of them.
-    pub(super) all: Vec<String>,
+    pub(super) all: Vec<Str>,
     /// Those that are short for the full name; they give way to services that are really called so.
-    pub(super) short: Vec<String>,
+    pub(super) short: Vec<Str>,
 }
 
 /// The domains of a service and of the ExternalName services that stand for it. `port`: appended to each name, for
@@ -32,7 +33,7 @@ pub(super) fn service_domains(service: &Service, port: Option<u16>, class: &Prox
     }
     if service.kubernetes && service.resolution == Resolution::Passthrough {
         // The pods of a headless service have names below the service's.
-        let pods: Vec<String> = out.all.iter().map(|domain| format!("*.{domain}")).collect();
+        let pods: Vec<Str> = out.all.iter().map(|d| format!("*.{d}").into()).collect();
         out.all.extend(pods);
     }
     for address in addresses(service, port, class) {
@@ -77,19 +78,39 @@ pub(super) fn bracketed(host: &str) -> String {
 
 /// `host:port`.
 pub(super) fn host_port(host: &str, port: u16) -> String {
-    format!("{}:{port}", bracketed(host))
+    if host.contains(':') {
+        joined(&["[", host, "]"], Some(port))
+    } else {
+        joined(&[host], Some(port))
+    }
 }
 
-fn push(out: &mut Vec<String>, host: &str, port: Option<u16>) {
-    out.push(bracketed(host));
-    out.extend(port.map(|port| host_port(host, port)));
+/// The pieces of a host, and `:port`.
+fn joined(host: &[&str], port: Option<u16>) -> String {
+    let length: usize = host.iter().map(|piece| piece.len()).sum();
+    let mut text = String::with_capacity(length + ":65535".len());
+    text.extend(host.iter().copied());
+    if let Some(port) = port {
+        text.push(':');
+        text.push_str(itoa::Buffer::new().format(port));
+    }
+    text
+}
+
+fn push(out: &mut Vec<Str>, host: &str, port: Option<u16>) {
+    out.push(if host.contains(':') {
+        bracketed(host).into()
+    } else {
+        host.into()
+    });
+    out.extend(port.map(|port| host_port(host, port).into()));
 }
 
 /// What DNS search paths let a client in `domain` write for `host`. Istio 1.31: `GenerateAltVirtualHosts`.
-fn alternate_hosts(host: &str, port: Option<u16>, domain: &str) -> Vec<String> {
+fn alternate_hosts(host: &str, port: Option<u16>, domain: &str) -> Vec<Str> {
     let mut out = Vec::new();
     if host.parse::<IpAddr>().is_err() {
-        push(&mut out, &format!("{host}."), port);
+        push(&mut out, &joined(&[host, "."], None), port);
     }
     if let Some((namespace, _)) = domain.split_once(".svc.") {
         // Only names of the cluster may be shortened: others could collide with those.
@@ -145,6 +166,10 @@ fn split_shared<'a>(host: &'a str, domain: &str) -> (Vec<&'a str>, Vec<&'a str>)
 mod tests {
     use super::*;
 
+    fn text(hosts: Vec<Str>) -> String {
+        hosts.join(" ")
+    }
+
     #[test]
     fn short_names_follow_the_search_path() {
         for (host, domain, want) in [
@@ -182,14 +207,14 @@ mod tests {
             ("1.2.3.4", "ns.svc.cluster.local", ""),
         ] {
             assert_eq!(
-                alternate_hosts(host, None, domain).join(" "),
+                text(alternate_hosts(host, None, domain)),
                 want,
                 "{host} from {domain}"
             );
         }
         assert_eq!(
-            alternate_hosts("a.b", Some(80), "ns.svc.cluster.local"),
-            ["a.b.", "a.b.:80"]
+            text(alternate_hosts("a.b", Some(80), "ns.svc.cluster.local")),
+            "a.b. a.b.:80"
         );
     }
 }

@@ -1,9 +1,10 @@
 //! Route configurations of gateways. Istio 1.31: `buildGatewayHTTPRouteConfig` (`pilot/pkg/networking/core/gateway.go`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use meltemi_builders::route::{RouteInput, RouteSpec, VirtualHostInput};
 use meltemi_model::gateway::Server;
+use meltemi_model::indexed::IndexMap;
 use meltemi_model::proxy::ProxyClass;
 use meltemi_model::routing::VirtualService;
 use meltemi_model::{Hostname, ObjectKey, Shared, Str};
@@ -41,12 +42,13 @@ pub fn gateway_route(
     Some(Build::new(scope, class, virtual_services).route_configuration(name, servers))
 }
 
-/// Where a group of routes comes from: the Gateway and the VirtualService.
-type Origin = (String, ObjectKey);
+/// Where a group of routes comes from: the Gateway and the VirtualService, by their places in a list of those of the route
+/// configuration.
+type Origin = (usize, usize);
 
 /// A virtual host in the making.
-#[derive(Debug, Clone)]
-struct Host {
+#[derive(Debug)]
+struct Host<'a> {
     /// The port that its name carries: that of the server which asked for it first.
     port: u16,
     domains: Vec<Str>,
@@ -54,11 +56,11 @@ struct Host {
     origins: Vec<Origin>,
     /// The Gateways that have it. Not all of the route configuration's: with many of them, each of many virtual hosts
     /// would name them all.
-    from: BTreeSet<ObjectKey>,
+    from: BTreeSet<&'a ObjectKey>,
     require_tls: bool,
 }
 
-impl Host {
+impl Host<'_> {
     fn new(host: &Hostname, port: u16) -> Self {
         Self {
             port,
@@ -74,9 +76,10 @@ impl Host {
 struct Build<'a> {
     scope: &'a Scope,
     class: &'a ProxyClass,
-    by_gateway: BTreeMap<&'a str, Vec<&'a Shared<VirtualService>>>,
+    /// VirtualServices and their places in the list of all, by Gateway.
+    by_gateway: IndexMap<&'a str, Vec<(usize, &'a Shared<VirtualService>)>>,
     /// Services by host and namespace, where several namespaces claim a host; else empty.
-    by_key: BTreeMap<(&'a Hostname, &'a str), &'a ScopedService>,
+    by_key: IndexMap<(&'a Hostname, &'a str), &'a ScopedService>,
 }
 
 impl<'a> Build<'a> {
@@ -85,10 +88,10 @@ impl<'a> Build<'a> {
         class: &'a ProxyClass,
         virtual_services: &'a [Shared<VirtualService>],
     ) -> Self {
-        let mut by_gateway: BTreeMap<&str, Vec<&Shared<VirtualService>>> = BTreeMap::new();
-        for vs in virtual_services {
+        let mut by_gateway: IndexMap<&str, Vec<_>> = IndexMap::default();
+        for (number, vs) in virtual_services.iter().enumerate() {
             for gateway in &vs.gateways {
-                by_gateway.entry(gateway).or_default().push(vs);
+                by_gateway.entry(&**gateway).or_default().push((number, vs));
             }
         }
         let contested = scope.services.len() != scope.by_host.len();
@@ -115,7 +118,7 @@ impl<'a> Build<'a> {
                 routes: h.routes,
                 attempt_count,
                 require_tls: h.require_tls,
-                from: h.from.into_iter().collect(),
+                from: h.from.into_iter().cloned().collect(),
             })
             .collect();
         if virtual_hosts.is_empty() {
@@ -136,21 +139,25 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn hosts(&self, servers: &[MergedServer]) -> BTreeMap<Hostname, Host> {
-        let mut hosts: BTreeMap<Hostname, Host> = BTreeMap::new();
-        let mut done: BTreeMap<Origin, Shared<Vec<RouteSpec>>> = BTreeMap::new();
+    fn hosts<'s>(&self, servers: &'s [MergedServer]) -> IndexMap<Hostname, Host<'s>> {
+        let mut hosts: IndexMap<Hostname, Host<'s>> = IndexMap::default();
+        let mut gateways: IndexMap<&ObjectKey, ()> = IndexMap::default();
+        let mut done: IndexMap<Origin, Shared<Vec<RouteSpec>>> = IndexMap::default();
         for (merged, server) in servers
             .iter()
             .filter_map(|merged| Some((merged, merged.server()?)))
         {
             let gateway = merged.gateway_name();
+            let key = &merged.gateway.meta.key;
+            let place = gateways.insert_full(key, ()).0;
             let redirect = server.tls.as_ref().is_some_and(|tls| tls.https_redirect);
-            for vs in self.by_gateway.get(gateway.as_str()).into_iter().flatten() {
+            let bound = self.by_gateway.get(gateway.as_str());
+            for (number, vs) in bound.into_iter().flatten() {
                 let shared = shared_hosts(server, vs);
                 if shared.is_empty() {
                     continue;
                 }
-                let origin: Origin = (gateway.clone(), vs.meta.key.clone());
+                let origin: Origin = (place, *number);
                 // A VirtualService has the same routes at all servers of a Gateway that share a route configuration.
                 let group = match done.get(&origin) {
                     Some(group) => group.clone(),
@@ -160,7 +167,7 @@ impl<'a> Build<'a> {
                             continue;
                         }
                         let group = Shared::new(specs);
-                        done.insert(origin.clone(), group.clone());
+                        done.insert(origin, group.clone());
                         group
                     }
                 };
@@ -169,8 +176,8 @@ impl<'a> Build<'a> {
                         .entry(host.clone())
                         .or_insert_with(|| Host::new(&host, server.port));
                     entry.routes.push(group.clone());
-                    entry.origins.push(origin.clone());
-                    entry.from.insert(merged.gateway.meta.key.clone());
+                    entry.origins.push(origin);
+                    entry.from.insert(key);
                     entry.require_tls |= redirect;
                 }
             }
@@ -179,7 +186,7 @@ impl<'a> Build<'a> {
                 let entry = hosts
                     .entry(host.clone())
                     .or_insert_with(|| Host::new(host, server.port));
-                entry.from.insert(merged.gateway.meta.key.clone());
+                entry.from.insert(key);
                 entry.require_tls = true;
             }
         }
@@ -248,23 +255,21 @@ fn shared_hosts(server: &Server, vs: &VirtualService) -> Vec<Hostname> {
 
 /// Hosts with the same routes become one virtual host, named after the most specific of them: a VirtualService with
 /// many hosts would else be sent many times. Istio 1.31: `collapseDuplicateRoutes`.
-fn collapse(hosts: BTreeMap<Hostname, Host>) -> BTreeMap<Hostname, Host> {
-    let mut sorted: Vec<(Hostname, Host)> = hosts.into_iter().collect();
-    sorted.sort_by(|a, b| a.0.specificity(&b.0));
-    let mut out: BTreeMap<Hostname, Host> = BTreeMap::new();
-    let mut known: BTreeMap<Vec<Origin>, Hostname> = BTreeMap::new();
+fn collapse(hosts: IndexMap<Hostname, Host<'_>>) -> Vec<(Hostname, Host<'_>)> {
+    let mut sorted: Vec<(Hostname, Host<'_>)> = hosts.into_iter().collect();
+    sorted.sort_unstable_by(|a, b| a.0.specificity(&b.0));
+    let mut out: Vec<(Hostname, Host<'_>)> = Vec::with_capacity(sorted.len());
+    let mut known: IndexMap<Vec<Origin>, usize> = IndexMap::default();
     for (name, host) in sorted {
-        let first = known
-            .get(&host.origins)
-            .and_then(|first| out.get_mut(first));
+        let first = known.get(&host.origins).and_then(|at| out.get_mut(*at));
         match first {
-            Some(first) if first.require_tls == host.require_tls => {
+            Some((_, first)) if first.require_tls == host.require_tls => {
                 first.domains.extend(host.domains);
                 first.from.extend(host.from);
             }
             _ => {
-                known.insert(host.origins.clone(), name.clone());
-                out.insert(name, host);
+                known.insert(host.origins.clone(), out.len());
+                out.push((name, host));
             }
         }
     }

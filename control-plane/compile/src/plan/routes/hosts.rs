@@ -1,9 +1,10 @@
 //! The virtual hosts of one outbound listener: which VirtualServices and services it serves, and under which names.
 //! Istio 1.31: `BuildSidecarOutboundVirtualHosts` and `BuildSidecarVirtualHostWrapper`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use meltemi_builders::route::{DefaultRoute, RouteSpec, VirtualHostInput};
+use meltemi_model::indexed::{IndexMap, IndexSet};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::ProxyClass;
 use meltemi_model::routing::{MESH_GATEWAY, VirtualService};
@@ -77,8 +78,9 @@ struct Hosts<'a> {
     /// 0: all ports are served.
     port: u16,
     /// In order of age.
-    services: Vec<Visible<'a>>,
-    by_host: BTreeMap<&'a Hostname, usize>,
+    services: IndexMap<&'a Hostname, Visible<'a>>,
+    /// Those of them that are named with a wildcard.
+    wildcards: Vec<&'a Hostname>,
 }
 
 impl<'a> Hosts<'a> {
@@ -98,8 +100,8 @@ impl<'a> Hosts<'a> {
             class,
             egress,
             port,
-            services: Vec::new(),
-            by_host: BTreeMap::new(),
+            services: IndexMap::default(),
+            wildcards: Vec::new(),
         };
         for row in scope.services_of(egress) {
             let only = row.service.port(port);
@@ -107,31 +109,28 @@ impl<'a> Hosts<'a> {
                 continue;
             }
             let visible = Visible { row, only };
-            match out.by_host.get(visible.host()) {
-                Some(index) => out.services[*index] = visible,
-                None => {
-                    out.by_host.insert(visible.host(), out.services.len());
-                    out.services.push(visible);
-                }
-            }
+            // A later one takes the place of an earlier one.
+            out.services.insert(visible.host(), visible);
         }
+        let hosts = out.services.keys().copied();
+        out.wildcards = hosts.filter(|host| host.is_wildcard()).collect();
         out
     }
 
     fn service(&self, host: &Hostname) -> Option<Visible<'a>> {
-        self.by_host.get(host).map(|index| self.services[*index])
+        self.services.get(host).copied()
     }
 
     fn virtual_hosts(&self) -> Vec<VirtualHostInput> {
         let mut groups = self.virtual_service_groups();
-        let routed: BTreeSet<&Hostname> = groups
+        let routed: IndexSet<&Hostname> = groups
             .iter()
             .flat_map(|g| &g.services)
             .map(Visible::host)
             .collect();
         let plain: Vec<_> = self
             .services
-            .iter()
+            .values()
             .filter(|service| !routed.contains(service.host()))
             .collect();
         groups.extend(
@@ -141,17 +140,13 @@ impl<'a> Hosts<'a> {
         );
         // Names without a port mean port 80, so its services are first to claim them.
         groups.sort_by_key(|group| self.port == 0 && group.port != WEB);
-        let known = groups
-            .iter()
-            .flat_map(|g| g.services.iter().map(|s| (s.host(), g.port)));
-        let known = known
-            .flat_map(|(host, port)| [host.to_string(), host_port(host.as_str(), port)])
-            .collect();
-        let mut claims = Claims {
-            known,
-            names: BTreeSet::new(),
-            domains: BTreeSet::new(),
-        };
+        let mut claims = Claims::default();
+        for group in &groups {
+            for service in &group.services {
+                claims.hosts.insert(service.host().as_str());
+                claims.ports.insert((service.host().as_str(), group.port));
+            }
+        }
         groups
             .iter()
             .flat_map(|group| self.hosts_of_group(group, &mut claims))
@@ -242,14 +237,11 @@ impl<'a> Hosts<'a> {
     /// Whether any host of a VirtualService is, or contains, a service of the listener.
     fn concerns(&self, vs: &VirtualService) -> bool {
         vs.hosts.iter().any(|host| {
-            self.by_host.contains_key(host)
+            self.services.contains_key(host)
                 || if host.is_wildcard() {
-                    self.by_host.keys().any(|service| host.matches(service))
+                    self.services.keys().any(|service| host.matches(service))
                 } else {
-                    self.by_host
-                        .keys()
-                        .take_while(|h| h.is_wildcard())
-                        .any(|service| host.matches(service))
+                    self.wildcards.iter().any(|service| host.matches(service))
                 }
         })
     }
@@ -257,7 +249,7 @@ impl<'a> Hosts<'a> {
     /// For each service of the egress listener that a VirtualService is for: the one with the most specific host, or
     /// the oldest of these. Istio 1.31: `computeWildcardHostVirtualServiceIndex`.
     fn best_virtual_services(&self) -> BTreeMap<&'a Hostname, &'a ObjectKey> {
-        let mut by_host: BTreeMap<&Hostname, &ObjectKey> = BTreeMap::new();
+        let mut by_host: IndexMap<&Hostname, &ObjectKey> = IndexMap::default();
         for vs in &self.egress.virtual_services {
             for host in &vs.hosts {
                 by_host.entry(host).or_insert(&vs.meta.key);
@@ -283,8 +275,8 @@ impl<'a> Hosts<'a> {
                 .copied()
         };
         self.services
-            .iter()
-            .filter_map(|s| Some((s.host(), best(s.host())?)))
+            .keys()
+            .filter_map(|host| Some((*host, best(host)?)))
             .collect()
     }
 
@@ -307,7 +299,7 @@ impl<'a> Hosts<'a> {
         for host in wildcards {
             let inside: Vec<_> = self
                 .services
-                .iter()
+                .values()
                 .filter(|service| service.host().matches(host))
                 .collect();
             if inside.is_empty() {
@@ -319,11 +311,11 @@ impl<'a> Hosts<'a> {
         (hosts, services)
     }
 
-    fn hosts_of_group(&self, group: &Group<'a>, claims: &mut Claims) -> Vec<VirtualHostInput> {
+    fn hosts_of_group(&self, group: &Group<'a>, claims: &mut Claims<'a>) -> Vec<VirtualHostInput> {
         let mut out = Vec::new();
         for host in &group.hosts {
             let domains = Domains {
-                all: vec![bracketed(host.as_str())],
+                all: vec![bracketed(host.as_str()).into()],
                 short: Vec::new(),
             };
             out.extend(self.virtual_host(host, domains, group, &[], claims));
@@ -345,9 +337,9 @@ impl<'a> Hosts<'a> {
         domains: Domains,
         group: &Group<'a>,
         service: &[ObjectKey],
-        claims: &mut Claims,
+        claims: &mut Claims<'a>,
     ) -> Option<VirtualHostInput> {
-        let name = host_port(host.as_str(), group.port);
+        let name = Str::from(host_port(host.as_str(), group.port));
         let mut domains = claims.grant(&name, domains)?;
         if self.port == 0 && group.port != WEB {
             // A client that names no port means 80.
@@ -356,37 +348,60 @@ impl<'a> Hosts<'a> {
         if domains.is_empty() || (self.port != 0 && group.port != self.port) {
             return None;
         }
-        let from: BTreeSet<ObjectKey> = group.from.iter().chain(service).cloned().collect();
+        let mut from: Vec<ObjectKey> = group.from.iter().chain(service).cloned().collect();
+        from.sort_unstable();
+        from.dedup();
         Some(VirtualHostInput {
-            name: name.into(),
+            name,
             domains,
             routes: vec![group.routes.clone()],
             attempt_count: !self.class.proxy_config.headers.attempt_count_disabled,
             require_tls: false,
-            from: from.into_iter().collect(),
+            from,
         })
     }
 }
 
 /// Which names and domains are taken: Envoy refuses a RouteConfiguration that has one twice.
-struct Claims {
+#[derive(Default)]
+struct Claims<'a> {
     /// Full names of services, which short names of others must not take.
-    known: BTreeSet<String>,
-    names: BTreeSet<String>,
-    domains: BTreeSet<String>,
+    hosts: IndexSet<&'a str>,
+    /// The same with their ports.
+    ports: IndexSet<(&'a str, u16)>,
+    names: IndexSet<Str>,
+    /// In lower case.
+    domains: IndexSet<Str>,
 }
 
-impl Claims {
+impl Claims<'_> {
     /// The free ones of `domains`; `None` where the name is taken. Istio 1.31: `dedupeDomains`.
-    fn grant(&mut self, name: &str, domains: Domains) -> Option<Vec<Str>> {
-        if !self.names.insert(name.to_owned()) {
+    fn grant(&mut self, name: &Str, domains: Domains) -> Option<Vec<Str>> {
+        if !self.names.insert(name.clone()) {
             return None;
         }
         let Domains { mut all, short } = domains;
         all.retain(|domain| {
-            let real = short.contains(domain) && self.known.contains(domain);
-            !real && self.domains.insert(domain.to_ascii_lowercase())
+            let real = short.contains(domain) && self.is_service(domain);
+            !real && self.domains.insert(lower_case(domain))
         });
-        Some(all.into_iter().map(Str::from).collect())
+        Some(all)
+    }
+
+    /// Whether a service is really called so, `name` or `name:port`.
+    fn is_service(&self, domain: &str) -> bool {
+        let with_port = |(host, port): (&str, &str)| {
+            port.parse()
+                .is_ok_and(|port| self.ports.contains(&(host, port)))
+        };
+        self.hosts.contains(domain) || domain.rsplit_once(':').is_some_and(with_port)
+    }
+}
+
+fn lower_case(domain: &Str) -> Str {
+    if domain.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        domain.to_ascii_lowercase().into()
+    } else {
+        domain.clone()
     }
 }
