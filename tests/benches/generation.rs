@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use meltemi_tests::bench::anchors::{self, Ours, table};
-use meltemi_tests::bench::cases::{ALL, BenchCase, NO_ENVOY_FILTERS, cases, proxy_of};
+use meltemi_tests::bench::cases::{ALL, BenchCase, INIT, NEXT, NO_ENVOY_FILTERS, cases, proxy_of};
 use meltemi_tests::bench::changed::{changed, objects};
 use meltemi_tests::bench::counts::{Counts, Table, parse, render, violations};
 use meltemi_tests::bench::patches::envoy_filter;
@@ -42,18 +42,27 @@ struct Options {
     update: bool,
     /// Only cases whose names contain this.
     filter: Option<String>,
+    /// Only this type.
+    kind: Option<String>,
 }
 
-fn parse_options(words: impl Iterator<Item = String>) -> Result<Options> {
+impl Options {
+    fn wants(&self, kind: &str) -> bool {
+        self.kind.as_ref().is_none_or(|wanted| wanted == kind)
+    }
+}
+
+fn parse_options(mut words: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options::default();
-    for word in words {
+    while let Some(word) = words.next() {
         match word.as_str() {
             // Cargo passes it to every bench.
             "--bench" => {}
             "--counts" => options.counts = true,
             "--update" => options.update = true,
+            "--type" => options.kind = words.next(),
             flag if flag.starts_with('-') => {
-                bail!("unknown option {flag}: --counts, --update or a part of a name")
+                bail!("unknown option {flag}: --counts, --update, --type TYPE or a part of a name")
             }
             name => options.filter = Some(name.to_owned()),
         }
@@ -191,6 +200,42 @@ fn warm(
             ours.warm = times.first().copied();
         }
         report.rows.push(row);
+    }
+    Ok(())
+}
+
+/// The next world: one object changes, once for each type that it may count for. What is timed is all that makes a world
+/// and a scope of the change.
+fn next_rows(
+    case: &BenchCase,
+    folder: &Path,
+    rounds: usize,
+    subject: &mut dyn Subject,
+    report: &mut Report,
+) -> Result<()> {
+    let file = &case.files[0];
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let objects = objects(&text)?;
+    let router = case.node.id.starts_with("router");
+    let file = folder.join("changed.yaml");
+    for kind in KINDS {
+        if changed(&objects, router, kind, 1).is_none() {
+            continue;
+        }
+        let mut change = |subject: &mut dyn Subject, round: usize| -> Result<()> {
+            if let Some(object) = changed(&objects, router, kind, round + 1) {
+                let text = object.to_string();
+                fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+            }
+            subject.announce(std::slice::from_ref(&file))
+        };
+        subject.load(&case.files, &case.node)?;
+        let mut times = timed(rounds, subject, NEXT, &mut change)?;
+        change(subject, times.len())?;
+        let name = format!("{}-{kind}", case.name);
+        report
+            .rows
+            .push(measure(&name, NEXT, subject, median(&mut times))?);
     }
     Ok(())
 }
@@ -339,20 +384,28 @@ fn main() -> Result<ExitCode> {
     let made = tempfile::tempdir().context("a folder for worlds")?;
     match shared::bench_configs() {
         Some(dir) => {
-            let all = cases(&dir, made.path())?;
+            let mut all = cases(&dir, made.path())?;
+            for case in &mut all {
+                let next = options.kind.as_deref() == Some(NEXT);
+                case.types
+                    .retain(|kind| options.wants(kind) || (next && *kind == INIT));
+            }
             for case in all.iter().filter(|case| wanted(&case.name)) {
                 cold(case, rounds, &mut subject, &mut report)?;
+                if case.types.contains(&INIT) && options.wants(NEXT) {
+                    next_rows(case, made.path(), rounds, &mut subject, &mut report)?;
+                }
                 if case.measured.is_some() {
                     warm(case, made.path(), rounds, &mut subject, &mut report)?;
                 }
             }
-            if wanted("envoyfilter-100-warm") {
+            if wanted("envoyfilter-100-warm") && options.wants(ALL) {
                 patch_rows(&all, made.path(), rounds, &mut subject, &mut report)?;
             }
         }
         None => shared::skipped("no corpus"),
     }
-    if wanted("churn") {
+    if wanted("churn") && options.kind.is_none() {
         churn_rows(rounds, &mut subject, &mut report)?;
     }
     show(&report.rows);
@@ -374,7 +427,8 @@ fn main() -> Result<ExitCode> {
     let mut known =
         parse(&fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?)?;
     // Without the corpus only the worlds of our own run.
-    if shared::bench_configs().is_none() || options.filter.is_some() {
+    let part = options.filter.is_some() || options.kind.is_some();
+    if shared::bench_configs().is_none() || part {
         known.retain(|name, _| run.contains_key(name));
     }
     let mut wrong = violations(&run, &known);

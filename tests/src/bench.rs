@@ -33,7 +33,10 @@ pub trait Subject {
     fn forget(&mut self) -> Result<()>;
     /// Files are laid over those that were loaded; the memo stays.
     fn change(&mut self, files: &[PathBuf]) -> Result<()>;
-    /// Generates `cds`, `eds`, `lds`, `rds` or `sds`, with `init` the world and the scope, or with `all` the scope and a
+    /// Files are read, to be laid over those that were loaded when `next` is generated.
+    fn announce(&mut self, files: &[PathBuf]) -> Result<()>;
+    /// Generates `cds`, `eds`, `lds`, `rds` or `sds`, with `init` the world and the scope, with `next` the
+    /// same after what was announced, or with `all` the scope and a
     /// whole snapshot, and says what it gave.
     fn generate(&mut self, kind: &str) -> Result<Generated>;
 }

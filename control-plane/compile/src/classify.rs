@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use meltemi_model::envoy_filter::ProxyCondition;
 use meltemi_model::gateway::Gateway;
+use meltemi_model::ids::empty;
 use meltemi_model::mesh::{Mesh, ProxyConfig};
 use meltemi_model::proxy::{
     ClientFiles, InterceptionMode, IpMode, MetaFacet, NodeMeta, Proxy, ProxyClass, ProxyKind,
 };
-use meltemi_model::service::{KubeService, Service, ServiceKey, TrafficDistribution};
+use meltemi_model::service::{KubeService, Service, ServiceKey};
 use meltemi_model::workload::{Pod, ServiceInstance, resolve_target};
 use meltemi_model::{Hostname, Labels, Locality, Shared, Str};
 use meltemi_world::World;
@@ -35,7 +36,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let locality = locality(world, proxy, pod, &own);
     let node = pod.map_or_else(|| proxy.meta.node_name.clone(), |p| p.node.clone());
     // The node is left out: it would make every pod a class of its own. Where it matters it is in `node`.
-    let labels = augment(&own, cluster, &locality, "", &proxy.meta.network);
+    let labels = augment(&own, cluster, &locality, &empty(), &proxy.meta.network);
     let instances = instances(world, proxy, pod, &labels);
     let headless = instances.iter().any(|i| i.service.headless);
     let interception = interception(proxy, config);
@@ -48,7 +49,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
     let ip_mode = ip_mode(&proxy.ips);
     let facet = facet(proxy, &own, mesh);
     let network = if world.networks.unresolved.is_empty() && !facet.dns_capture {
-        "".into()
+        empty()
     } else {
         proxy.meta.network.clone()
     };
@@ -87,10 +88,10 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
         } else {
             Vec::new()
         },
-        node: if chooses_by_node(world) {
+        node: if world.services.by_node {
             node
         } else {
-            "".into()
+            empty()
         },
         unmet: unmet(world, proxy),
         instances: if router { Vec::new() } else { instances },
@@ -100,10 +101,7 @@ pub fn classify(world: &World, proxy: &Proxy, own_config: Option<&ProxyConfig>) 
 
 /// The proxy's pod: by address, but only in its own namespace; else by name.
 fn pod_of<'a>(world: &'a World, proxy: &Proxy) -> Option<&'a Shared<Pod>> {
-    let by_ip = proxy
-        .ips
-        .iter()
-        .find_map(|ip| world.workloads.by_ip.get(ip));
+    let by_ip = proxy.ips.iter().find_map(|ip| world.workloads.at(*ip));
     by_ip
         .filter(|pod| pod.meta.key.namespace == proxy.namespace)
         .or_else(|| {
@@ -144,16 +142,18 @@ fn instances(
 ) -> Vec<ServiceInstance> {
     let mut found = Vec::new();
     let ports = pod.map_or(proxy.meta.pod_ports.as_slice(), |p| p.ports.as_slice());
-    let selected = world.store.services.iter().filter(|(key, s)| {
-        key.namespace == proxy.namespace && !s.selector.is_empty() && labels.satisfies(&s.selector)
-    });
-    for (_, kube) in selected {
+    let own = world.store.services.in_namespace(&proxy.namespace);
+    let selected = own.filter(|s| !s.selector.is_empty() && labels.satisfies(&s.selector));
+    for kube in selected {
         add_selected(world, kube, ports, &mut found);
     }
-    if found.is_empty() {
-        add_by_address(world, proxy, true, &mut found);
+    let addresses: Vec<String> = proxy.ips.iter().map(IpAddr::to_string).collect();
+    if found.is_empty() && !world.store.services.is_empty() {
+        add_by_address(world, proxy, true, &addresses, &mut found);
     }
-    add_by_address(world, proxy, false, &mut found);
+    if !world.store.service_entries.is_empty() {
+        add_by_address(world, proxy, false, &addresses, &mut found);
+    }
     found.sort_by(|a, b| {
         (a.service.created, &a.service.key.host).cmp(&(b.service.created, &b.service.key.host))
     });
@@ -191,7 +191,7 @@ fn add_selected(
 }
 
 fn owned<'a>(world: &'a World, host: &Hostname, namespace: &str) -> Option<&'a Shared<Service>> {
-    world.services.by_host.get(host)?.get(namespace)
+    world.services.owner(host, namespace)
 }
 
 /// Services that name the proxy's address among their endpoints: those without a selector, and ServiceEntries.
@@ -199,16 +199,15 @@ fn add_by_address(
     world: &World,
     proxy: &Proxy,
     kubernetes: bool,
+    addresses: &[String],
     found: &mut Vec<ServiceInstance>,
 ) {
-    let addresses: Vec<String> = proxy.ips.iter().map(IpAddr::to_string).collect();
-    let mine = world.services.sorted.iter().filter(|s| {
-        s.kubernetes == kubernetes
-            && s.key.namespace == proxy.namespace
-            && (!kubernetes || (s.headless && s.selector.is_empty()))
-    });
-    for service in mine {
-        let Some(row) = world.endpoints.get(&service.key) else {
+    for (place, service) in world.services.sorted.iter().enumerate() {
+        let mine = service.kubernetes == kubernetes
+            && (!kubernetes || (service.headless && service.selector.is_empty()))
+            && service.key.namespace == proxy.namespace;
+        let row = mine.then(|| world.endpoints.at(place)).flatten();
+        let Some(row) = row.filter(|row| addresses.iter().any(|a| row.is_at(a))) else {
             continue;
         };
         for port in &service.ports {
@@ -272,13 +271,6 @@ fn gateway_services(
         }
     }
     services
-}
-
-/// Whether any service sends to endpoints of the caller's own node.
-fn chooses_by_node(world: &World) -> bool {
-    let by_node =
-        |s: &Service| s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode;
-    world.services.sorted.iter().any(|s| by_node(s))
 }
 
 fn ip_mode(ips: &[IpAddr]) -> IpMode {

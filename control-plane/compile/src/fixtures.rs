@@ -12,7 +12,7 @@ use meltemi_model::routing::VirtualService;
 use meltemi_model::service::Service;
 use meltemi_model::sidecar::OutboundPolicy;
 use meltemi_model::{Hostname, Locality, Shared, testing};
-use meltemi_world::scope::{scope, scope_key};
+use meltemi_world::scope::{List, scope, scope_key};
 use meltemi_world::{Change, EgressScope, Scope, ScopedService, World};
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ pub(crate) fn seen(services: Vec<Service>, virtual_services: Vec<VirtualService>
         endpoints: Shared::default(),
         identities: Shared::default(),
     };
-    let services: Vec<_> = services.into_iter().map(row).collect();
+    let services: List<_> = services.into_iter().map(row).collect();
     Scope {
         mesh: Shared::new(Mesh::default()),
         namespace: "default".into(),

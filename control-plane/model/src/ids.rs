@@ -1,10 +1,16 @@
 //! Names: kinds, object keys, host names and localities.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A shared string. Most strings of a mesh occur thousands of times.
 pub type Str = Arc<str>;
+
+/// The empty string, shared: most rows have several, and each of its own would be an allocation.
+pub fn empty() -> Str {
+    static EMPTY: LazyLock<Str> = LazyLock::new(|| Str::from(""));
+    EMPTY.clone()
+}
 
 /// The kinds of objects that Meltemi reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,9 +241,9 @@ pub struct Locality {
 impl Default for Locality {
     fn default() -> Self {
         Self {
-            region: "".into(),
-            zone: "".into(),
-            subzone: "".into(),
+            region: empty(),
+            zone: empty(),
+            subzone: empty(),
         }
     }
 }
@@ -245,8 +251,11 @@ impl Default for Locality {
 impl Locality {
     /// Parses `region/zone/subzone`, with missing parts empty.
     pub fn parse(text: &str) -> Self {
-        let mut parts = text.splitn(3, '/').map(Str::from);
-        let mut next = || parts.next().unwrap_or_else(|| "".into());
+        let mut parts = text.splitn(3, '/');
+        let mut next = || match parts.next() {
+            None | Some("") => empty(),
+            Some(part) => part.into(),
+        };
         Self {
             region: next(),
             zone: next(),

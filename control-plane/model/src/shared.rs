@@ -1,7 +1,7 @@
 //! `Shared<T>`: an `Arc` that compares and hashes by content, at the price of 16 bytes.
 //!
 //! The memo's keys hold whole rows (a service, its rule, its endpoints). Comparing those deeply for every proxy class
-//! would cost as much as building; comparing a fingerprint that was computed once, when the row was made, costs nothing.
+//! would cost as much as building; comparing a fingerprint that was computed once, when it was first asked for, costs nothing.
 
 use std::any::Any;
 use std::fmt;
@@ -10,6 +10,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// 128 bits of BLAKE3 over the `Hash` of a value. Tenants cannot forge collisions, unlike with a fast hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,21 +48,27 @@ impl Hasher for Collect {
 pub struct Shared<T>(Arc<Row<T>>);
 
 struct Row<T> {
-    fingerprint: Fingerprint,
     value: T,
+    /// The content's fingerprint, once somebody asked: rows that are only passed on never pay for it.
+    fingerprint: OnceLock<Fingerprint>,
+    hash: fn(&T) -> Fingerprint,
     /// The bytes that the value is written as, once somebody wrote it.
     encoded: OnceLock<Bytes>,
+    /// What was made of the value last.
+    made: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     /// What somebody made from the value, to make it only once.
     derived: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl<T: Hash> Shared<T> {
-    /// Computes the fingerprint once and shares the value from then on.
+    /// Shares a value from now on.
     pub fn new(value: T) -> Self {
         let row = Row {
-            fingerprint: fingerprint(&value),
             value,
+            fingerprint: OnceLock::new(),
+            hash: fingerprint::<T>,
             encoded: OnceLock::new(),
+            made: Mutex::new(None),
             derived: OnceLock::new(),
         };
         Self(Arc::new(row))
@@ -69,9 +76,29 @@ impl<T: Hash> Shared<T> {
 }
 
 impl<T> Shared<T> {
-    /// The content's fingerprint.
+    /// The content's fingerprint, computed once.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.0.fingerprint
+        let row = &*self.0;
+        *row.fingerprint.get_or_init(|| (row.hash)(&row.value))
+    }
+
+    /// What is made of the value and of little else, kept beside it: the newest lives as long as the row. `fits` says
+    /// whether what is kept was made of the same else; if not, `make` is asked. A row that is handed from world to world
+    /// so costs its conversion once. What is made must not hold this row, or neither would ever be freed.
+    pub fn made<D: Any + Send + Sync>(
+        &self,
+        fits: impl FnOnce(&D) -> bool,
+        make: impl FnOnce(&Self) -> D,
+    ) -> Arc<D> {
+        let kept = self.0.made.lock().clone();
+        if let Some(kept) = kept.and_then(|kept| kept.downcast::<D>().ok())
+            && fits(&kept)
+        {
+            return kept;
+        }
+        let made = Arc::new(make(self));
+        *self.0.made.lock() = Some(made.clone());
+        made
     }
 
     /// The bytes that the value is written as. They are a function of the content alone, so they are kept beside it:
@@ -114,7 +141,7 @@ impl<T> Deref for Shared<T> {
 
 impl<T> PartialEq for Shared<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.fingerprint == other.0.fingerprint
+        self.same(other) || self.fingerprint() == other.fingerprint()
     }
 }
 
@@ -128,13 +155,16 @@ impl<T> PartialOrd for Shared<T> {
 
 impl<T> Ord for Shared<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.fingerprint.cmp(&other.0.fingerprint)
+        if self.same(other) {
+            return std::cmp::Ordering::Equal;
+        }
+        self.fingerprint().cmp(&other.fingerprint())
     }
 }
 
 impl<T> Hash for Shared<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.fingerprint.hash(state);
+        self.fingerprint().hash(state);
     }
 }
 
@@ -189,5 +219,31 @@ mod tests {
         assert!(!row.is_alone());
         drop(holder);
         assert!(row.is_alone());
+    }
+
+    #[test]
+    fn what_is_made_of_a_row_is_kept_while_it_fits() {
+        let row = Shared::new("x".to_owned());
+        let joined = |end: &'static str, calls: &mut u32| {
+            let make = |row: &Shared<String>| {
+                *calls += 1;
+                format!("{}{end}", **row)
+            };
+            row.made(|made: &String| made.ends_with(end), make)
+        };
+        let mut calls = 0;
+        for (end, want, times) in [
+            ("a", "xa", 1),
+            ("a", "xa", 1),
+            ("b", "xb", 2),
+            ("a", "xa", 3),
+        ] {
+            assert_eq!(*joined(end, &mut calls), want);
+            assert_eq!(calls, times, "{end}");
+        }
+        // Something of another type takes its place.
+        assert_eq!(*row.made(|_: &usize| true, |row| row.len()), 1);
+        assert_eq!(*joined("a", &mut calls), "xa");
+        assert_eq!(calls, 4);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::ids::empty;
 use crate::object::Meta;
 use crate::service::{Service, TargetPort};
 use crate::{Labels, Locality, Shared, Str};
@@ -206,18 +207,18 @@ impl Endpoint {
             more_addresses: Vec::new(),
             port,
             labels: Labels::default(),
-            identity: "".into(),
-            network: "".into(),
-            cluster: "".into(),
+            identity: empty(),
+            network: empty(),
+            cluster: empty(),
             locality: Locality::default(),
             weight: 1,
             mtls: false,
             mtls_disabled: false,
-            workload: "".into(),
-            namespace: "".into(),
+            workload: empty(),
+            namespace: empty(),
             health: Health::Unknown,
-            hostname: "".into(),
-            node: "".into(),
+            hostname: empty(),
+            node: empty(),
         }
     }
 

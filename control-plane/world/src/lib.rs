@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod fixtures;
+pub mod ordered;
 pub mod scope;
 pub mod stages;
 pub mod store;

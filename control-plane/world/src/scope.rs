@@ -1,7 +1,6 @@
 //! What the proxies of one class may see, with the choices already made: which services, which rule and which
 //! routes for each. Istio 1.31: `SidecarScope`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meltemi_model::mesh::Mesh;
@@ -17,10 +16,15 @@ use crate::stages::peer_authentications::PeerAuthentications;
 use crate::stages::request_authentications::RequestAuthentications;
 use crate::stages::services::Services;
 
+mod egress;
+mod kept;
+mod list;
 mod select;
 
-pub(crate) use select::destinations;
-pub use select::{scope, scope_key};
+pub use kept::KeptScopes;
+pub use kept::scope;
+pub use list::List;
+pub use select::scope_key;
 
 /// What decides a scope: proxies of equal keys see the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,12 +60,42 @@ pub struct EgressScope {
     /// The Sidecar's egress listener; `None`: the default one.
     pub listener: Option<EgressListener>,
     /// The services that it shows, oldest first, then by name; trimmed to the listener's port where it has one.
-    pub services: Vec<ScopedService>,
+    pub services: List<ScopedService>,
     /// The VirtualServices for gateway `mesh` that it shows, in order of precedence (oldest first).
-    pub virtual_services: Vec<Shared<VirtualService>>,
+    pub virtual_services: List<Shared<VirtualService>>,
 }
 
-/// What one class of proxies may see.
+/// The places of hosts in a list.
+#[derive(Debug, Clone, Default)]
+pub struct ByHost(Arc<Vec<(Hostname, usize)>>);
+
+impl FromIterator<(Hostname, usize)> for ByHost {
+    fn from_iter<I: IntoIterator<Item = (Hostname, usize)>>(places: I) -> Self {
+        let mut places: Vec<(Hostname, usize)> = places.into_iter().collect();
+        places.sort();
+        Self(Arc::new(places))
+    }
+}
+
+impl ByHost {
+    /// The place of a host.
+    pub fn get(&self, host: &Hostname) -> Option<&usize> {
+        let found = self.0.binary_search_by(|(other, _)| other.cmp(host)).ok()?;
+        self.0.get(found).map(|(_, place)| place)
+    }
+
+    /// The number of hosts.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What one class of proxies may see. Cloning shares the lists.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// The mesh configuration.
@@ -82,9 +116,9 @@ pub struct Scope {
     pub outbound_policy: OutboundPolicy,
     /// All services that any listener shows or any of its VirtualServices routes to: those that get clusters.
     /// Oldest first, then by host name (Istio 1.31: `sortServicesByCreationTime`).
-    pub services: Vec<ScopedService>,
+    pub services: List<ScopedService>,
     /// Index of each host in `services`; where namespaces claim the same host, the one that was chosen.
-    pub by_host: BTreeMap<Hostname, usize>,
+    pub by_host: ByHost,
     /// Its outbound listeners; never empty.
     pub egress: Vec<EgressScope>,
 }

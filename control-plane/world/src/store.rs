@@ -1,7 +1,6 @@
 //! The only way in: tables of lowered objects, one per kind, changed by batches of `Change`s.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use meltemi_model::envoy_filter::EnvoyFilter;
 use meltemi_model::gateway::Gateway;
@@ -22,6 +21,8 @@ use meltemi_model::workload::{
 };
 use meltemi_model::{Kind, Object, ObjectKey, Shared, Str};
 
+use crate::ordered::{Difference, Ordered};
+
 /// One change of one object.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -34,13 +35,13 @@ pub enum Change {
 /// Copy-on-write rows of one kind. Cloning shares them; two tables that share are equal without a look.
 #[derive(Debug)]
 pub struct Table<T> {
-    rows: Arc<BTreeMap<ObjectKey, Shared<T>>>,
+    rows: Ordered<ObjectKey, Shared<T>>,
 }
 
 impl<T> Clone for Table<T> {
     fn clone(&self) -> Self {
         Self {
-            rows: Arc::clone(&self.rows),
+            rows: self.rows.clone(),
         }
     }
 }
@@ -48,7 +49,7 @@ impl<T> Clone for Table<T> {
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
-            rows: Arc::default(),
+            rows: Ordered::default(),
         }
     }
 }
@@ -56,7 +57,7 @@ impl<T> Default for Table<T> {
 impl<T> Table<T> {
     /// Whether both are the same table, the test by which stages decide whether to run.
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.rows, &other.rows)
+        self.rows.same(&other.rows)
     }
 
     /// The row of a key.
@@ -69,6 +70,13 @@ impl<T> Table<T> {
         self.rows.iter()
     }
 
+    /// The rows of a namespace, by name.
+    pub fn in_namespace<'a>(&'a self, namespace: &'a Str) -> impl Iterator<Item = &'a Shared<T>> {
+        let rows = self.rows.starting(move |key| key.namespace.cmp(namespace));
+        let rows = rows.take_while(move |(key, _)| key.namespace == *namespace);
+        rows.map(|(_, row)| row)
+    }
+
     /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -79,12 +87,21 @@ impl<T> Table<T> {
         self.rows.is_empty()
     }
 
+    /// The rows that are not those of an older table.
+    pub(crate) fn changes<'a>(
+        &'a self,
+        old: &'a Self,
+    ) -> Vec<Difference<'a, ObjectKey, Shared<T>>> {
+        self.rows.differences(&old.rows, Shared::same)
+    }
+
     /// The rows of some namespaces.
     pub(crate) fn in_namespaces(&self, names: &BTreeSet<Str>) -> Self {
         let rows = self.rows.iter();
         let chosen = rows.filter(|(key, _)| names.contains(&key.namespace));
+        let chosen = chosen.map(|(key, row)| (key.clone(), row.clone()));
         Self {
-            rows: Arc::new(chosen.map(|(k, row)| (k.clone(), row.clone())).collect()),
+            rows: Ordered::from_sorted(chosen.collect()),
         }
     }
 
@@ -93,12 +110,12 @@ impl<T> Table<T> {
         if self.rows.get(&key) == Some(&row) {
             return false;
         }
-        Arc::make_mut(&mut self.rows).insert(key, row);
+        self.rows.insert(key, row);
         true
     }
 
     fn remove(&mut self, key: &ObjectKey) -> bool {
-        self.rows.contains_key(key) && Arc::make_mut(&mut self.rows).remove(key).is_some()
+        self.rows.remove(key)
     }
 }
 

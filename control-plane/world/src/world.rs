@@ -9,10 +9,11 @@ use meltemi_model::security::JwksFetch;
 use meltemi_model::sidecar::Sidecar;
 use meltemi_model::{Labels, ObjectKey, Shared};
 
+use crate::scope::KeptScopes;
 use crate::stages::authorizations::{Authorizations, authorizations};
 use crate::stages::destination_rules::{DestinationRules, destination_rules};
 use crate::stages::discovery::{Discovery, chosen, discovered};
-use crate::stages::endpoints::{Endpoints, Tables, endpoints};
+use crate::stages::endpoints::{Before, Endpoints, Tables, endpoints};
 use crate::stages::envoy_filters::{EnvoyFilters, envoy_filters};
 use crate::stages::ingresses::{Ingresses, ingresses};
 use crate::stages::networks::{Networks, networks};
@@ -60,6 +61,8 @@ pub struct World {
     pub envoy_filters: Arc<EnvoyFilters>,
     /// Which network an endpoint is in, and where the networks are entered.
     pub networks: Arc<Networks>,
+    /// Scopes that were asked for, shared with the worlds before and after.
+    pub scopes: KeptScopes,
 }
 
 impl World {
@@ -83,14 +86,17 @@ impl World {
             gateways: Arc::default(),
             envoy_filters: Arc::default(),
             networks: Arc::default(),
+            scopes: KeptScopes::default(),
         }
     }
 
     /// The next world. A stage runs only when one of the tables that it reads is another one than before.
     /// `mesh` is used while no mesh configuration was read.
     pub fn next(&self, store: &Store, mesh: &Shared<Mesh>) -> Self {
-        let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m).clone();
-        let same_mesh = mesh == self.mesh;
+        let mesh = store.meshes.iter().next().map_or(mesh, |(_, m)| m);
+        let same_mesh = *mesh == self.mesh;
+        // The very row of before, if it says the same: scopes are kept by it.
+        let mesh = if same_mesh { &self.mesh } else { mesh }.clone();
         let first = self.revision == 0;
 
         let known = same_mesh && store.namespaces.same(&self.discovery.all.namespaces);
@@ -122,8 +128,11 @@ impl World {
         });
 
         let same_workloads = !first && store.pods.same(&old.pods) && store.nodes.same(&old.nodes);
-        let workloads = reuse(same_workloads, &self.workloads, || {
-            workloads(&store.pods, &store.nodes)
+        let workloads = reuse(same_workloads, &self.workloads, || match first {
+            true => workloads(&store.pods, &store.nodes),
+            false => self
+                .workloads
+                .after((&store.pods, &old.pods), (&store.nodes, &old.nodes)),
         });
 
         let same = same_mesh && store.peer_authentications.same(&old.peer_authentications);
@@ -156,17 +165,20 @@ impl World {
             && store.network_facts.same(&old.network_facts);
         let networks = reuse(same && !first, &self.networks, || networks(store, &mesh));
 
-        let same_endpoints = same_services
+        // What shapes every row is the same.
+        let comparable = !first
+            && same_mesh
+            && store.nodes.same(&old.nodes)
             && networks.places == self.networks.places
+            && peer_authentications.disable_as(&self.peer_authentications);
+        let same_endpoints = comparable
+            && same_services
             && same_workloads
-            && peer_authentications.disable_as(&self.peer_authentications)
             && store.endpoint_slices.same(&old.endpoint_slices)
             && store.workload_entries.same(&old.workload_entries);
         let endpoints = reuse(same_endpoints, &self.endpoints, || {
             let tables = Tables {
                 services: &services,
-                kube: &store.services,
-                entries: &store.service_entries,
                 slices: &store.endpoint_slices,
                 pods: &store.pods,
                 workload_entries: &store.workload_entries,
@@ -175,7 +187,12 @@ impl World {
                 mesh: &mesh,
                 places: &networks.places,
             };
-            endpoints(tables, &self.endpoints)
+            let before = Before {
+                endpoints: &self.endpoints,
+                store: old,
+                comparable,
+            };
+            endpoints(tables, before)
         });
 
         // Without Ingresses nothing else counts. Services do for the names of their ports.
@@ -233,6 +250,7 @@ impl World {
             gateways,
             envoy_filters,
             networks,
+            scopes: self.scopes.clone(),
         }
     }
 

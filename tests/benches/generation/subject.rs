@@ -16,7 +16,7 @@ use meltemi_model::proxy::{Proxy, ProxyClass, ProxyKind};
 use meltemi_model::{Labels, Locality, ProxySnapshot, Resource, ResourceType, Shared, Str};
 use meltemi_sources::files;
 use meltemi_sources::lower::{LowerSettings, lower_proxy_config};
-use meltemi_tests::bench::cases::{ALL, INIT, SECRETS};
+use meltemi_tests::bench::cases::{ALL, INIT, NEXT, SECRETS};
 use meltemi_tests::bench::{Generated, Subject};
 use meltemi_tests::corpus::NodeSpec;
 use meltemi_world::scope::{Scope, scope, scope_key};
@@ -39,6 +39,8 @@ struct Loaded {
     memos: Memos,
     compiler: Compiler,
     previous: Option<Arc<ProxySnapshot>>,
+    /// Changes that are still to come.
+    announced: Vec<Change>,
 }
 
 /// One for each type, as in the class compiler, so that each type can be generated alone.
@@ -93,6 +95,7 @@ impl Subject for Meltemi {
             memos,
             compiler,
             previous: None,
+            announced: Vec::new(),
         });
         Ok(())
     }
@@ -112,6 +115,16 @@ impl Subject for Meltemi {
         let mesh = loaded.world.mesh.clone();
         loaded.world = loaded.world.next(&loaded.store, &mesh);
         (loaded.class, loaded.scope) = view(&loaded.world, &loaded.proxy);
+        Ok(())
+    }
+
+    fn announce(&mut self, files: &[PathBuf]) -> Result<()> {
+        let loaded = self.loaded.as_mut().context("nothing is loaded")?;
+        for file in files {
+            let objects = files::load(file, &self.settings).objects;
+            let changes = objects.into_values().map(Change::Apply);
+            loaded.announced.extend(changes);
+        }
         Ok(())
     }
 
@@ -164,6 +177,14 @@ impl Subject for Meltemi {
             SECRETS => secrets(world),
             INIT => {
                 renew(loaded);
+                Generated::default()
+            }
+            NEXT => {
+                let changes = std::mem::take(&mut loaded.announced);
+                loaded.store.apply(changes);
+                let mesh = loaded.world.mesh.clone();
+                loaded.world = loaded.world.next(&loaded.store, &mesh);
+                (loaded.class, loaded.scope) = view(&loaded.world, &loaded.proxy);
                 Generated::default()
             }
             ALL => snapshot(loaded),

@@ -17,6 +17,8 @@ const NOT_SERVED: [&str; 1] = ["waypoint"];
 pub const SECRETS: &str = "sds";
 /// The step from objects to a world and a scope.
 pub const INIT: &str = "init";
+/// The step from one changed object to the next world and scope.
+pub const NEXT: &str = "next";
 /// The whole way to a snapshot.
 pub const ALL: &str = "all";
 

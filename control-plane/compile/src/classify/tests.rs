@@ -2,7 +2,7 @@ use meltemi_model::mesh::Mesh;
 use meltemi_model::object::{Meta, Object};
 use meltemi_model::port::Protocol;
 use meltemi_model::proxy::ProxyKind;
-use meltemi_model::service::{Resolution, ServiceEntry, TargetPort};
+use meltemi_model::service::{Resolution, ServiceEntry, TargetPort, TrafficDistribution};
 use meltemi_model::sidecar::{CaptureMode, IngressListener, Sidecar};
 use meltemi_model::testing::{
     self, kube_service, labels, node, pod, service_entry, slice, slice_endpoint, workload,

@@ -428,7 +428,6 @@ fn own_rule(
     world
         .destination_rules
         .choose_inbound(service, &scope.namespace, &world.mesh)
-        .map(Shared::new)
 }
 
 fn localhost(class: &ProxyClass) -> Str {

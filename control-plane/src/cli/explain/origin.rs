@@ -70,11 +70,9 @@ fn policy(rule: &str) -> Option<String> {
 /// The service of a virtual host, which has the service's host and port for a name.
 fn service(virtual_host: &str, world: &World) -> Option<String> {
     let (host, _) = virtual_host.rsplit_once(':')?;
-    let owners = world.services.by_host.get(&Hostname::new(host))?;
-    owners
-        .values()
-        .next()
-        .map(|service| service.object.to_string())
+    let host = Hostname::new(host);
+    let service = world.services.owners(&host).next();
+    service.map(|service| service.object.to_string())
 }
 
 /// `/apis/networking.istio.io/v1/namespaces/shop/virtual-service/web` as `VirtualService shop/web`, or the Ingresses that it

@@ -344,8 +344,9 @@ fn service<'a>(world: &'a World, class: &ProxyClass, host: &str) -> Option<&'a S
         format!("{host}.{domain}"),
     ];
     names.iter().find_map(|name| {
-        let owners = world.services.by_host.get(&Hostname::new(name))?;
-        let own = owners.get(&class.namespace);
-        own.or_else(|| owners.values().next()).map(|s| &**s)
+        let host = Hostname::new(name);
+        let own = world.services.owner(&host, &class.namespace);
+        own.or_else(|| world.services.owners(&host).next())
+            .map(|s| &**s)
     })
 }

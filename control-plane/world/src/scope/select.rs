@@ -1,20 +1,32 @@
 //! How a scope is chosen. Istio 1.31: `convertToSidecarScope` and `DefaultSidecarScopeForGateway`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meltemi_model::port::Protocol;
-use meltemi_model::routing::{Destination, HttpAction, MESH_GATEWAY, VirtualService};
-use meltemi_model::service::{Service, ServiceKey};
-use meltemi_model::sidecar::{EgressHost, EgressListener, Sidecar};
+use meltemi_model::routing::{MESH_GATEWAY, VirtualService};
+use meltemi_model::service::{ExportTo, Service};
+use meltemi_model::sidecar::{EgressListener, Sidecar};
+use meltemi_model::traffic::MergedRule;
 use meltemi_model::{Hostname, Labels, Shared, Str};
 
-use super::{EgressScope, Scope, ScopeKey, ScopedService};
+use super::egress::{Hosts, match_port, with_ports};
+use super::{ByHost, EgressScope, List, Scope, ScopeKey, ScopedService};
 use crate::World;
+use crate::stages::virtual_services::destinations;
 
-/// What the proxies of a key may see.
-pub fn scope(world: &World, key: &ScopeKey) -> Scope {
-    let mut picked = Picked::default();
+/// A service that may be seen. A listener may have trimmed it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen<'w> {
+    /// The place among the world's services of the one that it is or was trimmed from.
+    pub(super) at: usize,
+    pub(super) service: Cow<'w, Shared<Service>>,
+}
+
+/// What the proxies of a key may see, and whether that are more services than its listeners show, since VirtualServices
+/// route to them.
+pub(super) fn select(world: &World, key: &ScopeKey) -> (Scope, bool) {
+    let mut picked = Picked::new(world);
     let visible = exported_to(world, &key.namespace);
     let mut egress = Vec::new();
     let listeners = key
@@ -29,61 +41,77 @@ pub fn scope(world: &World, key: &ScopeKey) -> Scope {
                 .visible(MESH_GATEWAY, &key.namespace, &world.mesh);
         // A gateway takes every visible service as it is; a sidecar first picks one namespace for each host.
         let services = if key.gateway {
-            visible.clone()
+            visible
         } else {
-            one_namespace_each(visible.clone(), &key.namespace)
+            one_namespace_each(world, visible, &key.namespace)
         };
         egress.push((None, services, virtual_services));
-    }
-    for listener in listeners {
-        let hosts = Hosts::of(listener, &key.namespace);
-        let services = hosts.services(&visible, match_port(listener), &key.namespace);
-        let virtual_services = hosts.virtual_services(world, &key.namespace);
-        egress.push((Some(listener.clone()), services, virtual_services));
+    } else {
+        for listener in listeners {
+            let hosts = Hosts::of(listener, &key.namespace);
+            let services = hosts.services(&visible, match_port(listener));
+            let services = one_namespace_each(world, services, &key.namespace);
+            let virtual_services = hosts.virtual_services(world, &key.namespace);
+            egress.push((Some(listener.clone()), services, virtual_services));
+        }
     }
     for (_, services, _) in &egress {
         services.iter().for_each(|s| picked.add(s));
     }
+    let shown = picked.changes;
     if !key.gateway {
         for (listener, _, virtual_services) in &egress {
             let port = listener.as_ref().and_then(match_port);
             add_destinations(world, key, virtual_services, port, &mut picked);
         }
     }
-    assemble(world, key, &picked, egress)
+    let added = picked.changes != shown;
+    (assemble(world, key, &picked, egress), added)
 }
 
-type Egress = (
+type Egress<'w> = (
     Option<EgressListener>,
-    Vec<Shared<Service>>,
+    Vec<Seen<'w>>,
     Vec<Shared<VirtualService>>,
 );
 
-fn assemble(world: &World, key: &ScopeKey, picked: &Picked, egress: Vec<Egress>) -> Scope {
-    let row = |service: &Shared<Service>| row(world, key, service);
-    let services: Vec<ScopedService> = picked.services.iter().map(row).collect();
-    let by_host = services
-        .iter()
-        .enumerate()
-        .map(|(i, s)| (s.service.key.host.clone(), i))
-        .collect();
-    let by_identity: BTreeMap<_, _> = services
-        .iter()
-        .map(|s| (s.service.fingerprint(), s))
-        .collect();
+fn assemble(world: &World, key: &ScopeKey, picked: &Picked<'_>, egress: Vec<Egress<'_>>) -> Scope {
+    let rules = world
+        .destination_rules
+        .seen_from(&key.namespace, &world.mesh);
+    let row = |seen: &Seen<'_>| -> ScopedService {
+        let rule = rules.choose(&seen.service, &key.labels);
+        let found = world.endpoints.at(seen.at);
+        let (rule, selects) = match rule {
+            Some((rule, selects)) => (Some(Shared::<MergedRule>::clone(rule)), selects),
+            None => (None, false),
+        };
+        ScopedService {
+            service: Shared::clone(&seen.service),
+            rule_selects_workload: selects,
+            rule,
+            endpoints: found.map(|r| r.set.clone()).unwrap_or_default(),
+            identities: found.map(|r| r.identities.clone()).unwrap_or_default(),
+        }
+    };
+    let services: List<ScopedService> = picked.services.iter().map(row).collect();
     let egress = egress
         .into_iter()
         .map(|(listener, shown, virtual_services)| EgressScope {
             listener,
-            services: shown
-                .iter()
-                .map(|s| {
-                    by_identity
-                        .get(&s.fingerprint())
-                        .map_or_else(|| row(s), |found| (*found).clone())
-                })
-                .collect(),
-            virtual_services,
+            services: if shown.len() == services.len() && picked.is(&shown) {
+                services.clone()
+            } else {
+                let rows = shown.iter().map(|seen| {
+                    let known = picked.place(seen).and_then(|place| services.get(place));
+                    match known.filter(|known| known.service.same(&seen.service)) {
+                        Some(known) => known.clone(),
+                        None => row(seen),
+                    }
+                });
+                rows.collect()
+            },
+            virtual_services: virtual_services.into(),
         })
         .collect();
     let sidecar_policy = key.sidecar.as_ref().and_then(|s| s.outbound_policy);
@@ -96,46 +124,38 @@ fn assemble(world: &World, key: &ScopeKey, picked: &Picked, egress: Vec<Egress>)
         authorizations: Arc::clone(&world.authorizations),
         registry: Arc::clone(&world.services),
         outbound_policy: sidecar_policy.unwrap_or(world.mesh.outbound_policy),
+        by_host: picked.by_host(),
         services,
-        by_host,
         egress,
     }
 }
 
-fn row(world: &World, key: &ScopeKey, service: &Shared<Service>) -> ScopedService {
-    let rule = world
-        .destination_rules
-        .choose(service, &key.namespace, &key.labels, &world.mesh);
-    let found = world.endpoints.get(&service.key);
-    ScopedService {
-        service: service.clone(),
-        rule_selects_workload: rule.as_ref().is_some_and(|(_, selects)| *selects),
-        rule: rule.map(|(rule, _)| Shared::new(rule)),
-        endpoints: found.map(|r| r.set.clone()).unwrap_or_default(),
-        identities: found.map(|r| r.identities.clone()).unwrap_or_default(),
-    }
-}
-
 /// Services that a namespace sees: those exported to it by name first, then the public ones, each oldest first.
-fn exported_to(world: &World, namespace: &str) -> Vec<Shared<Service>> {
-    let export = |s: &Service| match &s.export_to {
-        meltemi_model::service::ExportTo::Default => world.mesh.service_export_to.clone(),
-        explicit => explicit.clone(),
-    };
-    let is_public = |s: &Service| {
-        use meltemi_model::service::ExportTo::{Default, Everybody};
-        matches!(export(s), Everybody | Default)
-    };
-    let (public, private): (Vec<_>, Vec<_>) = world
-        .services
-        .sorted
-        .iter()
-        .cloned()
-        .partition(|s| is_public(s));
-    let seen = private
-        .into_iter()
-        .filter(|s| visible_in(world, s, namespace));
-    seen.chain(public).collect()
+fn exported_to<'w>(world: &'w World, namespace: &str) -> Vec<Seen<'w>> {
+    let sorted = &world.services.sorted;
+    let default = &world.mesh.service_export_to;
+    let mut seen = Vec::new();
+    let mut public = Vec::with_capacity(sorted.len());
+    for (at, service) in sorted.iter().enumerate() {
+        let export = match &service.export_to {
+            ExportTo::Default => default,
+            explicit => explicit,
+        };
+        let row = || Seen {
+            at,
+            service: Cow::Borrowed(service),
+        };
+        match export {
+            ExportTo::Everybody | ExportTo::Default => public.push(row()),
+            _ if visible_in(world, service, namespace) => seen.push(row()),
+            _ => {}
+        }
+    }
+    if seen.is_empty() {
+        return public;
+    }
+    seen.append(&mut public);
+    seen
 }
 
 fn visible_in(world: &World, service: &Service, namespace: &str) -> bool {
@@ -147,11 +167,15 @@ fn visible_in(world: &World, service: &Service, namespace: &str) -> bool {
 
 /// Where several namespaces declare a host, only one of them is shown: the clients' own, else the first, unless a
 /// Kubernetes Service comes after a ServiceEntry. Istio 1.31: `selectServices`.
-fn one_namespace_each(services: Vec<Shared<Service>>, own: &str) -> Vec<Shared<Service>> {
-    let mut chosen: BTreeMap<Hostname, (Str, bool)> = BTreeMap::new();
-    for service in &services {
+fn one_namespace_each<'w>(world: &World, mut services: Vec<Seen<'w>>, own: &str) -> Vec<Seen<'w>> {
+    let mut chosen: BTreeMap<usize, (Str, bool)> = BTreeMap::new();
+    for Seen { at, service } in &services {
+        if !world.services.is_contested(*at) {
+            continue;
+        }
         let candidate = (service.key.namespace.clone(), service.kubernetes);
-        let better = match chosen.get(&service.key.host) {
+        let host = world.services.host_number(*at);
+        let better = match chosen.get(&host) {
             None => true,
             Some(_) if *candidate.0 == *own => true,
             Some((namespace, kubernetes)) => {
@@ -159,261 +183,151 @@ fn one_namespace_each(services: Vec<Shared<Service>>, own: &str) -> Vec<Shared<S
             }
         };
         if better {
-            chosen.insert(service.key.host.clone(), candidate);
+            chosen.insert(host, candidate);
         }
     }
-    let is_chosen = |s: &Shared<Service>| {
-        chosen
-            .get(&s.key.host)
-            .is_some_and(|(ns, _)| *ns == s.key.namespace)
-    };
-    services.into_iter().filter(is_chosen).collect()
-}
-
-/// The port that services must have to be shown by a listener. Istio 1.31: `needsPortMatch`.
-fn match_port(listener: &EgressListener) -> Option<u16> {
-    let port = listener
-        .port
-        .as_ref()
-        .filter(|p| p.number != 0 && p.protocol != Protocol::HttpProxy)?;
-    Some(port.number)
-}
-
-/// The hosts of an egress listener by namespace.
-struct Hosts<'a> {
-    by_namespace: BTreeMap<&'a str, Vec<&'a Hostname>>,
-    excluded: Vec<(&'a str, &'a Hostname)>,
-}
-
-impl<'a> Hosts<'a> {
-    /// `.` is the namespace of the clients, which is not that of the Sidecar when it stands in the root namespace.
-    fn of(listener: &'a EgressListener, own: &'a str) -> Self {
-        let mut hosts = Hosts {
-            by_namespace: BTreeMap::new(),
-            excluded: Vec::new(),
-        };
-        for EgressHost { namespace, host } in &listener.hosts {
-            let real = |namespace: &'a str| if namespace == "." { own } else { namespace };
-            match namespace.strip_prefix('~') {
-                Some("") => hosts.excluded.push(("*", host)),
-                Some(namespace) => hosts.excluded.push((real(namespace), host)),
-                None => hosts
-                    .by_namespace
-                    .entry(real(namespace))
-                    .or_default()
-                    .push(host),
-            }
-        }
-        hosts
-    }
-
-    fn excludes(&self, namespace: &str, host: &Hostname) -> bool {
-        self.excluded
-            .iter()
-            .any(|(ns, pattern)| (*ns == "*" || *ns == namespace) && host.subset_of(pattern))
-    }
-
-    /// The host lists that apply to an object of a namespace: its own namespace's first, then `*`.
-    fn lists(&self, namespace: &str) -> impl Iterator<Item = &Vec<&'a Hostname>> {
-        [self.by_namespace.get(namespace), self.by_namespace.get("*")]
-            .into_iter()
-            .flatten()
-    }
-
-    fn services(
-        &self,
-        visible: &[Shared<Service>],
-        port: Option<u16>,
-        own: &str,
-    ) -> Vec<Shared<Service>> {
-        let shown = |service: &Shared<Service>| {
-            let key = &service.key;
-            if self.excludes(&key.namespace, &key.host) {
-                return None;
-            }
-            self.lists(&key.namespace)
-                .filter(|list| list.iter().any(|h| key.host.subset_of(h)))
-                .find_map(|list| {
-                    let trimmed = match port {
-                        Some(port) => with_ports(service, &|p| p == port)?,
-                        None => service.clone(),
-                    };
-                    Some(with_aliases(&trimmed, list))
-                })
-        };
-        one_namespace_each(visible.iter().filter_map(shown).collect(), own)
-    }
-
-    fn virtual_services(&self, world: &World, namespace: &str) -> Vec<Shared<VirtualService>> {
-        let mut visible = world
-            .virtual_services
-            .visible(MESH_GATEWAY, namespace, &world.mesh);
-        visible.retain(|vs| {
-            let own = &vs.meta.key.namespace;
-            self.lists(own).any(|list| {
-                vs.hosts.iter().any(|h| {
-                    list.iter().any(|pattern| h.matches(pattern)) && !self.excludes(own, h)
-                })
-            })
+    if !chosen.is_empty() {
+        services.retain(|seen| {
+            let choice = chosen.get(&world.services.host_number(seen.at));
+            choice.is_none_or(|(namespace, _)| *namespace == seen.service.key.namespace)
         });
-        visible
     }
-}
-
-/// The service with only the ports that pass; `None` when none does.
-fn with_ports(service: &Shared<Service>, keep: &dyn Fn(u16) -> bool) -> Option<Shared<Service>> {
-    let kept: Vec<_> = service
-        .ports
-        .iter()
-        .filter(|p| keep(p.number))
-        .cloned()
-        .collect();
-    if kept.is_empty() {
-        None
-    } else if kept.len() == service.ports.len() {
-        Some(service.clone())
-    } else {
-        Some(Shared::new(Service {
-            ports: kept,
-            ..(**service).clone()
-        }))
-    }
-}
-
-/// The service with only the aliases that the listener names.
-fn with_aliases(service: &Shared<Service>, hosts: &[&Hostname]) -> Shared<Service> {
-    let named = |alias: &ServiceKey| hosts.iter().any(|h| alias.host.subset_of(h));
-    if service.aliases.iter().all(named) {
-        return service.clone();
-    }
-    let aliases = service
-        .aliases
-        .iter()
-        .filter(|a| named(a))
-        .cloned()
-        .collect();
-    Shared::new(Service {
-        aliases,
-        ..(**service).clone()
-    })
+    services
 }
 
 /// Services that a listener does not name, but to which one of its VirtualServices routes, get clusters too.
-fn add_destinations(
-    world: &World,
+fn add_destinations<'w>(
+    world: &'w World,
     key: &ScopeKey,
     virtual_services: &[Shared<VirtualService>],
     listener_port: Option<u16>,
-    picked: &mut Picked,
+    picked: &mut Picked<'w>,
+) {
+    each_destination(world, key, virtual_services, listener_port, |seen| {
+        picked.add(&seen);
+    });
+}
+
+/// The services to which VirtualServices route, trimmed to the ports that are reached.
+pub(super) fn each_destination<'w>(
+    world: &'w World,
+    key: &ScopeKey,
+    virtual_services: &[Shared<VirtualService>],
+    listener_port: Option<u16>,
+    mut add: impl FnMut(Seen<'w>),
 ) {
     for vs in virtual_services {
-        for (host, ports) in destinations(vs, Some(&key.namespace)) {
-            let Some(owners) = world.services.by_host.get(&host) else {
+        for (host, ports) in destinations(vs, Some(&key.namespace)).iter() {
+            let owner = world.services.owner_place(host, &key.namespace);
+            let Some(at) = owner.or_else(|| best_owner(world, host, &key.namespace)) else {
                 continue;
             };
-            let service = owners
-                .get(&key.namespace)
-                .or_else(|| best_owner(world, owners, &key.namespace));
-            let trimmed = service.and_then(|service| match listener_port {
+            let service = &world.services.sorted[at];
+            let trimmed = match listener_port {
                 Some(port) => with_ports(service, &|p| p == port),
-                None if ports.contains(&0) => Some(service.clone()),
+                None if ports.contains(&0) => Some(Cow::Borrowed(service)),
                 None => with_ports(service, &|p| ports.contains(&p)),
-            });
+            };
             if let Some(service) = trimmed {
-                picked.add(&service);
+                add(Seen { at, service });
             }
         }
     }
 }
 
 /// Istio 1.31: `pickBestVisibleNamespace`: a Kubernetes Service, else the oldest.
-fn best_owner<'a>(
-    world: &World,
-    owners: &'a BTreeMap<Str, Shared<Service>>,
-    namespace: &str,
-) -> Option<&'a Shared<Service>> {
-    let visible = owners.values().filter(|s| visible_in(world, s, namespace));
-    visible.min_by_key(|s| (!s.kubernetes, s.created))
-}
-
-/// Hosts to which a VirtualService routes for callers of a namespace (`None`: of any), with the ports; 0 stands for
-/// every port.
-pub(crate) fn destinations(
-    vs: &VirtualService,
-    namespace: Option<&str>,
-) -> BTreeMap<Hostname, BTreeSet<u16>> {
-    let mut found: BTreeMap<Hostname, BTreeSet<u16>> = BTreeMap::new();
-    let mut add = |d: &Destination| {
-        found
-            .entry(d.host.clone())
-            .or_default()
-            .insert(d.port.unwrap_or(0));
-    };
-    for route in &vs.http {
-        let wanted: Vec<_> = route
-            .matches
-            .iter()
-            .filter(|m| !m.source_namespace.is_empty())
-            .collect();
-        let elsewhere = |namespace: &str| wanted.iter().all(|m| m.source_namespace != namespace);
-        if !wanted.is_empty() && namespace.is_some_and(elsewhere) {
-            continue;
-        }
-        if let HttpAction::Forward(to) = &route.action {
-            to.iter().for_each(|d| add(&d.destination));
-        }
-        let listed = route.mirrors.iter().map(|m| &m.destination);
-        route.mirror.to.iter().chain(listed).for_each(&mut add);
-    }
-    vs.tcp
-        .iter()
-        .flat_map(|r| &r.destinations)
-        .for_each(|(d, _)| add(d));
-    vs.tls
-        .iter()
-        .flat_map(|r| &r.destinations)
-        .for_each(|(d, _)| add(d));
-    found
+fn best_owner(world: &World, host: &Hostname, namespace: &str) -> Option<usize> {
+    let service = |at: &usize| &world.services.sorted[*at];
+    let owners = world.services.owner_places(host);
+    let visible = owners.filter(|at| visible_in(world, service(at), namespace));
+    visible.min_by_key(|at| (!service(at).kubernetes, service(at).created))
 }
 
 /// The services of a scope while it is put together, one for each host. Istio 1.31: `appendSidecarServices`.
-#[derive(Default)]
-struct Picked {
-    services: Vec<Shared<Service>>,
-    by_host: BTreeMap<Hostname, usize>,
+struct Picked<'w> {
+    world: &'w World,
+    services: Vec<Seen<'w>>,
+    /// For each number of a host, the place in `services`; [`NONE`]: not there.
+    by_host: Vec<usize>,
+    /// How often `services` changed.
+    changes: usize,
 }
 
-impl Picked {
-    fn add(&mut self, service: &Shared<Service>) {
-        let Some(&index) = self.by_host.get(&service.key.host) else {
-            self.by_host
-                .insert(service.key.host.clone(), self.services.len());
-            self.services.push(service.clone());
-            return;
-        };
-        let Some(existing) = self.services.get_mut(index) else {
-            return;
-        };
-        if service == existing {
-            return;
-        }
-        if !existing.kubernetes && service.kubernetes {
-            *existing = service.clone();
-        } else if mergeable(existing, service) {
-            let mut ports = existing.ports.clone();
-            for port in &service.ports {
-                if ports.iter().all(|p| p.number != port.number) {
-                    ports.push(port.clone());
-                }
-            }
-            if ports.len() != existing.ports.len() {
-                *existing = Shared::new(Service {
-                    ports,
-                    ..(**existing).clone()
-                });
-            }
+const NONE: usize = usize::MAX;
+
+impl<'w> Picked<'w> {
+    fn new(world: &'w World) -> Self {
+        Self {
+            world,
+            services: Vec::with_capacity(world.services.host_count()),
+            by_host: vec![NONE; world.services.host_count()],
+            changes: 0,
         }
     }
+
+    /// The place of the service of the same host.
+    fn place(&self, seen: &Seen<'_>) -> Option<usize> {
+        let place = self.by_host[self.world.services.host_number(seen.at)];
+        (place != NONE).then_some(place)
+    }
+
+    fn by_host(&self) -> ByHost {
+        let places = self.by_host.iter().filter(|place| **place != NONE);
+        let hosts = places.map(|place| (self.services[*place].service.key.host.clone(), *place));
+        hosts.collect()
+    }
+
+    fn add(&mut self, seen: &Seen<'w>) {
+        let Some(place) = self.place(seen) else {
+            self.by_host[self.world.services.host_number(seen.at)] = self.services.len();
+            self.services.push(seen.clone());
+            self.changes += 1;
+            return;
+        };
+        let existing = &mut self.services[place];
+        if let Some(service) = joined(&existing.service, &seen.service) {
+            self.changes += 1;
+            if service.same(&seen.service) {
+                existing.at = seen.at;
+            }
+            existing.service = Cow::Owned(service);
+        }
+    }
+
+    /// Whether these are the very services of the scope, in order.
+    fn is(&self, shown: &[Seen<'_>]) -> bool {
+        let mut pairs = self.services.iter().zip(shown);
+        pairs.all(|(a, b)| a.service.same(&b.service))
+    }
+}
+
+/// What two services of one host come to, if it is not the first as it is.
+pub(super) fn joined(
+    known: &Shared<Service>,
+    service: &Shared<Service>,
+) -> Option<Shared<Service>> {
+    if service == known {
+        return None;
+    }
+    if !known.kubernetes && service.kubernetes {
+        return Some(service.clone());
+    }
+    if !mergeable(known, service) {
+        return None;
+    }
+    let mut ports = Cow::Borrowed(&known.ports);
+    for port in &service.ports {
+        if ports.iter().all(|p| p.number != port.number) {
+            ports.to_mut().push(port.clone());
+        }
+    }
+    let Cow::Owned(ports) = ports else {
+        return None;
+    };
+    Some(Shared::new(Service {
+        ports,
+        ..(**known).clone()
+    }))
 }
 
 /// Istio 1.31: `canMergeServices`.

@@ -15,7 +15,7 @@ struct Candidate {
     namespace: Str,
     export: Export,
     selector: Option<Labels>,
-    rule: MergedRule,
+    rule: Shared<MergedRule>,
 }
 
 /// `exportTo` as a set, in Istio's terms: empty is "not said".
@@ -25,6 +25,8 @@ type Export = BTreeSet<Str>;
 #[derive(Debug, Default)]
 struct ByHost {
     rules: BTreeMap<Hostname, Vec<Candidate>>,
+    /// The wildcards among them, the most specific first.
+    wildcards: Vec<Hostname>,
 }
 
 /// All rules.
@@ -33,6 +35,7 @@ pub struct DestinationRules {
     local: BTreeMap<Str, ByHost>,
     exported: BTreeMap<Str, ByHost>,
     root_private: ByHost,
+    selects_workloads: bool,
 }
 
 /// Merges and indexes. Istio 1.31: `setDestinationRules`.
@@ -62,6 +65,14 @@ pub fn destination_rules(table: &Table<DestinationRule>, mesh: &Mesh) -> Destina
             merge(&mut all.root_private, rule, &export);
         }
     }
+    let namespaces = all.local.values_mut().chain(all.exported.values_mut());
+    for by_host in namespaces.chain([&mut all.root_private]) {
+        let wildcards = by_host.rules.keys().filter(|host| host.is_wildcard());
+        by_host.wildcards = wildcards.cloned().collect();
+        by_host.wildcards.sort_by(Hostname::specificity);
+    }
+    let mut local = all.local.values().flat_map(|l| l.rules.values().flatten());
+    all.selects_workloads = local.any(|c| c.selector.is_some());
     all
 }
 
@@ -98,28 +109,39 @@ fn merge(into: &mut ByHost, rule: &Shared<DestinationRule>, export: &Export) {
             _ => {}
         }
         merged_any = true;
-        existing.rule.from.push(rule.meta.key.clone());
+        let mut merged = (*existing.rule).clone();
+        merged.from.push(rule.meta.key.clone());
         for subset in &rule.subsets {
-            if existing.rule.subsets.iter().all(|s| s.name != subset.name) {
-                existing.rule.subsets.push(subset.clone());
+            if merged.subsets.iter().all(|s| s.name != subset.name) {
+                merged.subsets.push(subset.clone());
             }
         }
-        if existing.rule.policy.is_none() {
-            existing.rule.policy.clone_from(&rule.policy);
+        if merged.policy.is_none() {
+            merged.policy.clone_from(&rule.policy);
         }
+        existing.rule = Shared::new(merged);
     }
     if separate || !merged_any {
         list.push(Candidate {
             namespace: rule.meta.key.namespace.clone(),
             export: export.clone(),
             selector: rule.workload_selector.clone(),
-            rule: MergedRule {
-                from: vec![rule.meta.key.clone()],
-                policy: rule.policy.clone(),
-                subsets: rule.subsets.clone(),
-            },
+            rule: alone(rule),
         });
     }
+}
+
+/// What a rule is that no other is merged with, kept beside it.
+fn alone(rule: &Shared<DestinationRule>) -> Shared<MergedRule> {
+    let make = |rule: &Shared<DestinationRule>| {
+        Shared::new(MergedRule {
+            from: vec![rule.meta.key.clone()],
+            policy: rule.policy.clone(),
+            subsets: rule.subsets.clone(),
+        })
+    };
+    let kept = rule.made(|_: &Shared<MergedRule>| true, make);
+    Shared::clone(&kept)
 }
 
 impl ByHost {
@@ -128,38 +150,35 @@ impl ByHost {
         if let Some(exact) = self.rules.get(host) {
             return Some(exact);
         }
-        self.rules
-            .iter()
-            .filter(|(pattern, _)| pattern.is_wildcard() && host.subset_of(pattern))
-            .min_by(|(a, _), (b, _)| a.specificity(b))
-            .map(|(_, rules)| rules.as_slice())
+        let mut wildcards = self.wildcards.iter();
+        let found = wildcards.find(|pattern| host.subset_of(pattern))?;
+        self.rules.get(found).map(Vec::as_slice)
     }
 }
 
+/// The rules as clients of one namespace see them.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    rules: &'a DestinationRules,
+    namespace: &'a str,
+    root: &'a Str,
+    local: Option<&'a ByHost>,
+}
+
 impl DestinationRules {
-    /// The rule that clients of `namespace` with `labels` use for a service: of their own namespace, else an exported
-    /// one of the service's, else of the root namespace. Also whether a workload selector chose it.
-    /// Istio 1.31: `PushContext.destinationRule`.
-    pub fn choose(
-        &self,
-        service: &Service,
-        namespace: &str,
-        labels: &Labels,
-        mesh: &Mesh,
-    ) -> Option<(MergedRule, bool)> {
-        let candidates = self.candidates(service, namespace, mesh);
-        let mut general = None;
-        for candidate in candidates {
-            match &candidate.selector {
-                None => general = Some(candidate),
-                Some(selector) => {
-                    if *candidate.namespace == *namespace && labels.satisfies(selector) {
-                        return Some((candidate.rule.clone(), true));
-                    }
-                }
-            }
+    /// The rules as clients of a namespace see them.
+    pub fn seen_from<'a>(&'a self, namespace: &'a str, mesh: &'a Mesh) -> Seen<'a> {
+        let local = if *namespace == *mesh.root_namespace {
+            Some(&self.root_private)
+        } else {
+            self.local.get(namespace)
+        };
+        Seen {
+            rules: self,
+            namespace,
+            root: &mesh.root_namespace,
+            local,
         }
-        general.map(|c| (c.rule.clone(), false))
     }
 
     /// The rule for a workload's own service, where rules with a workload selector do not count.
@@ -168,36 +187,59 @@ impl DestinationRules {
         service: &Service,
         namespace: &str,
         mesh: &Mesh,
-    ) -> Option<MergedRule> {
-        let candidates = self.candidates(service, namespace, mesh);
-        candidates
-            .into_iter()
-            .rfind(|c| c.selector.is_none())
-            .map(|c| c.rule.clone())
+    ) -> Option<Shared<MergedRule>> {
+        let candidates = self.seen_from(namespace, mesh).candidates(service);
+        let general = candidates.into_iter().rfind(|c| c.selector.is_none());
+        general.map(|c| c.rule.clone())
     }
 
-    fn candidates(&self, service: &Service, namespace: &str, mesh: &Mesh) -> Vec<&Candidate> {
+    /// Whether any rule chooses workloads by their labels: scopes differ only where rules do.
+    pub fn selects_workloads(&self) -> bool {
+        self.selects_workloads
+    }
+}
+
+impl<'a> Seen<'a> {
+    /// The rule that clients with `labels` use for a service: of their own namespace, else an exported one of the
+    /// service's, else of the root namespace. Also whether a workload selector chose it.
+    /// Istio 1.31: `PushContext.destinationRule`.
+    pub fn choose(
+        &self,
+        service: &Service,
+        labels: &Labels,
+    ) -> Option<(&'a Shared<MergedRule>, bool)> {
+        let mut general = None;
+        for candidate in self.candidates(service) {
+            match &candidate.selector {
+                None => general = Some(candidate),
+                Some(selector) => {
+                    if *candidate.namespace == *self.namespace && labels.satisfies(selector) {
+                        return Some((&candidate.rule, true));
+                    }
+                }
+            }
+        }
+        general.map(|c| (&c.rule, false))
+    }
+
+    fn candidates(&self, service: &Service) -> Vec<&'a Candidate> {
         let host = &service.key.host;
-        let local = if *namespace == *mesh.root_namespace {
-            self.root_private.most_specific(host)
-        } else {
-            self.local
-                .get(namespace)
-                .and_then(|rules| rules.most_specific(host))
-        };
-        if let Some(rules) = local {
+        if let Some(rules) = self.local.and_then(|rules| rules.most_specific(host)) {
             return rules.iter().collect();
         }
-        for owner in [&service.key.namespace, &mesh.root_namespace] {
-            let exported = self
-                .exported
-                .get(owner)
-                .and_then(|rules| rules.most_specific(host));
+        if self.rules.exported.is_empty() {
+            return Vec::new();
+        }
+        for owner in [&service.key.namespace, self.root] {
+            let exported = self.rules.exported.get(owner);
+            let exported = exported.and_then(|rules| rules.most_specific(host));
             let visible: Vec<&Candidate> = exported
                 .unwrap_or_default()
                 .iter()
                 .filter(|c| {
-                    c.export.is_empty() || c.export.contains("*") || c.export.contains(namespace)
+                    c.export.is_empty()
+                        || c.export.contains("*")
+                        || c.export.contains(self.namespace)
                 })
                 .collect();
             if !visible.is_empty() {
@@ -205,13 +247,6 @@ impl DestinationRules {
             }
         }
         Vec::new()
-    }
-
-    /// The labels by which any rule chooses workloads, so that scopes differ only where rules do.
-    pub fn selects_workloads(&self) -> bool {
-        self.local
-            .values()
-            .any(|l| l.rules.values().flatten().any(|c| c.selector.is_some()))
     }
 }
 

@@ -1,46 +1,112 @@
 //! The endpoints of every service, and the identities that they may have.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::iter::Peekable;
+use std::ops::Index;
+use std::sync::Arc;
 
 use meltemi_model::mesh::Mesh;
 use meltemi_model::network::Places;
-use meltemi_model::security::MtlsMode;
 use meltemi_model::service::{KubeService, Resolution, Service, ServiceEntry, ServiceKey};
-use meltemi_model::shared::{Fingerprint, fingerprint};
-use meltemi_model::workload::{
-    Endpoint, EndpointSet, EndpointSlice, Health, Pod, SliceEndpoint, WorkloadEntry,
-    WorkloadEntrySpec, resolve_target,
-};
-use meltemi_model::{Kind, Labels, Locality, ObjectKey, Shared, Str};
+use meltemi_model::shared::Fingerprint;
+use meltemi_model::workload::{EndpointSet, EndpointSlice, Pod, WorkloadEntry};
+use meltemi_model::{Locality, Shared, Str};
 
 use crate::stages::peer_authentications::PeerAuthentications;
 use crate::stages::services::Services;
-use crate::stages::workloads::{Workloads, augment, pod_key};
-use crate::store::Table;
+use crate::stages::workloads::Workloads;
+use crate::store::{Store, Table};
 
-/// The endpoints of one service and what they were made from.
-#[derive(Debug, Clone)]
+mod build;
+mod selected;
+mod sources;
+mod touched;
+
+use build::build;
+use sources::{Owners, Sources};
+use touched::Touched;
+
+/// The endpoints of one service.
+#[derive(Debug)]
 pub struct Row {
-    inputs: Fingerprint,
+    inputs: Inputs,
     /// The endpoints.
     pub set: Shared<EndpointSet>,
     /// Per port name, the sorted identities of its endpoints and of the service.
     pub identities: Shared<Vec<(Str, Vec<Str>)>>,
+    /// The addresses of all of them, sorted.
+    addresses: Vec<Str>,
+}
+
+/// What the objects of a service look for by themselves, so that any such row of their namespace may be one of theirs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Selects {
+    /// Pods: ServiceEntries with a selector, and Services with one but without slices.
+    pods: bool,
+    /// WorkloadEntries.
+    entries: bool,
+}
+
+impl Row {
+    /// Whether any endpoint has this address.
+    pub fn is_at(&self, address: &str) -> bool {
+        let found = self.addresses.binary_search_by(|own| (**own).cmp(address));
+        found.is_ok()
+    }
 }
 
 /// Endpoints by service.
-pub type Endpoints = BTreeMap<ServiceKey, Row>;
+#[derive(Debug, Default)]
+pub struct Endpoints {
+    services: Arc<Services>,
+    /// In the order of the services; those of one key have one row.
+    rows: Vec<Option<Arc<Row>>>,
+}
+
+impl Endpoints {
+    /// The row of a key.
+    pub fn get(&self, key: &ServiceKey) -> Option<&Row> {
+        self.at(*self.services.sharing(key).first()?)
+    }
+
+    /// The row of the service at a place.
+    pub fn at(&self, place: usize) -> Option<&Row> {
+        self.rows.get(place)?.as_deref()
+    }
+
+    /// All rows, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&ServiceKey, &Row)> {
+        self.services.by_key().filter_map(|places| {
+            let place = *places.first()?;
+            Some((&self.services.sorted[place].key, self.at(place)?))
+        })
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+impl Index<&ServiceKey> for Endpoints {
+    type Output = Row;
+    fn index(&self, key: &ServiceKey) -> &Row {
+        self.get(key)
+            .expect("the caller knows that the service has a row")
+    }
+}
 
 /// The tables that endpoints are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables<'a> {
     /// The joined services.
-    pub services: &'a Services,
-    /// Kubernetes Services.
-    pub kube: &'a Table<KubeService>,
-    /// ServiceEntries.
-    pub entries: &'a Table<ServiceEntry>,
+    pub services: &'a Arc<Services>,
     /// EndpointSlices.
     pub slices: &'a Table<EndpointSlice>,
     /// Pods.
@@ -57,580 +123,134 @@ pub struct Tables<'a> {
     pub places: &'a Shared<Places>,
 }
 
-/// Makes the endpoints of every service. A service whose slices, pods and nodes are those of `previous` keeps its row,
-/// so one pod costs the services it belongs to and no other.
-pub fn endpoints(tables: Tables<'_>, previous: &Endpoints) -> Endpoints {
-    let slices = slices_by_service(tables.slices);
-    let mut rows = Endpoints::new();
-    for service in &tables.services.sorted {
-        if rows.contains_key(&service.key) || service.resolution == Resolution::Alias {
+/// Another moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Before<'a> {
+    /// Its endpoints.
+    pub endpoints: &'a Endpoints,
+    /// Its tables.
+    pub store: &'a Store,
+    /// Whether the mesh, its networks, its nodes and the policies that disable mutual TLS were those of now, so that rows can
+    /// only differ by what changed in tables and services.
+    pub comparable: bool,
+}
+
+/// What a row was made of besides the service; equal ones make equal rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Inputs {
+    mesh: Fingerprint,
+    places: Fingerprint,
+    /// What disables mutual TLS in the namespace.
+    disabling: Option<Fingerprint>,
+    parts: Vec<Part>,
+    selects: Selects,
+}
+
+/// A source by its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Row(Fingerprint),
+    /// A pod, and where it is.
+    Pod(Fingerprint, Locality),
+    /// A pod that was not read yet.
+    Unknown,
+}
+
+/// Services of one key whose sources have to be looked at.
+struct Open<'a> {
+    places: &'a [usize],
+    /// The row of before, if it was made of the same services.
+    old: Option<&'a Arc<Row>>,
+}
+
+/// Makes the endpoints of every service. A service that nothing touched since `before` keeps its row without a look at its
+/// sources, and one whose sources are those that its row was made of keeps it too: one pod costs the services it belongs to
+/// and no other. The newest row is also kept beside its service, so that another world of the same objects finds it there.
+pub fn endpoints(tables: Tables<'_>, before: Before<'_>) -> Endpoints {
+    let services = tables.services;
+    let mut rows: Vec<Option<Arc<Row>>> = vec![None; services.sorted.len()];
+    let mut open: Vec<Open<'_>> = Vec::new();
+    let touched = Touched::since(&before, &tables);
+    let mut olds = before.endpoints.services.by_key().peekable();
+    for places in services.by_key() {
+        match old_row(places, services, before.endpoints, &mut olds) {
+            Some(row) if before.comparable && !touched.touches(places, services, row) => {
+                set(&mut rows, places, row);
+            }
+            old => open.push(Open {
+                places,
+                old: old.flatten(),
+            }),
+        }
+    }
+    let owners = Owners::of(open.iter().flat_map(|open| open.places), &tables);
+    let mut sources = Sources::default();
+    let mut inputs = Inputs {
+        mesh: tables.mesh.fingerprint(),
+        places: tables.places.fingerprint(),
+        disabling: None,
+        parts: Vec::new(),
+        selects: Selects::default(),
+    };
+    for Open { places, old } in open {
+        // An ExternalName has no endpoints of its own.
+        let sorted = &services.sorted;
+        let concrete = |place: &&usize| sorted[**place].resolution != Resolution::Alias;
+        let Some(service) = places.iter().find(concrete).map(|place| &sorted[*place]) else {
             continue;
-        }
-        let sources = sources_of(&service.key, &tables, &slices);
-        let plain = tables.peers.disabling(&service.key.namespace);
-        let inputs = fingerprint(&(
-            service.fingerprint(),
-            tables.mesh.fingerprint(),
-            tables.places.fingerprint(),
-            &sources,
-            plain,
-        ));
-        let row = match previous.get(&service.key) {
-            Some(old) if old.inputs == inputs => old.clone(),
-            _ => build(service, &sources, inputs, &tables),
         };
-        rows.insert(service.key.clone(), row);
-    }
-    rows
-}
-
-/// Everything one service's endpoints are made from; its fingerprint tells whether they can have changed.
-#[derive(Debug, Hash)]
-enum Source {
-    /// A slice, and for each of its endpoints the pod and where it is.
-    Slice(Shared<EndpointSlice>, Vec<Option<PodPlace>>),
-    /// A pod that the selector of a Service without slices selects.
-    Pod(Shared<KubeService>, PodPlace),
-    /// A workload entry, for a Kubernetes Service.
-    KubeEntry(Shared<KubeService>, Shared<WorkloadEntry>),
-    /// Inline endpoints of a ServiceEntry.
-    Inline(Shared<ServiceEntry>),
-    /// A pod that a ServiceEntry selects.
-    EntryPod(Shared<ServiceEntry>, PodPlace),
-    /// A WorkloadEntry that a ServiceEntry selects.
-    EntryWorkload(Shared<ServiceEntry>, Shared<WorkloadEntry>),
-}
-
-#[derive(Debug, Clone, Hash)]
-struct PodPlace {
-    pod: Shared<Pod>,
-    locality: Locality,
-}
-
-type SlicesByService<'a> = BTreeMap<(&'a Str, &'a Str), Vec<&'a Shared<EndpointSlice>>>;
-
-fn slices_by_service(slices: &Table<EndpointSlice>) -> SlicesByService<'_> {
-    let mut by_service = SlicesByService::new();
-    for (key, slice) in slices.iter() {
-        if !slice.fqdn && !slice.service.is_empty() {
-            by_service
-                .entry((&key.namespace, &slice.service))
-                .or_default()
-                .push(slice);
-        }
-    }
-    by_service
-}
-
-/// A Kubernetes Service and ServiceEntries may declare the same host in one namespace: their endpoints are joined.
-fn sources_of(key: &ServiceKey, tables: &Tables<'_>, slices: &SlicesByService<'_>) -> Vec<Source> {
-    let mut sources = Vec::new();
-    for owner in tables.services.sharing(key) {
-        if owner.kubernetes {
-            let kube = tables.kube.get(&owner.object);
-            sources.extend(
-                kube.into_iter()
-                    .flat_map(|kube| kubernetes_sources(kube, tables, slices)),
-            );
-        } else {
-            let entry = tables.entries.get(&owner.object);
-            sources.extend(
-                entry
-                    .into_iter()
-                    .flat_map(|entry| entry_sources(entry, tables)),
-            );
-        }
-    }
-    sources
-}
-
-fn kubernetes_sources(
-    kube: &Shared<KubeService>,
-    tables: &Tables<'_>,
-    slices: &SlicesByService<'_>,
-) -> Vec<Source> {
-    let key = &kube.meta.key;
-    let place = |pod: &Shared<Pod>| PodPlace {
-        pod: pod.clone(),
-        locality: tables.workloads.locality(pod),
-    };
-    let selected = |labels: &Labels| !kube.selector.is_empty() && labels.satisfies(&kube.selector);
-    let mut sources = Vec::new();
-    match slices.get(&(&key.namespace, &key.name)) {
-        Some(slices) => {
-            for slice in slices {
-                let pods = slice
-                    .endpoints
-                    .iter()
-                    .map(|e| pod_of(e, &key.namespace, tables).map(&place))
-                    .collect();
-                sources.push(Source::Slice((*slice).clone(), pods));
-            }
-        }
-        None => {
-            let pods = tables.pods.iter().filter(|(k, p)| {
-                k.namespace == key.namespace
-                    && selected(&p.meta.labels)
-                    && !p.ips.is_empty()
-                    && !p.finished
-            });
-            sources.extend(pods.map(|(_, pod)| Source::Pod(kube.clone(), place(pod))));
-        }
-    }
-    let entries = tables.workload_entries.iter().filter(|(k, e)| {
-        k.namespace == key.namespace
-            && !e.unhealthy
-            && selected(&e.spec.labels)
-            && is_addressed(&e.spec)
-    });
-    sources.extend(entries.map(|(_, e)| Source::KubeEntry(kube.clone(), e.clone())));
-    sources
-}
-
-/// The pod of a slice's endpoint: by reference, else by address. Without a reference somebody wrote the slice by hand;
-/// then a pod of the same namespace is the best guess, even one of the host network. Istio 1.31: `getPod`.
-fn pod_of<'a>(
-    endpoint: &SliceEndpoint,
-    namespace: &Str,
-    tables: &Tables<'a>,
-) -> Option<&'a Shared<Pod>> {
-    match &endpoint.pod {
-        Some(name) => tables.pods.get(&pod_key(namespace, name)),
-        None => {
-            let address = endpoint.addresses.first()?.parse().ok()?;
-            tables.workloads.guess(namespace, address)
-        }
-    }
-}
-
-/// An entry in another network may have no address: the network's gateway knows the way.
-fn is_addressed(spec: &WorkloadEntrySpec) -> bool {
-    spec.address.is_empty() || spec.address.parse::<IpAddr>().is_ok()
-}
-
-fn entry_sources(entry: &Shared<ServiceEntry>, tables: &Tables<'_>) -> Vec<Source> {
-    let Some(selector) = &entry.workload_selector else {
-        return vec![Source::Inline(entry.clone())];
-    };
-    let namespace = &entry.meta.key.namespace;
-    let dns = matches!(
-        entry.resolution,
-        Resolution::Dns | Resolution::DnsRoundRobin
-    );
-    let pods = tables.pods.iter().filter(|(k, p)| {
-        k.namespace == *namespace
-            && p.meta.labels.satisfies(selector)
-            && !p.ips.is_empty()
-            && !p.finished
-            && p.ready
-    });
-    let workloads = tables.workload_entries.iter().filter(|(k, e)| {
-        k.namespace == *namespace
-            && !e.unhealthy
-            && e.spec.labels.satisfies(selector)
-            && (dns || is_addressed(&e.spec))
-    });
-    pods.map(|(_, pod)| {
-        let place = PodPlace {
-            pod: pod.clone(),
-            locality: tables.workloads.locality(pod),
+        sources.collect(places, &owners, &tables);
+        inputs.disabling = tables.peers.disabling(&service.key.namespace);
+        sources.parts(&mut inputs.parts);
+        inputs.selects = sources.selects;
+        let make = |service: &Shared<Service>| build(service, &sources, inputs.clone(), &tables);
+        let row = match old.filter(|old| old.inputs == inputs) {
+            Some(old) => Arc::clone(old),
+            None => service.made(|row: &Row| row.inputs == inputs, make),
         };
-        Source::EntryPod(entry.clone(), place)
-    })
-    .chain(workloads.map(|(_, e)| Source::EntryWorkload(entry.clone(), e.clone())))
-    .collect()
-}
-
-fn build(service: &Service, sources: &[Source], inputs: Fingerprint, tables: &Tables<'_>) -> Row {
-    let mut found: BTreeMap<Str, Vec<Endpoint>> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    let disabling = tables.peers.disabling(&service.key.namespace).is_some();
-    let mut add = |port: &Str, mut endpoint: Endpoint| {
-        // The same address may stand in two slices while it moves from one to the other. Istio 1.31: `endpointKey`: by
-        // address and port name, whatever the number.
-        if !service.kubernetes || seen.insert((port.clone(), endpoint.address.clone())) {
-            endpoint.mtls_disabled =
-                disabling && endpoint.mtls && mtls_disabled(tables.peers, &endpoint);
-            found.entry(port.clone()).or_default().push(endpoint);
-        }
-    };
-    for source in sources {
-        match source {
-            Source::Slice(slice, pods) => from_slice(slice, pods, service, tables, &mut add),
-            Source::Pod(kube, place) => {
-                from_selected_pod(kube, place, service, tables, &mut add);
-            }
-            Source::KubeEntry(kube, entry) => {
-                for port in &kube.ports {
-                    let target = match &port.target {
-                        meltemi_model::service::TargetPort::Number(n) => Some(*n),
-                        meltemi_model::service::TargetPort::Name(n) => port_named(&entry.spec, n),
-                    };
-                    let target = port_named(&entry.spec, &port.name)
-                        .or(target)
-                        .unwrap_or(port.number);
-                    let mut endpoint = from_workload(&entry.spec, &entry.meta.key, tables);
-                    endpoint.port = target;
-                    add(&port.name, endpoint);
-                }
-            }
-            Source::Inline(entry) => from_inline(service, entry, tables, &mut add),
-            Source::EntryPod(entry, place) => {
-                let mut base = from_pod(place, tables);
-                if tables.mesh.dual_stack {
-                    set_addresses(&mut base, &place.pod);
-                }
-                for port in &entry.ports {
-                    let target = if port.target == 0 {
-                        port.number
-                    } else {
-                        port.target
-                    };
-                    add(
-                        &port.name,
-                        Endpoint {
-                            port: target,
-                            health: Health::Healthy,
-                            ..base.clone()
-                        },
-                    );
-                }
-            }
-            Source::EntryWorkload(entry, workload) => {
-                let base = from_workload(&workload.spec, &workload.meta.key, tables);
-                for port in &entry.ports {
-                    add(
-                        &port.name,
-                        at_entry_port(&base, &workload.spec, &port.name, port.number, port.target),
-                    );
-                }
-            }
+        match places {
+            &[place] => rows[place] = Some(row),
+            _ => set(&mut rows, places, Some(&row)),
         }
     }
-    let identities = identities(service, &found);
-    let ports = found
-        .into_iter()
-        .map(|(name, list)| (name, list.into_iter().map(Shared::new).collect()))
-        .collect();
-    Row {
-        inputs,
-        set: Shared::new(EndpointSet { ports }),
-        identities: Shared::new(identities),
+    Endpoints {
+        services: Arc::clone(services),
+        rows,
     }
 }
 
-/// Istio 1.31: `checkMtlsEnabled`.
-fn mtls_disabled(peers: &PeerAuthentications, endpoint: &Endpoint) -> bool {
-    let mode = peers.port(&endpoint.namespace, &endpoint.labels, endpoint.port);
-    mode == MtlsMode::Disable
-}
-
-fn identities(service: &Service, found: &BTreeMap<Str, Vec<Endpoint>>) -> Vec<(Str, Vec<Str>)> {
-    // Istio keeps one set of accounts per service, so a client of one port also accepts the accounts of another.
-    let mut all: BTreeSet<Str> = service.subject_alt_names.iter().cloned().collect();
-    for list in found.values() {
-        all.extend(
-            list.iter()
-                .map(|e| e.identity.clone())
-                .filter(|i| !i.is_empty()),
-        );
+fn set(rows: &mut [Option<Arc<Row>>], places: &[usize], row: Option<&Arc<Row>>) {
+    for place in places {
+        rows[*place] = row.cloned();
     }
-    let all: Vec<Str> = all.into_iter().collect();
-    service
-        .ports
-        .iter()
-        .map(|p| (p.name.clone(), all.clone()))
-        .collect()
 }
 
-fn from_slice(
-    slice: &EndpointSlice,
-    pods: &[Option<PodPlace>],
-    service: &Service,
-    tables: &Tables<'_>,
-    add: &mut impl FnMut(&Str, Endpoint),
-) {
-    for (endpoint, place) in slice.endpoints.iter().zip(pods) {
-        if endpoint.pod.is_some() && place.is_none() {
-            continue; // The pod was not read yet; its labels decide what is sent.
+/// The row of before, if the services of the key are the very same ones. Such are declared by the same objects, since each
+/// object keeps its own. Both worlds are walked in the order of keys.
+fn old_row<'a>(
+    places: &[usize],
+    services: &Services,
+    before: &'a Endpoints,
+    olds: &mut Peekable<impl Iterator<Item = &'a [usize]>>,
+) -> Option<Option<&'a Arc<Row>>> {
+    let (new, old) = (&services.sorted, &before.services.sorted);
+    let first = &new[*places.first()?];
+    let others = loop {
+        let others = *olds.peek()?;
+        let other = &old[*others.first()?];
+        if other.same(first) {
+            break others;
         }
-        let base = match place {
-            Some(place) => from_pod(place, tables),
-            None => unknown(tables),
+        match other.key.cmp(&first.key) {
+            Ordering::Less => olds.next(),
+            Ordering::Equal => break others,
+            Ordering::Greater => return None,
         };
-        let health = slice_health(endpoint, service);
-        // Of a pod whose addresses are one endpoint, the slice of the other family says nothing new.
-        let pod = place.as_ref().map(|place| &*place.pod);
-        let pod = pod.filter(|pod| endpoint.pod.is_some() && is_dual(pod, service, tables.mesh));
-        for address in &endpoint.addresses {
-            if pod.is_some() && address.contains(':') {
-                continue;
-            }
-            // What is known of the pod is known of its first address.
-            let network = match *address == base.address {
-                true => base.network.clone(),
-                false => tables.places.of(address, &base.labels),
-            };
-            for port in slice.ports.iter().filter(|p| p.tcp) {
-                let mut found = Endpoint {
-                    address: address.clone(),
-                    port: port.number,
-                    health,
-                    network: network.clone(),
-                    ..base.clone()
-                };
-                if let Some(pod) = pod {
-                    set_addresses(&mut found, pod);
-                }
-                add(&port.name, found);
-            }
-        }
-    }
-}
-
-/// Whether the pods of a Service are reached at their addresses of both families, by one endpoint each: with
-/// ISTIO_DUAL_STACK, where both the Service and the pod have several. Istio 1.31: `updateEndpointCacheForSlice`.
-fn is_dual(pod: &Pod, service: &Service, mesh: &Mesh) -> bool {
-    mesh.dual_stack && service.kubernetes && service.addresses.len() > 1 && pod.ips.len() > 1
-}
-
-fn set_addresses(endpoint: &mut Endpoint, pod: &Pod) {
-    let mut all = pod.ips.iter().map(|ip| Str::from(ip.to_string()));
-    if let Some(first) = all.next() {
-        endpoint.address = first;
-        endpoint.more_addresses = all.collect();
-    }
-}
-
-/// Istio 1.31: `endpointHealthStatus`. Draining endpoints matter only to services with persistent sessions.
-fn slice_health(endpoint: &SliceEndpoint, service: &Service) -> Health {
-    if endpoint.ready || service.publish_not_ready {
-        Health::Healthy
-    } else if endpoint.terminating {
-        Health::Terminating
-    } else {
-        Health::Unhealthy
-    }
-}
-
-fn from_selected_pod(
-    kube: &KubeService,
-    place: &PodPlace,
-    service: &Service,
-    tables: &Tables<'_>,
-    add: &mut impl FnMut(&Str, Endpoint),
-) {
-    let pod = &place.pod;
-    let health = match (pod.ready || kube.publish_not_ready, pod.terminating) {
-        (_, true) if !kube.publish_not_ready => Health::Terminating,
-        (true, _) => Health::Healthy,
-        (false, _) => Health::Unhealthy,
     };
-    let mut base = from_pod(place, tables);
-    if is_dual(pod, service, tables.mesh) {
-        set_addresses(&mut base, pod);
-    }
-    for port in kube
-        .ports
-        .iter()
-        .filter(|p| p.protocol != meltemi_model::port::Protocol::Udp)
-    {
-        if let Some(target) = resolve_target(&port.target, &pod.ports) {
-            add(
-                &port.name,
-                Endpoint {
-                    port: target,
-                    health,
-                    ..base.clone()
-                },
-            );
-        }
-    }
-}
-
-fn from_pod(place: &PodPlace, tables: &Tables<'_>) -> Endpoint {
-    let pod = &place.pod;
-    let labels = &pod.meta.labels;
-    let address: Str = match pod.ips.first() {
-        Some(ip) => ip.to_string().into(),
-        None => "".into(),
-    };
-    let network = tables.places.of(&address, labels);
-    let namespace = pod.meta.key.namespace.clone();
-    let hostname = match (&*pod.subdomain, &*pod.hostname) {
-        ("", _) => "".into(),
-        (subdomain, "") => format!("{}.{subdomain}", pod.meta.key.name).into(),
-        (subdomain, hostname) => format!("{hostname}.{subdomain}").into(),
-    };
-    Endpoint {
-        address,
-        more_addresses: Vec::new(),
-        port: 0,
-        labels: augment(
-            labels,
-            &tables.mesh.cluster_id,
-            &place.locality,
-            &pod.node,
-            &network,
-        ),
-        identity: spiffe(tables, &namespace, &pod.service_account),
-        network,
-        cluster: tables.mesh.cluster_id.clone(),
-        locality: place.locality.clone(),
-        weight: 1,
-        mtls: labels
-            .get("security.istio.io/tlsMode")
-            .is_some_and(|m| &**m == "istio"),
-        mtls_disabled: false,
-        workload: pod.workload.clone(),
-        namespace,
-        health: Health::Healthy,
-        hostname,
-        node: pod.node.clone(),
-    }
-}
-
-/// An endpoint of which nothing but its address is known.
-fn unknown(tables: &Tables<'_>) -> Endpoint {
-    let network = tables.places.of("", &Labels::default());
-    Endpoint {
-        labels: augment(
-            &Labels::default(),
-            &tables.mesh.cluster_id,
-            &Locality::default(),
-            "",
-            &network,
-        ),
-        cluster: tables.mesh.cluster_id.clone(),
-        ..Endpoint::at("".into(), 0)
-    }
-}
-
-fn spiffe(tables: &Tables<'_>, namespace: &str, account: &str) -> Str {
-    let account = if account.is_empty() {
-        "default"
-    } else {
-        account
-    };
-    format!(
-        "spiffe://{}/ns/{namespace}/sa/{account}",
-        tables.mesh.trust_domain.replace('@', ".")
-    )
-    .into()
-}
-
-fn from_inline(
-    service: &Service,
-    entry: &ServiceEntry,
-    tables: &Tables<'_>,
-    add: &mut impl FnMut(&Str, Endpoint),
-) {
-    let key = &entry.meta.key;
-    let dns = matches!(
-        entry.resolution,
-        Resolution::Dns | Resolution::DnsRoundRobin
-    );
-    if entry.endpoints.is_empty() && dns {
-        // The host itself is resolved.
-        let base = Endpoint {
-            address: service.key.host.0.clone(),
-            labels: Labels::default(),
-            namespace: key.namespace.clone(),
-            workload: key.name.clone(),
-            ..unknown(tables)
-        };
-        for port in &entry.ports {
-            let target = if port.target == 0 {
-                port.number
-            } else {
-                port.target
-            };
-            add(
-                &port.name,
-                Endpoint {
-                    port: target,
-                    ..base.clone()
-                },
-            );
-        }
-    }
-    for (index, spec) in entry.endpoints.iter().enumerate() {
-        let name = format!("{}-{index}", key.name);
-        let base = from_workload(
-            spec,
-            &ObjectKey::new(Kind::WorkloadEntry, key.namespace.clone(), name),
-            tables,
-        );
-        for port in &entry.ports {
-            add(
-                &port.name,
-                at_entry_port(&base, spec, &port.name, port.number, port.target),
-            );
-        }
-    }
-}
-
-fn port_named(spec: &WorkloadEntrySpec, name: &str) -> Option<u16> {
-    spec.ports
-        .iter()
-        .find(|(n, p)| &**n == name && *p > 0)
-        .map(|(_, p)| *p)
-}
-
-/// Istio 1.31: a socket has no port; else the entry's own port, the target port, the service port, in this order.
-fn at_entry_port(
-    base: &Endpoint,
-    spec: &WorkloadEntrySpec,
-    name: &str,
-    number: u16,
-    target: u16,
-) -> Endpoint {
-    let mut endpoint = base.clone();
-    if let Some(path) = spec.address.strip_prefix("unix://") {
-        endpoint.address = path.into();
-        endpoint.port = 0;
-    } else {
-        endpoint.port = port_named(spec, name).unwrap_or(if target > 0 { target } else { number });
-    }
-    endpoint
-}
-
-fn from_workload(spec: &WorkloadEntrySpec, key: &ObjectKey, tables: &Tables<'_>) -> Endpoint {
-    let labels = &spec.labels;
-    let locality = match labels
-        .get("topology.istio.io/locality")
-        .or(labels.get("istio-locality"))
-    {
-        Some(label) if spec.locality.is_empty() && label.contains('/') => Locality::parse(label),
-        Some(label) if spec.locality.is_empty() => Locality::parse(&label.replace('.', "/")),
-        _ => spec.locality.clone(),
-    };
-    // Istio 1.31: what only a label, the namespace or MeshNetworks say becomes a label, not the endpoint's network.
-    let network = match spec.network.is_empty() {
-        true => tables.places.of(&spec.address, labels),
-        false => spec.network.clone(),
-    };
-    // Istio 1.31: a workload entry with a service account is taken to have a sidecar, unless its label says otherwise.
-    let mtls = match labels.get("security.istio.io/tlsMode") {
-        Some(mode) => &**mode == "istio",
-        None => !spec.service_account.is_empty(),
-    };
-    Endpoint {
-        address: spec.address.clone(),
-        labels: augment(labels, &tables.mesh.cluster_id, &locality, "", &network),
-        identity: if spec.service_account.is_empty() {
-            "".into()
-        } else {
-            spiffe(tables, &key.namespace, &spec.service_account)
-        },
-        network: spec.network.clone(),
-        locality,
-        weight: spec.weight.max(1),
-        mtls,
-        workload: key.name.clone(),
-        namespace: key.namespace.clone(),
-        ..unknown(tables)
-    }
+    let mut pairs = places.iter().zip(others);
+    let same = places.len() == others.len() && pairs.all(|(a, b)| new[*a].same(&old[*b]));
+    let row = before.rows.get(*others.first()?)?.as_ref();
+    same.then_some(row)
 }
 
 #[cfg(test)]

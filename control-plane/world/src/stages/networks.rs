@@ -198,11 +198,15 @@ fn entrances(
         }
         return vec![entrance];
     }
-    let host = kubernetes_host(&key.name, &key.namespace, &mesh.domain);
     let own = configured
         .networks
         .iter()
         .filter(|network| network.registries.contains(&mesh.cluster_id));
+    let mut entered = own.clone().flat_map(|network| &network.gateways);
+    if !entered.any(|(at, _)| matches!(at, GatewayAt::Service(_))) {
+        return Vec::new();
+    }
+    let host = kubernetes_host(&key.name, &key.namespace, &mesh.domain);
     let named = own.flat_map(|network| {
         let at = network.gateways.iter();
         at.filter(|(at, _)| matches!(at, GatewayAt::Service(name) if *name == host))

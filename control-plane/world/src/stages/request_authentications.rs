@@ -125,8 +125,7 @@ impl Resolver<'_> {
         port: u16,
         out: &mut RequestAuthentications,
     ) -> Option<Keys> {
-        let owners = self.services.by_host.get(&host);
-        let is_known = owners.is_some_and(|owners| owners.len() == 1);
+        let is_known = self.services.owners(&host).count() == 1;
         if !is_known {
             if self.mesh.jwks_fetch == JwksFetch::Hybrid {
                 return None;

@@ -17,33 +17,180 @@ use crate::store::Table;
 
 mod hashed;
 
-/// The joined services.
+/// The joined services. Services are told by their places in `sorted`; what other stages find for each of them lies in
+/// lists of the same order.
 #[derive(Debug, Default)]
 pub struct Services {
     /// Oldest first, then by name and namespace. Istio 1.31: `SortServicesByCreationTime`.
     pub sorted: Vec<Shared<Service>>,
-    /// The service that owns a host name in each namespace: the oldest, but Kubernetes before ServiceEntries.
-    pub by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>>,
-    /// All services that declare the same host name in the same namespace, oldest first.
-    by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>>,
+    /// In the same order, the objects that declare them.
+    objects: Vec<Declared>,
+    /// Places by host, namespace, then age.
+    by_key: Vec<usize>,
+    /// Where the services of each key begin in `by_key`, and at the end the length of that.
+    keys: Vec<usize>,
+    /// For each place, the number of its host: services of one host have one number, and numbers rise with hosts.
+    hosts: Vec<usize>,
+    /// For each number of a host, where its services begin in `by_key`, and at the end the length of that.
+    starts: Vec<usize>,
+    /// Whether any service stands for near endpoints of the caller's own node.
+    pub by_node: bool,
+}
+
+/// The object that declares a service.
+#[derive(Debug, Clone)]
+pub(crate) enum Declared {
+    Kube(Shared<KubeService>),
+    Entry(Shared<ServiceEntry>),
 }
 
 impl Services {
-    /// All services of a key, oldest first.
-    pub fn sharing(&self, key: &ServiceKey) -> &[Shared<Service>] {
-        self.by_key.get(key).map(Vec::as_slice).unwrap_or_default()
+    fn new(sorted: Vec<Shared<Service>>, objects: Vec<Declared>) -> Self {
+        let mut by_key: Vec<usize> = (0..sorted.len()).collect();
+        by_key.sort_by(|a, b| sorted[*a].key.cmp(&sorted[*b].key));
+        let mut hosts = vec![0; sorted.len()];
+        let mut keys = Vec::with_capacity(sorted.len() + 1);
+        let mut starts = Vec::with_capacity(sorted.len() + 1);
+        let mut last: Option<&ServiceKey> = None;
+        for (rank, at) in by_key.iter().enumerate() {
+            let key = &sorted[*at].key;
+            let same_host = last.is_some_and(|last| last.host == key.host);
+            if !same_host {
+                starts.push(rank);
+            }
+            if !same_host || last.is_some_and(|last| last.namespace != key.namespace) {
+                keys.push(rank);
+            }
+            last = Some(key);
+            hosts[*at] = starts.len() - 1;
+        }
+        starts.push(by_key.len());
+        keys.push(by_key.len());
+        let near = |s: &Service| {
+            s.node_local || s.traffic_distribution == TrafficDistribution::PreferSameNode
+        };
+        let by_node = sorted.iter().any(|s| near(s));
+        Self {
+            sorted,
+            objects,
+            by_key,
+            keys,
+            hosts,
+            starts,
+            by_node,
+        }
+    }
+
+    /// The object that declares the service at a place.
+    pub(crate) fn object(&self, place: usize) -> &Declared {
+        &self.objects[place]
+    }
+
+    /// The places of the services of a host, by namespace, then age.
+    fn places_of(&self, host: &Hostname) -> &[usize] {
+        let of = |number: &usize| {
+            let at = self.by_key.get(*number);
+            at.map(|at| &self.sorted[*at].key.host)
+        };
+        // The last start is behind all services.
+        let number = self
+            .starts
+            .partition_point(|start| of(start).is_some_and(|other| other < host));
+        match self.starts.get(number).and_then(of) {
+            Some(found) if found == host => self.of_number(number),
+            _ => &[],
+        }
+    }
+
+    fn of_number(&self, number: usize) -> &[usize] {
+        match self.starts.get(number..number + 2) {
+            Some(&[start, end]) => &self.by_key[start..end],
+            _ => &[],
+        }
+    }
+
+    fn in_namespace<'a>(&'a self, all: &'a [usize], namespace: &str) -> &'a [usize] {
+        let of = |at: &usize| &*self.sorted[*at].key.namespace;
+        let start = all.partition_point(|at| of(at) < namespace);
+        let rest = &all[start..];
+        &rest[..rest.partition_point(|at| of(at) == namespace)]
+    }
+
+    /// The places of all services of a key, oldest first.
+    pub fn sharing(&self, key: &ServiceKey) -> &[usize] {
+        self.in_namespace(self.places_of(&key.host), &key.namespace)
+    }
+
+    /// The places of the services of each key, by key; of each oldest first.
+    pub fn by_key(&self) -> impl Iterator<Item = &[usize]> {
+        self.keys.windows(2).filter_map(|range| match range {
+            &[start, end] => self.by_key.get(start..end),
+            _ => None,
+        })
+    }
+
+    /// Whether several services declare the host of the service at a place.
+    pub fn is_contested(&self, at: usize) -> bool {
+        let number = self.hosts.get(at);
+        number.is_some_and(|number| self.of_number(*number).len() > 1)
+    }
+
+    /// The number of hosts.
+    pub(crate) fn host_count(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// The number of the host of the service at a place: hosts have rising numbers from 0 on.
+    pub(crate) fn host_number(&self, at: usize) -> usize {
+        self.hosts[at]
+    }
+
+    /// The place of the service that owns a host name in a namespace: the oldest, but Kubernetes before ServiceEntries.
+    pub(crate) fn owner_place(&self, host: &Hostname, namespace: &str) -> Option<usize> {
+        self.first(self.in_namespace(self.places_of(host), namespace))
+    }
+
+    /// The same, the service.
+    pub fn owner(&self, host: &Hostname, namespace: &str) -> Option<&Shared<Service>> {
+        self.owner_place(host, namespace).map(|at| &self.sorted[at])
+    }
+
+    fn first(&self, sharing: &[usize]) -> Option<usize> {
+        let kubernetes = sharing.iter().find(|at| self.sorted[**at].kubernetes);
+        kubernetes.or(sharing.first()).copied()
+    }
+
+    /// The places of the services that own a host name, one for each namespace, by namespace.
+    pub(crate) fn owner_places(&self, host: &Hostname) -> impl Iterator<Item = usize> {
+        let same =
+            |a: &usize, b: &usize| self.sorted[*a].key.namespace == self.sorted[*b].key.namespace;
+        let namespaces = self.places_of(host).chunk_by(same);
+        namespaces.filter_map(|sharing| self.first(sharing))
+    }
+
+    /// The same, the services.
+    pub fn owners(&self, host: &Hostname) -> impl Iterator<Item = &Shared<Service>> {
+        self.owner_places(host).map(|at| &self.sorted[at])
     }
 
     /// The service of an extension provider: where no namespace is named, only one may have such a host.
     /// Istio 1.31: `LookupCluster`.
     pub fn of_provider(&self, wanted: &ProviderService) -> Option<&Shared<Service>> {
-        let owners = self.by_host.get(&wanted.host)?;
-        match &wanted.namespace {
-            Some(namespace) => owners.get(namespace),
-            None if owners.len() == 1 => owners.values().next(),
-            None => None,
+        if let Some(namespace) = &wanted.namespace {
+            return self.owner(&wanted.host, namespace);
         }
+        let mut owners = self.owners(&wanted.host);
+        owners.next().filter(|_| owners.next().is_none())
     }
+}
+
+/// The services of one object, and what else they are made of.
+struct Converted {
+    /// What the namespace says of near endpoints.
+    namespace: Option<TrafficDistribution>,
+    /// The DNS suffix of the cluster.
+    domain: Str,
+    services: Vec<Shared<Service>>,
 }
 
 /// Joins Kubernetes Services and ServiceEntries. A namespace's annotation speaks for those of its services that say
@@ -63,53 +210,53 @@ pub fn services(
             ))
         })
         .collect();
-    let distribution = |namespace: &Str| said.get(namespace).copied();
-    let mut all: Vec<Service> = kube
-        .iter()
-        .map(|(key, s)| from_kubernetes(s, distribution(&key.namespace), mesh))
-        .collect();
+    let distribution = |namespace: &Str| match said.is_empty() {
+        true => None,
+        false => said.get(namespace).copied(),
+    };
+    let fits =
+        |made: &Converted, namespace| made.namespace == namespace && made.domain == mesh.domain;
+    let converted = |namespace, services| Converted {
+        namespace,
+        domain: mesh.domain.clone(),
+        services,
+    };
+    let mut all: Vec<(Shared<Service>, Declared)> = Vec::with_capacity(kube.len() + entries.len());
+    for (key, service) in kube.iter() {
+        let namespace = distribution(&key.namespace);
+        let make = |s: &Shared<KubeService>| {
+            converted(
+                namespace,
+                vec![Shared::new(from_kubernetes(s, namespace, mesh))],
+            )
+        };
+        let made = service.made(|made| fits(made, namespace), make);
+        let services = made.services.iter().cloned();
+        all.extend(services.map(|s| (s, Declared::Kube(service.clone()))));
+    }
     for (key, entry) in entries.iter() {
         let namespace = distribution(&key.namespace);
-        all.extend(
-            entry
-                .hosts
-                .iter()
-                .map(|host| from_entry(entry, host, namespace)),
-        );
+        let make = |entry: &Shared<ServiceEntry>| {
+            let hosts = entry.hosts.iter();
+            let services = hosts.map(|host| Shared::new(from_entry(entry, host, namespace)));
+            converted(namespace, services.collect())
+        };
+        let made = entry.made(|made| fits(made, namespace), make);
+        let services = made.services.iter().cloned();
+        all.extend(services.map(|s| (s, Declared::Entry(entry.clone()))));
     }
-    set_aliases(&mut all);
-    all.sort_by(|a, b| {
-        (a.created, &a.name, &a.key.namespace, &a.object).cmp(&(
-            b.created,
-            &b.name,
-            &b.key.namespace,
-            &b.object,
-        ))
+    all.sort_by(|(a, _), (b, _)| {
+        let order = |s: &Shared<Service>| s.created;
+        let names =
+            || (&a.name, &a.key.namespace, &a.object).cmp(&(&b.name, &b.key.namespace, &b.object));
+        order(a).cmp(&order(b)).then_with(names)
     });
+    let (mut sorted, objects): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    set_aliases(&mut sorted);
     if !mesh.ip_autoallocate {
-        hashed::allocate(&mut all);
+        hashed::allocate(&mut sorted);
     }
-    let sorted: Vec<Shared<Service>> = all.into_iter().map(Shared::new).collect();
-    let mut by_host: BTreeMap<Hostname, BTreeMap<Str, Shared<Service>>> = BTreeMap::new();
-    let mut by_key: BTreeMap<ServiceKey, Vec<Shared<Service>>> = BTreeMap::new();
-    for service in &sorted {
-        by_key
-            .entry(service.key.clone())
-            .or_default()
-            .push(service.clone());
-        let owners = by_host.entry(service.key.host.clone()).or_default();
-        match owners.get(&service.key.namespace) {
-            Some(owner) if owner.kubernetes || !service.kubernetes => {}
-            _ => {
-                owners.insert(service.key.namespace.clone(), service.clone());
-            }
-        }
-    }
-    Services {
-        sorted,
-        by_host,
-        by_key,
-    }
+    Services::new(sorted, objects)
 }
 
 /// The host name of a Kubernetes Service.
@@ -248,41 +395,68 @@ fn single_address(text: &str) -> Option<Str> {
 }
 
 /// Tells each service which ExternalName services stand for it, through any number of steps. Loops stand for nothing.
-fn set_aliases(all: &mut [Service]) {
-    let direct: BTreeMap<Hostname, Hostname> = all
+fn set_aliases(all: &mut [Shared<Service>]) {
+    let names = |s: &&Shared<Service>| s.resolution == Resolution::Alias;
+    let direct: BTreeMap<&Hostname, &Hostname> = all
         .iter()
-        .filter(|s| s.resolution == Resolution::Alias)
-        .filter_map(|s| Some((s.key.host.clone(), s.external_name.clone()?)))
+        .filter(names)
+        .filter_map(|s| Some((&s.key.host, s.external_name.as_ref()?)))
         .collect();
+    if direct.is_empty() {
+        return;
+    }
     let mut aliases: BTreeMap<Hostname, BTreeSet<(Str, Hostname)>> = BTreeMap::new();
-    for service in all.iter().filter(|s| s.resolution == Resolution::Alias) {
-        let mut target = service.external_name.clone();
-        let mut seen = BTreeSet::from([service.key.host.clone()]);
-        while let Some(next) = target.as_ref().and_then(|t| direct.get(t)) {
-            if !seen.insert(next.clone()) {
+    for service in all.iter().filter(names) {
+        let mut target = service.external_name.as_ref();
+        let mut seen = vec![&service.key.host];
+        while let Some(next) = target.and_then(|t| direct.get(t)) {
+            if seen.contains(next) {
                 target = None;
                 break;
             }
-            target = Some(next.clone());
+            seen.push(next);
+            target = Some(next);
         }
         if let Some(concrete) = target {
             aliases
-                .entry(concrete)
+                .entry(concrete.clone())
                 .or_default()
                 .insert((service.key.namespace.clone(), service.key.host.clone()));
         }
     }
-    for service in all.iter_mut() {
-        if let Some(found) = aliases.get(&service.key.host) {
-            service.aliases = found
-                .iter()
-                .map(|(namespace, host)| ServiceKey {
-                    host: host.clone(),
-                    namespace: namespace.clone(),
-                })
-                .collect();
-        }
+    for service in all {
+        let Some(found) = aliases.get(&service.key.host) else {
+            continue;
+        };
+        let found = found.iter().map(|(namespace, host)| ServiceKey {
+            host: host.clone(),
+            namespace: namespace.clone(),
+        });
+        let found: Vec<ServiceKey> = found.collect();
+        *service = with(
+            service,
+            |s| s.aliases == found,
+            |s| s.aliases.clone_from(&found),
+        );
     }
+}
+
+/// A service with more than its object says, kept beside the row that its object alone comes to.
+fn with(
+    service: &Shared<Service>,
+    has: impl Fn(&Service) -> bool,
+    set: impl FnOnce(&mut Service),
+) -> Shared<Service> {
+    if has(service) {
+        return service.clone();
+    }
+    let make = |service: &Shared<Service>| {
+        let mut more = (**service).clone();
+        set(&mut more);
+        Shared::new(more)
+    };
+    let made = service.made(|made: &Shared<Service>| has(made), make);
+    Shared::clone(&made)
 }
 
 #[cfg(test)]

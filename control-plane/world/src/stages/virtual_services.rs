@@ -2,21 +2,22 @@
 
 mod delegates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meltemi_model::mesh::Mesh;
-use meltemi_model::routing::VirtualService;
+use meltemi_model::routing::{Destination, HttpAction, VirtualService};
 use meltemi_model::service::ExportTo;
 use meltemi_model::{Diagnostics, Hostname, Shared, Str};
 
-use crate::scope::destinations;
 use crate::store::Table;
 
 /// The VirtualServices that are bound to each gateway name (`mesh` or `namespace/name`), oldest first.
 #[derive(Debug, Default)]
 pub struct VirtualServices {
     sorted: Vec<Shared<VirtualService>>,
-    by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>>,
+    /// By gateway, then place in `sorted`.
+    by_gateway: Vec<(Str, usize)>,
     /// Delegates that are not there, or do not fit.
     pub findings: Diagnostics,
 }
@@ -30,15 +31,12 @@ pub fn virtual_services(
     let (mut sorted, findings) = delegates::joined(table, &mesh.virtual_service_export_to);
     sorted.extend_from_slice(made);
     sorted.sort_by(|a, b| a.meta.age_order().cmp(&b.meta.age_order()));
-    let mut by_gateway: BTreeMap<Str, Vec<Shared<VirtualService>>> = BTreeMap::new();
-    for vs in &sorted {
-        for gateway in &vs.gateways {
-            by_gateway
-                .entry(gateway.clone())
-                .or_default()
-                .push(vs.clone());
-        }
+    let mut by_gateway = Vec::with_capacity(sorted.len());
+    for (place, vs) in sorted.iter().enumerate() {
+        by_gateway.extend(vs.gateways.iter().map(|gateway| (gateway.clone(), place)));
     }
+    // The sort is stable.
+    by_gateway.sort_by(|(a, _), (b, _)| a.cmp(b));
     VirtualServices {
         sorted,
         by_gateway,
@@ -55,8 +53,7 @@ impl VirtualServices {
         namespace: &str,
         mesh: &Mesh,
     ) -> Vec<Shared<VirtualService>> {
-        let bound = self.by_gateway.get(gateway).map(Vec::as_slice);
-        by_precedence(bound.unwrap_or_default(), namespace, mesh)
+        by_precedence(self.bound(gateway), namespace, mesh)
     }
 
     /// The hosts to which those of a gateway route, whoever may see them. Istio 1.31: `destinationsByGateway`.
@@ -65,18 +62,30 @@ impl VirtualServices {
         gateway: &str,
         namespace: Option<&'a str>,
     ) -> impl Iterator<Item = Hostname> + use<'a> {
-        let bound = self.by_gateway.get(gateway).into_iter().flatten();
-        bound.flat_map(move |vs| destinations(vs, namespace).into_keys())
+        self.bound(gateway).flat_map(move |vs| {
+            let found = destinations(vs, namespace);
+            found.keys().cloned().collect::<Vec<_>>()
+        })
     }
 
     /// Those of all gateways that a namespace sees, in the same order.
     pub fn all_visible(&self, namespace: &str, mesh: &Mesh) -> Vec<Shared<VirtualService>> {
-        by_precedence(&self.sorted, namespace, mesh)
+        by_precedence(self.sorted.iter(), namespace, mesh)
+    }
+
+    fn bound<'a>(
+        &'a self,
+        gateway: &str,
+    ) -> impl Iterator<Item = &'a Shared<VirtualService>> + use<'a> {
+        let start = self.by_gateway.partition_point(|(own, _)| **own < *gateway);
+        let rest = &self.by_gateway[start..];
+        let bound = &rest[..rest.partition_point(|(own, _)| **own == *gateway)];
+        bound.iter().map(|(_, place)| &self.sorted[*place])
     }
 }
 
-fn by_precedence(
-    bound: &[Shared<VirtualService>],
+fn by_precedence<'a>(
+    bound: impl Iterator<Item = &'a Shared<VirtualService>>,
     namespace: &str,
     mesh: &Mesh,
 ) -> Vec<Shared<VirtualService>> {
@@ -86,7 +95,13 @@ fn by_precedence(
             groups[group].push(vs.clone());
         }
     }
-    groups.concat()
+    let [mut all, mut named, mut public] = groups;
+    if all.is_empty() && named.is_empty() {
+        return public;
+    }
+    all.append(&mut named);
+    all.append(&mut public);
+    all
 }
 
 /// 0: private to the namespace, 1: exported to it by name, 2: public, `None`: not visible.
@@ -110,6 +125,70 @@ fn group_for(vs: &VirtualService, namespace: &str, mesh: &Mesh) -> Option<usize>
             }
         }
     }
+}
+
+/// Hosts with ports; 0 stands for every port.
+pub(crate) type Destinations = BTreeMap<Hostname, BTreeSet<u16>>;
+
+/// Where a VirtualService routes, kept beside it: scopes ask at every revision.
+struct Kept {
+    destinations: Arc<Destinations>,
+    /// Whether some routes are for callers of some namespaces, so that what is kept is only what holds for all together.
+    by_namespace: bool,
+}
+
+/// The hosts to which a VirtualService routes for callers of a namespace (`None`: of any).
+pub(crate) fn destinations(
+    vs: &Shared<VirtualService>,
+    namespace: Option<&str>,
+) -> Arc<Destinations> {
+    let make = |vs: &Shared<VirtualService>| Kept {
+        destinations: Arc::new(routed_to(vs, None)),
+        by_namespace: {
+            let mut matches = vs.http.iter().flat_map(|route| &route.matches);
+            matches.any(|m| !m.source_namespace.is_empty())
+        },
+    };
+    let kept = vs.made(|_: &Kept| true, make);
+    match namespace {
+        Some(_) if kept.by_namespace => Arc::new(routed_to(vs, namespace)),
+        _ => Arc::clone(&kept.destinations),
+    }
+}
+
+fn routed_to(vs: &VirtualService, namespace: Option<&str>) -> Destinations {
+    let mut found = Destinations::new();
+    let mut add = |d: &Destination| {
+        found
+            .entry(d.host.clone())
+            .or_default()
+            .insert(d.port.unwrap_or(0));
+    };
+    for route in &vs.http {
+        let wanted: Vec<_> = route
+            .matches
+            .iter()
+            .filter(|m| !m.source_namespace.is_empty())
+            .collect();
+        let elsewhere = |namespace: &str| wanted.iter().all(|m| m.source_namespace != namespace);
+        if !wanted.is_empty() && namespace.is_some_and(elsewhere) {
+            continue;
+        }
+        if let HttpAction::Forward(to) = &route.action {
+            to.iter().for_each(|d| add(&d.destination));
+        }
+        let listed = route.mirrors.iter().map(|m| &m.destination);
+        route.mirror.to.iter().chain(listed).for_each(&mut add);
+    }
+    vs.tcp
+        .iter()
+        .flat_map(|r| &r.destinations)
+        .for_each(|(d, _)| add(d));
+    vs.tls
+        .iter()
+        .flat_map(|r| &r.destinations)
+        .for_each(|(d, _)| add(d));
+    found
 }
 
 #[cfg(test)]

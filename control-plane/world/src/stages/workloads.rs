@@ -2,62 +2,89 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use meltemi_model::workload::{Node, Pod};
 use meltemi_model::{Kind, Labels, Locality, ObjectKey, Shared, Str};
 
+use crate::ordered::Ordered;
 use crate::store::Table;
 
 /// Indexes over pods and nodes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Workloads {
-    /// Pods that may answer, by their addresses. Pods of the host network share a node's address and are not here.
-    pub by_ip: BTreeMap<IpAddr, Shared<Pod>>,
-    /// Pods that may answer, by namespace and address, those of the host network too.
-    pub by_namespace_and_ip: BTreeMap<(Str, IpAddr), Shared<Pod>>,
+    /// Pods that may answer, by address, namespace and name.
+    pods: Ordered<(IpAddr, Str, Str), Shared<Pod>>,
     /// Where each node is.
-    pub nodes: BTreeMap<Str, Locality>,
+    nodes: Arc<BTreeMap<Str, Locality>>,
 }
 
 /// Builds the indexes.
 pub fn workloads(pods: &Table<Pod>, nodes: &Table<Node>) -> Workloads {
-    let mut by_ip = BTreeMap::new();
-    let mut by_namespace_and_ip = BTreeMap::new();
-    for (key, pod) in pods.iter().filter(|(_, pod)| !pod.finished) {
-        for ip in &pod.ips {
-            if !pod.host_network {
-                prefer(&mut by_ip, *ip, pod);
-            }
-            prefer(&mut by_namespace_and_ip, (key.namespace.clone(), *ip), pod);
-        }
-    }
-    let nodes = nodes
-        .iter()
-        .map(|(key, node)| (key.name.clone(), node.locality.clone()))
-        .collect();
+    let all = pods.iter().flat_map(|(key, pod)| addressed(key, pod));
+    let mut all: Vec<_> = all.map(|(key, pod)| (key, pod.clone())).collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all.dedup_by(|(a, _), (b, _)| a == b);
     Workloads {
-        by_ip,
-        by_namespace_and_ip,
-        nodes,
+        pods: Ordered::from_sorted(all),
+        nodes: Arc::new(places(nodes)),
     }
 }
 
-/// An address is used again while the object of the pod that had it is still there: it is the newer pod's, above all if
-/// the older one is going away or not ready. Istio 1.31 forgets those at once (`PodCache`).
-fn prefer<K: Ord>(index: &mut BTreeMap<K, Shared<Pod>>, key: K, pod: &Shared<Pod>) {
-    let rank = |pod: &Pod| (!pod.terminating, pod.ready, pod.meta.created);
-    match index.get(&key) {
-        Some(other) if rank(other) > rank(pod) => {}
-        _ => {
-            index.insert(key, pod.clone());
-        }
-    }
+fn places(nodes: &Table<Node>) -> BTreeMap<Str, Locality> {
+    let nodes = nodes.iter();
+    nodes
+        .map(|(key, node)| (key.name.clone(), node.locality.clone()))
+        .collect()
+}
+
+fn addressed<'a>(
+    key: &'a ObjectKey,
+    pod: &'a Shared<Pod>,
+) -> impl Iterator<Item = ((IpAddr, Str, Str), &'a Shared<Pod>)> {
+    let ips = pod.ips.iter().filter(|_| !pod.finished);
+    ips.map(move |ip| ((*ip, key.namespace.clone(), key.name.clone()), pod))
 }
 
 impl Workloads {
-    /// The pod of a namespace that has an address, if there is one.
+    /// The same after some pods, and maybe nodes, became others.
+    pub(crate) fn after(
+        &self,
+        (pods, old_pods): (&Table<Pod>, &Table<Pod>),
+        (nodes, old_nodes): (&Table<Node>, &Table<Node>),
+    ) -> Self {
+        let mut next = self.clone();
+        for (key, old, new) in pods.changes(old_pods) {
+            for (key, _) in old.into_iter().flat_map(|pod| addressed(key, pod)) {
+                next.pods.remove(&key);
+            }
+            for (key, pod) in new.into_iter().flat_map(|pod| addressed(key, pod)) {
+                next.pods.insert(key, pod.clone());
+            }
+        }
+        if !nodes.same(old_nodes) {
+            next.nodes = Arc::new(places(nodes));
+        }
+        next
+    }
+
+    /// The pod that has an address. Those of the host network share a node's address and are not meant.
+    pub fn at(&self, address: IpAddr) -> Option<&Shared<Pod>> {
+        newest(self.with(address).filter(|pod| !pod.host_network))
+    }
+
+    /// The pod of a namespace that has an address, if there is one, even one of the host network.
     pub fn guess(&self, namespace: &Str, address: IpAddr) -> Option<&Shared<Pod>> {
-        self.by_namespace_and_ip.get(&(namespace.clone(), address))
+        newest(
+            self.with(address)
+                .filter(|pod| pod.meta.key.namespace == *namespace),
+        )
+    }
+
+    fn with(&self, address: IpAddr) -> impl Iterator<Item = &Shared<Pod>> {
+        let pods = self.pods.starting(move |(ip, _, _)| ip.cmp(&address));
+        let pods = pods.take_while(move |((ip, _, _), _)| *ip == address);
+        pods.map(|(_, pod)| pod)
     }
 
     /// Where a pod is: its label `istio-locality`, else its node's topology. Istio 1.31: `getPodLocality`.
@@ -79,6 +106,12 @@ impl Workloads {
     }
 }
 
+/// An address is used again while the object of the pod that had it is still there: it is the newer pod's, above all if
+/// the older one is going away or not ready. Istio 1.31 forgets those at once (`PodCache`).
+fn newest<'a>(pods: impl Iterator<Item = &'a Shared<Pod>>) -> Option<&'a Shared<Pod>> {
+    pods.max_by_key(|pod| (!pod.terminating, pod.ready, pod.meta.created))
+}
+
 /// The key of a pod.
 pub fn pod_key(namespace: &Str, name: &Str) -> ObjectKey {
     ObjectKey {
@@ -88,29 +121,41 @@ pub fn pod_key(namespace: &Str, name: &Str) -> ObjectKey {
     }
 }
 
+/// The labels that say where a workload runs: region, zone, subzone, cluster, node, network.
+const TOPOLOGY: [&str; 6] = [
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.istio.io/subzone",
+    "topology.istio.io/cluster",
+    "kubernetes.io/hostname",
+    "topology.istio.io/network",
+];
+
 /// The labels by which subsets and failover priorities select: the workload's own and where it runs.
 /// Istio 1.31: `labelutil.AugmentLabels`.
 pub fn augment(
     labels: &Labels,
-    cluster: &str,
+    cluster: &Str,
     locality: &Locality,
-    node: &str,
-    network: &str,
+    node: &Str,
+    network: &Str,
 ) -> Labels {
+    static KEYS: LazyLock<[Str; 6]> = LazyLock::new(|| TOPOLOGY.map(Str::from));
+    let [region, zone, subzone, own_cluster, hostname, own_network] = &*KEYS;
     let mut all = labels.clone();
-    let mut add = |key: &str, value: &str| {
+    let mut add = |key: &Str, value: &Str| {
         if !value.is_empty() {
-            all.0.insert(key.into(), value.into());
+            all.0.insert(key.clone(), value.clone());
         }
     };
-    add("topology.kubernetes.io/region", &locality.region);
-    add("topology.kubernetes.io/zone", &locality.zone);
-    add("topology.istio.io/subzone", &locality.subzone);
-    add("topology.istio.io/cluster", cluster);
-    add("kubernetes.io/hostname", node);
-    if all.get("topology.istio.io/network").is_none() && !network.is_empty() {
-        all.0
-            .insert("topology.istio.io/network".into(), network.into());
+    add(region, &locality.region);
+    add(zone, &locality.zone);
+    add(subzone, &locality.subzone);
+    add(own_cluster, cluster);
+    add(hostname, node);
+    // What a workload says of its network counts.
+    if labels.get(own_network).is_none() {
+        add(own_network, network);
     }
     all
 }

@@ -10,6 +10,8 @@ use super::*;
 use crate::Change;
 use crate::fixtures::{after, later, world};
 
+mod histories;
+
 #[test]
 fn a_stage_runs_only_when_a_table_that_it_reads_has_changed() {
     let before = world([kube_service("ns", "a", &[]).into()]);

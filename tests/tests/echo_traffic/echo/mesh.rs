@@ -373,11 +373,10 @@ impl Mesh {
             format!("{name}.echo.svc.cluster.local"),
             format!("{name}.svc.cluster.local"),
         ];
-        let services = &self.input.world.services.by_host;
-        let found = names
-            .iter()
-            .find_map(|name| services.get(&Hostname::new(name)));
-        let Some(service) = found.and_then(|owners| owners.values().next()) else {
+        let services = &self.input.world.services;
+        let names = names.map(|name| Hostname::new(&name));
+        let found = names.iter().find_map(|name| services.owners(name).next());
+        let Some(service) = found else {
             // The host of a pod of a headless service.
             let (_, parent) = name.split_once('.')?;
             return parent

@@ -1,5 +1,6 @@
 use meltemi_model::object::Object;
-use meltemi_model::routing::{HttpDestination, HttpRoute, Mirror, TcpRoute};
+use meltemi_model::port::Protocol;
+use meltemi_model::routing::{HttpAction, HttpDestination, HttpRoute, Mirror, TcpRoute};
 use meltemi_model::service::{KubeService, ServiceEntry};
 use meltemi_model::sidecar::{EgressPort, OutboundPolicy};
 use meltemi_model::testing::{
@@ -9,6 +10,7 @@ use meltemi_model::testing::{
 
 use super::*;
 use crate::fixtures::{later, world};
+use crate::scope::scope;
 
 mod destinations;
 mod hosts;

@@ -64,7 +64,8 @@ fn chosen(world: &World, namespace: &str, own: &str) -> String {
     let service = service("a", &[]);
     let found = world
         .destination_rules
-        .choose(&service, namespace, &labels(own), &world.mesh);
+        .seen_from(namespace, &world.mesh)
+        .choose(&service, &labels(own));
     found.map_or_else(String::new, |(rule, selects)| {
         let names: Vec<&str> = rule.from.iter().map(|k| &*k.name).collect();
         names.join("+") + if selects { "!" } else { "" }
@@ -189,7 +190,8 @@ fn rules_of_one_host_are_merged_the_oldest_first() {
     let world = with([young, old, youngest]);
     let (merged, _) = world
         .destination_rules
-        .choose(&service("a", &[]), "client", &labels(""), &world.mesh)
+        .seen_from("client", &world.mesh)
+        .choose(&service("a", &[]), &labels(""))
         .unwrap();
     let from: Vec<_> = merged.from.iter().map(|k| &*k.name).collect();
     assert_eq!(from, ["z-old", "a-young", "b-youngest"]);
@@ -199,7 +201,7 @@ fn rules_of_one_host_are_merged_the_oldest_first() {
         .map(|s| (&*s.name, &**s.labels.get("from").unwrap()))
         .collect();
     assert_eq!(subsets, [("v1", "z-old"), ("v2", "a-young")]);
-    assert_eq!(merged.policy.unwrap().proxy_protocol, Some(2));
+    assert_eq!(merged.policy.as_ref().unwrap().proxy_protocol, Some(2));
 }
 
 #[test]

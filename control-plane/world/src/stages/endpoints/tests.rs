@@ -1,11 +1,13 @@
-use meltemi_model::Hostname;
 use meltemi_model::object::{Meta, Object};
 use meltemi_model::port::Protocol;
 use meltemi_model::service::TargetPort;
 use meltemi_model::testing::{
     kube_service, labels, node, pod, service_entry, slice, slice_endpoint, workload, workload_entry,
 };
-use meltemi_model::workload::{SlicePort, WorkloadEntry};
+use meltemi_model::workload::{
+    Endpoint, Health, SliceEndpoint, SlicePort, WorkloadEntry, WorkloadEntrySpec,
+};
+use meltemi_model::{Hostname, Kind, Labels};
 
 use super::*;
 use crate::fixtures::{after, endpoints, key, world};

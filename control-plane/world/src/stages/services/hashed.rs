@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use meltemi_model::Str;
 use meltemi_model::service::{Resolution, Service};
+use meltemi_model::{Shared, Str};
 
 /// How many addresses there are: 240.240.0.0/16 without those that end in 0 or 255.
 const SLOTS: u32 = 256 * 254;
@@ -13,7 +13,7 @@ const SLOTS: u32 = 256 * 254;
 const PRIME: u32 = 65011;
 
 /// Gives addresses to the services that get some. `services` are in the order in which they choose.
-pub(super) fn allocate(services: &mut [Service]) {
+pub(super) fn allocate(services: &mut [Shared<Service>]) {
     let mut slots: BTreeMap<u32, usize> = BTreeMap::new();
     for (index, service) in services.iter().enumerate() {
         if takes_part(service) && slots.len() < SLOTS as usize {
@@ -33,7 +33,12 @@ pub(super) fn allocate(services: &mut [Service]) {
         let octets = *by_key
             .entry(key(service))
             .or_insert((place / 255, place % 255));
-        service.allocated = addresses(octets);
+        let found = addresses(octets);
+        *service = super::with(
+            service,
+            |s| s.allocated == found,
+            |s| s.allocated.clone_from(&found),
+        );
     }
 }
 
@@ -91,7 +96,8 @@ mod tests {
         }
     }
 
-    fn allocated(mut services: Vec<Service>) -> Vec<String> {
+    fn allocated(services: Vec<Service>) -> Vec<String> {
+        let mut services: Vec<_> = services.into_iter().map(Shared::new).collect();
         allocate(&mut services);
         let list = |s: &Service| {
             s.allocated
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn no_address_is_given_twice_or_ends_in_zero() {
         let many = (0..30_000).map(|i| entry(&format!("host-{i}.example.com"), Resolution::Dns));
-        let mut services: Vec<Service> = many.collect();
+        let mut services: Vec<_> = many.map(Shared::new).collect();
         allocate(&mut services);
         let v4: Vec<&Str> = services.iter().map(|s| &s.allocated[0]).collect();
         assert!(

@@ -230,13 +230,16 @@ fn kubernetes_then_the_oldest_owns_a_host() {
         ),
     ] {
         let world = world(objects);
-        let found = &world.services.by_host[&Hostname::new(host)]["ns"];
+        let host = Hostname::new(host);
+        let found = world.services.owner(&host, "ns").unwrap();
+        let owners: Vec<_> = world.services.owners(&host).collect();
+        assert_eq!(owners, [found], "{name}");
         assert_eq!(&*found.object.name, owner, "{name}");
         let all: Vec<_> = world
             .services
             .sharing(&found.key)
             .iter()
-            .map(|s| &*s.object.name)
+            .map(|place| &*world.services.sorted[*place].object.name)
             .collect();
         assert_eq!(all, sharing, "{name}");
     }

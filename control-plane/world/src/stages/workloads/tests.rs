@@ -45,7 +45,7 @@ fn pods_that_may_answer_are_found_by_address() {
         ),
     ] {
         let world = world([pod.into()]);
-        let by_ip = world.workloads.by_ip.get(&"10.0.0.1".parse().unwrap());
+        let by_ip = world.workloads.at("10.0.0.1".parse().unwrap());
         assert_eq!(by_ip.is_some(), found, "{name}");
     }
 }
@@ -92,7 +92,8 @@ fn an_address_is_its_newest_pods() {
         let world = world(pods.map(Into::into));
         let address = "10.0.0.1".parse().unwrap();
         assert_eq!(
-            &*world.workloads.by_ip[&address].meta.key.name, want,
+            &*world.workloads.at(address).unwrap().meta.key.name,
+            want,
             "{name}"
         );
         let guess = world.workloads.guess(&"ns".into(), address).unwrap();
@@ -141,7 +142,8 @@ fn labels_by_which_subsets_and_priorities_select() {
         } else {
             labels("app=a")
         };
-        augment(&own, "c1", &Locality::parse("r/z/s"), "n1", "given")
+        let [cluster, node, network] = ["c1", "n1", "given"].map(Str::from);
+        augment(&own, &cluster, &Locality::parse("r/z/s"), &node, &network)
     };
     let want = |network| {
         labels(&format!(
@@ -152,6 +154,12 @@ fn labels_by_which_subsets_and_priorities_select() {
     };
     assert_eq!(full("given"), want("given"));
     assert_eq!(full("own"), want("own"));
-    let bare = augment(&labels("app=a"), "", &Locality::default(), "", "");
+    let bare = augment(
+        &labels("app=a"),
+        &"".into(),
+        &Locality::default(),
+        &"".into(),
+        &"".into(),
+    );
     assert_eq!(bare, labels("app=a"));
 }

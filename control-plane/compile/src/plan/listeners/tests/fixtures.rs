@@ -78,7 +78,7 @@ pub(super) fn egress(
     EgressScope {
         listener: Some(listener),
         services: scope.services.clone(),
-        virtual_services: Vec::new(),
+        virtual_services: Default::default(),
     }
 }
 

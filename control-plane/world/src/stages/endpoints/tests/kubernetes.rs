@@ -244,7 +244,7 @@ fn a_pod_of_both_families_is_one_endpoint_where_both_are_served() {
             slice("ns", "a", "x", vec![endpoint("10.0.0.1")]).into(),
             slice("ns", "a", "y", vec![endpoint("fd00::1")]).into(),
         ]);
-        let key = world.endpoints.keys().next().unwrap().clone();
+        let key = world.endpoints.iter().next().unwrap().0.clone();
         let found = world.endpoints[&key].set.port("p80").iter();
         let found = found.map(|e| e.addresses().map(|a| &**a).collect::<Vec<_>>().join("+"));
         let found: Vec<String> = found.collect();
