@@ -138,10 +138,8 @@ fn worlds_are_told_apart_by_what_they_ask_for() {
         unsupported_kinds(case).unwrap().join(",")
     };
     assert_eq!(of("virtualservice/cors"), "");
-    assert_eq!(
-        of("virtualservice/jwt-claim-routing"),
-        "RequestAuthentication"
-    );
+    assert_eq!(of("virtualservice/jwt-claim-routing"), "");
+    assert_eq!(of("telemetry/access-log-custom-providers"), "Telemetry");
     assert_eq!(of("gateway/filter-clusters-flag"), "");
     assert_eq!(of("service/dual-stack-flag"), "");
 }

@@ -103,6 +103,10 @@ fn labs_lower_without_an_error() {
         ("L03-routing/workloadentry.yaml", "<VM_IP>"),
         ("L10-istioctl/negative/duration.yaml", "1 is not a string"),
         (
+            "L10-istioctl/negative/jwt-no-issuer.yaml",
+            "URI scheme \"\" is not supported",
+        ),
+        (
             "L10-istioctl/negative/https-without-tls.yaml",
             "server must have TLS settings for HTTPS/TLS protocols",
         ),

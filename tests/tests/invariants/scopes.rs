@@ -130,6 +130,8 @@ apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: {name: default, namespace: far}
 spec: {jwtRules: [{issuer: a, jwks: '{"keys":[]}'}]}
+---
+apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: far, namespace: far}
 spec: {action: DENY, rules: [{to: [{operation: {methods: [POST]}}]}]}

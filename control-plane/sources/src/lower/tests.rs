@@ -92,11 +92,7 @@ fn kinds_are_told_apart() {
             "WasmPlugin",
             "WasmPlugin ns/x is not supported yet",
         ),
-        (
-            "security.istio.io/v1",
-            "RequestAuthentication",
-            "not supported yet",
-        ),
+        ("telemetry.istio.io/v1", "Telemetry", "not supported yet"),
         (
             "gateway.networking.k8s.io/v1",
             "Gateway",
