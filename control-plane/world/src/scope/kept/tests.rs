@@ -15,6 +15,11 @@ use crate::scope::scope_key;
 const HTTP: &[(u16, Protocol)] = &[(80, Protocol::Http)];
 
 fn to(name: &str, host: &str) -> Object {
+    of("ns", name, host)
+}
+
+/// A VirtualService of a namespace that routes a host to itself.
+fn of(namespace: &str, name: &str, host: &str) -> Object {
     let forward = HttpDestination {
         destination: destination(host, None),
         weight: 100,
@@ -22,16 +27,21 @@ fn to(name: &str, host: &str) -> Object {
     };
     VirtualService {
         http: vec![http_route(HttpAction::Forward(vec![forward]))],
-        ..virtual_service("ns", name, host)
+        ..virtual_service(namespace, name, host)
     }
     .into()
 }
 
-/// A Service `a`, an entry that `ns` sees and one that it does not, and in `narrow` a Sidecar that shows `a` only.
+/// A Service `a`, entries that `ns` sees and one that it does not, one of `ns2` that only `ns` is shown, so that `ns2` gets
+/// it where VirtualServices route to it, and in `narrow` a Sidecar that shows `ns` only.
 fn objects() -> Vec<Object> {
     let hidden = meltemi_model::service::ServiceEntry {
         export_to: meltemi_model::testing::export_to("ns2"),
         ..service_entry("ns2", "hidden.com", HTTP)
+    };
+    let own = meltemi_model::service::ServiceEntry {
+        export_to: meltemi_model::testing::export_to("ns"),
+        ..service_entry("ns2", "own.com", HTTP)
     };
     let narrow = meltemi_model::sidecar::Sidecar {
         egress: vec![egress(&["ns/*"])],
@@ -42,6 +52,7 @@ fn objects() -> Vec<Object> {
         service_entry("ns", "b.com", HTTP).into(),
         service_entry("other", "c.com", HTTP).into(),
         hidden.into(),
+        own.into(),
         narrow.into(),
     ]
 }
@@ -60,10 +71,15 @@ fn keys(world: &World) -> Vec<ScopeKey> {
 fn a_kept_scope_is_the_one_that_would_be_chosen() {
     let steps: Vec<Change> = vec![
         Change::Apply(to("a", "a.ns.svc.cluster.local")),
+        // `narrow` shows no VirtualServices of other namespaces.
+        Change::Apply(of("other", "o", "a.ns.svc.cluster.local")),
         Change::Apply(pod("ns", "a-1", "10.0.0.1").into()),
         Change::Apply(to("b", "c.com")),
         // A service that nobody in `ns` sees otherwise stays unseen, one of another namespace is added to `narrow`.
         Change::Apply(to("b", "hidden.com")),
+        // One that no listener of `ns2` shows comes and goes with the routes to it.
+        Change::Apply(to("b", "own.com")),
+        Change::Apply(to("b", "c.com")),
         Change::Apply(to("c", "a.ns.svc.cluster.local")),
         Change::Apply(destination_rule("ns", "a", "b.com").into()),
         Change::Apply(peer_authentication("ns", "p", "", None).into()),
