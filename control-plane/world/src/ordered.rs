@@ -78,7 +78,10 @@ impl<K, V> Ordered<K, V> {
 
     /// The rows from the first one on for which `order` is not `Less`.
     pub fn starting(&self, order: impl Fn(&K) -> Ordering) -> impl Iterator<Item = (&K, &V)> {
-        let (chunks, at) = (self.chunks(), self.chunk_of(&order));
+        let chunks = self.chunks();
+        // Several rows may be `Equal`, also the first of a chunk and the last of the one before.
+        let at = self.chunks_below(|first| order(first) == Ordering::Less);
+        let at = at.saturating_sub(1);
         let skipped = chunks.get(at).map_or(0, |chunk| {
             chunk.partition_point(|(key, _)| order(key) == Ordering::Less)
         });
@@ -86,13 +89,10 @@ impl<K, V> Ordered<K, V> {
         rows.skip(skipped).map(|(key, value)| (key, value))
     }
 
-    /// The chunk that holds the first row that is not `Less`, or else the one before it.
-    fn chunk_of(&self, order: &impl Fn(&K) -> Ordering) -> usize {
-        let below = |chunk: &Arc<Chunk<K, V>>| {
-            let first = chunk.first();
-            first.is_some_and(|(key, _)| order(key) != Ordering::Greater)
-        };
-        self.chunks().partition_point(below).saturating_sub(1)
+    /// The number of chunks at the front whose first key is `below`.
+    fn chunks_below(&self, below: impl Fn(&K) -> bool) -> usize {
+        self.chunks()
+            .partition_point(|chunk| chunk.first().is_some_and(|(key, _)| below(key)))
     }
 }
 
@@ -106,7 +106,7 @@ impl<K: Ord, V> Ordered<K, V> {
 
     /// The chunk of a key, and where in it the key is or would be.
     fn place(&self, key: &K) -> (usize, Result<usize, usize>) {
-        let at = self.chunk_of(&|other: &K| other.cmp(key));
+        let at = self.chunks_below(|first| first <= key).saturating_sub(1);
         let found = self.chunks().get(at).map_or(Err(0), |chunk| {
             chunk.binary_search_by(|(other, _)| other.cmp(key))
         });

@@ -47,6 +47,13 @@ fn it_is_a_map_and_older_versions_stay() {
             let starting = map.starting(|key| key.cmp(&from)).map(|(k, _)| k);
             assert!(starting.eq(want.range(from..).map(|(k, _)| k)), "{from}");
         }
+        // Groups of keys that are equal to the order begin and end anywhere in chunks, or span some.
+        for (size, group) in [(2, 150), (7, 33), (200, 0), (200, 1), (200, 2), (700, 0)] {
+            let starting = map.starting(|key| (key / size).cmp(&group));
+            let found = starting.map(|(k, _)| k);
+            let want = want.range(group * size..).map(|(k, _)| k);
+            assert!(found.eq(want), "group {group} of {size}");
+        }
     }
     for (a, old) in &versions {
         for (b, new) in &versions {
