@@ -44,3 +44,34 @@ fn only<'a>(world: &'a World, name: &str) -> &'a Endpoint {
     };
     endpoint
 }
+
+#[test]
+fn worlds_of_many_objects_miss_none() {
+    let name = |n: usize| format!("s{n:03}");
+    let address = |n: usize| format!("10.0.{}.{}", n / 200, n % 200);
+    let of = |n: usize, address: &str| -> [Object; 3] {
+        let pod_name = format!("{}-pod", name(n));
+        [
+            kube_service("ns", &name(n), HTTP).into(),
+            pod("ns", &pod_name, address).into(),
+            slice(
+                "ns",
+                &name(n),
+                "x",
+                vec![slice_endpoint(address, Some(&pod_name))],
+            )
+            .into(),
+        ]
+    };
+    let mut now = world((0..700).flat_map(|n| of(n, &address(n))));
+    let mut want: Vec<String> = (0..700).map(address).collect();
+    for changed in [0, 1, 127, 128, 350, 699] {
+        want[changed] = format!("10.1.{}.{}", changed / 200, changed % 200);
+        let objects = of(changed, &want[changed]);
+        now = after(&now, objects.into_iter().map(Change::Apply));
+        for (n, want) in want.iter().enumerate() {
+            let service = format!("{}.ns", name(n));
+            assert_eq!(*only(&now, &service).address, **want, "{n}");
+        }
+    }
+}
