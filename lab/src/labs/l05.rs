@@ -1,11 +1,11 @@
 //! L05: injected faults, mirrored requests.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::calls::{Visitor, all, apply, curl, delete, lines, log_lines, logged, statuses};
 use super::manifests;
-use super::mesh::{EFFECT, nothing_rejected, pods_are};
+use super::mesh::{EFFECT, admin, name, nothing_rejected, pods, pods_are};
 use crate::cluster::Cluster;
 use crate::report::{Step, needed, step};
 use crate::run::eventually;
@@ -192,6 +192,12 @@ fn v1_only(cluster: &Cluster) -> Result<String> {
         )?;
     }
     apply(cluster, &file("httpbinvs.yaml"))?;
+    // The file names subsets in a route before it declares them: a request in between has no cluster, with reason.
+    eventually(EFFECT, "the subsets", || {
+        let clusters = clusters_of_sleep(cluster)?;
+        ensure!(clusters.contains("outbound|8000|v1|httpbin."), "no subset");
+        Ok(())
+    })?;
     let answer = eventually(EFFECT, "httpbin", || curl(cluster, &[HTTPBIN])?.is(200))?;
     let answer = answer.has("By=spiffe://cluster.local/ns/default/sa/default")?;
     answer.has("URI=spiffe://cluster.local/ns/default/sa/sleep")?;
@@ -258,6 +264,13 @@ fn nobody_there(cluster: &Cluster) -> Result<String> {
     Ok(String::new())
 }
 
+/// What the proxy of the visitor says of its clusters.
+fn clusters_of_sleep(cluster: &Cluster) -> Result<String> {
+    let pods = pods(cluster, "default", "app=sleep")?;
+    let pod = pods.first().map(name).context("no sleep")?;
+    admin(cluster, "default", pod, "clusters")
+}
+
 fn clean_up(cluster: &Cluster) -> Result<String> {
     for name in [
         "httpbinvs.yaml",
@@ -267,14 +280,8 @@ fn clean_up(cluster: &Cluster) -> Result<String> {
     ] {
         delete(cluster, &file(name))?;
     }
-    let pods = super::mesh::pods(cluster, "default", "app=sleep")?;
-    let pod = pods
-        .first()
-        .map(super::mesh::name)
-        .unwrap_or_default()
-        .to_owned();
     eventually(EFFECT, "no cluster of httpbin", || {
-        let clusters = super::mesh::admin(cluster, "default", &pod, "clusters")?;
+        let clusters = clusters_of_sleep(cluster)?;
         ensure!(
             !clusters.contains("httpbin"),
             "there are clusters of httpbin"
