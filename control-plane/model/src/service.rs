@@ -163,6 +163,17 @@ pub struct ServiceEntryPort {
     pub protocol: Protocol,
 }
 
+impl ServiceEntryPort {
+    /// Where endpoints listen that say nothing else.
+    pub fn listens_at(&self) -> u16 {
+        if self.target == 0 {
+            self.number
+        } else {
+            self.target
+        }
+    }
+}
+
 /// How the endpoints of a service are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resolution {

@@ -56,8 +56,6 @@ struct Row<T> {
     encoded: OnceLock<Bytes>,
     /// What was made of the value last.
     made: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    /// What somebody made from the value, to make it only once.
-    derived: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl<T: Hash> Shared<T> {
@@ -69,7 +67,6 @@ impl<T: Hash> Shared<T> {
             hash: fingerprint::<T>,
             encoded: OnceLock::new(),
             made: Mutex::new(None),
-            derived: OnceLock::new(),
         };
         Self(Arc::new(row))
     }
@@ -106,13 +103,6 @@ impl<T> Shared<T> {
     /// One type of row has one way of writing it; `encode` must be that function wherever this is called.
     pub fn encoded(&self, encode: impl FnOnce(&T) -> Bytes) -> &Bytes {
         self.0.encoded.get_or_init(|| encode(&self.0.value))
-    }
-
-    /// What is made from the value and kept beside it, as [`Shared::encoded`] is. One type of row has one type of such a
-    /// thing; `None` where another was asked for before.
-    pub fn derived<D: Any + Send + Sync>(&self, derive: impl FnOnce(&T) -> D) -> Option<&D> {
-        let make = || -> Box<dyn Any + Send + Sync> { Box::new(derive(&self.0.value)) };
-        self.0.derived.get_or_init(make).downcast_ref()
     }
 
     /// Whether nobody else holds this row.
@@ -192,18 +182,6 @@ mod tests {
         assert_eq!(a, b);
         assert!(!a.same(&b));
         assert_ne!(a, c);
-    }
-
-    #[test]
-    fn what_is_derived_is_made_once_and_has_one_type() {
-        let row = Shared::new("text".to_owned());
-        let holder = row.clone();
-        assert_eq!(row.derived(String::len), Some(&4));
-        assert_eq!(
-            holder.derived(|_| unreachable!("it is kept")),
-            Some(&4_usize)
-        );
-        assert_eq!(row.derived(|_| 'c'), None);
     }
 
     #[test]

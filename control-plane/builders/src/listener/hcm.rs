@@ -100,7 +100,7 @@ fn by_stencil(
             ..*chain
         },
     );
-    let stencils = facet.derived(|_| Stencils::<Shape>::default())?;
+    let stencils = facet.made(|_: &Stencils<Shape>| true, |_| Stencils::default());
     let stencil = stencils.get(shape, |(kind, chain)| {
         let manager = connection_manager(chain, facet, *kind);
         Stencil::cut(&manager, &[STAT_PREFIX, ROUTE_NAME])

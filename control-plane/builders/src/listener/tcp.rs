@@ -131,7 +131,7 @@ fn by_stencil(chain: &TcpChain, facet: &Shared<NetworkFacet>) -> Option<pb::prot
         sni_dns_cache: chain.sni_dns_cache.clone(),
         ..*chain
     };
-    let stencils = facet.derived(|_| Stencils::<TcpChain>::default())?;
+    let stencils = facet.made(|_: &Stencils<TcpChain>| true, |_| Stencils::default());
     let stencil = stencils.get(shape, |chain| {
         Stencil::cut(&proxy(chain, facet), &[STAT_PREFIX, CLUSTER])
     })?;

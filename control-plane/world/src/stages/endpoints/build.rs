@@ -62,15 +62,10 @@ pub(super) fn build(
                     set_addresses(&mut base, place.pod);
                 }
                 for port in &entry.ports {
-                    let target = if port.target == 0 {
-                        port.number
-                    } else {
-                        port.target
-                    };
                     add(
                         &port.name,
                         Endpoint {
-                            port: target,
+                            port: port.listens_at(),
                             health: Health::Healthy,
                             ..base.clone()
                         },
@@ -324,15 +319,10 @@ fn from_inline(
             ..unknown(tables)
         };
         for port in &entry.ports {
-            let target = if port.target == 0 {
-                port.number
-            } else {
-                port.target
-            };
             add(
                 &port.name,
                 Endpoint {
-                    port: target,
+                    port: port.listens_at(),
                     ..base.clone()
                 },
             );
